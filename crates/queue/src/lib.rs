@@ -1,0 +1,54 @@
+//! The line between scheduler and workers: the trait and the in-process implementation.
+//!
+//! A message is a wake-up call. The truth is in the store: a message may be lost, doubled or late,
+//! and the worker's claim decides.
+
+mod error;
+pub mod local;
+
+pub use error::QueueError;
+
+use async_trait::async_trait;
+use isochrone_domain::{RunId, TaskType};
+
+/// "There is a run for you."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WakeUp {
+    /// The run.
+    pub run: RunId,
+    /// Its task's type; each type has a line of its own.
+    pub kind: TaskType,
+}
+
+/// The line between scheduler and workers.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Puts wake-ups in line. An answer each, in order: `Ok` once the queue has it safely.
+    async fn publish(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>>;
+
+    /// Begins to take from the line of a type, one wake-up at a time as `Consumer::next` asks for them.
+    async fn consume(&self, kind: TaskType) -> Result<Box<dyn Consumer>, QueueError>;
+
+    /// How many wake-ups of a type are in line or taken and not acknowledged.
+    async fn depth(&self, kind: TaskType) -> Result<u64, QueueError>;
+}
+
+/// A worker's place at one line.
+#[async_trait]
+pub trait Consumer: Send {
+    /// Waits for the next wake-up. An error: the consumer is gone, make another.
+    async fn next(&mut self) -> Result<Box<dyn Delivery>, QueueError>;
+}
+
+/// A wake-up that was taken. Dropped without a word, it goes back in line.
+#[async_trait]
+pub trait Delivery: Send {
+    /// The message.
+    fn wake_up(&self) -> WakeUp;
+
+    /// It was understood and needs no one else.
+    async fn ack(self: Box<Self>) -> Result<(), QueueError>;
+
+    /// Somebody else shall have it.
+    async fn give_back(self: Box<Self>) -> Result<(), QueueError>;
+}
