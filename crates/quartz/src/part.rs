@@ -208,7 +208,7 @@ impl Reader<'_> {
         self.note_rest(part, rest);
         if step == 0 && start != ALL {
             self.note(part, || format!("is read as {start} alone, as its step is 0"));
-        } else if step >= field.count() {
+        } else if step > field.high() {
             self.note(part, || format!("is read as {start} alone, as its step reaches past the end"));
         } else if end < field.low() {
             self.note(part, || format!("is read as {start}-{}", field.high()));
@@ -236,13 +236,7 @@ impl Reader<'_> {
     }
 
     fn check_step(&self, step: u32) -> Read {
-        let greatest = match self.field {
-            Field::Minute => 59,
-            Field::Hour => 23,
-            Field::DayOfMonth => 31,
-            Field::Month => 12,
-            Field::DayOfWeek => 7,
-        };
+        let greatest = self.field.high();
         if step > greatest { Err(Problem::StepOutOfRange(greatest)) } else { Ok(()) }
     }
 
