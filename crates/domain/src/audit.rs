@@ -1,0 +1,76 @@
+//! Who did what: kept when the thing itself is gone.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EpochMillis, ItemId, RunId, TaskId};
+
+/// What somebody did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// Made a task.
+    CreateTask,
+    /// Changed one.
+    UpdateTask,
+    /// Let it plan fires again.
+    EnableTask,
+    /// Made it plan none.
+    DisableTask,
+    /// Deleted it.
+    DeleteTask,
+    /// Asked for a run.
+    RunTask,
+    /// Asked a run to end.
+    CancelRun,
+    /// Asked for an ended run once more.
+    RetryRun,
+    /// Added an item or replaced its data.
+    AddItem,
+    /// Added a user or changed one.
+    SetUser,
+    /// Got a token.
+    SignIn,
+}
+
+impl Action {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::CreateTask => "createTask",
+            Action::UpdateTask => "updateTask",
+            Action::EnableTask => "enableTask",
+            Action::DisableTask => "disableTask",
+            Action::DeleteTask => "deleteTask",
+            Action::RunTask => "runTask",
+            Action::CancelRun => "cancelRun",
+            Action::RetryRun => "retryRun",
+            Action::AddItem => "addItem",
+            Action::SetUser => "setUser",
+            Action::SignIn => "signIn",
+        }
+    }
+}
+
+/// One thing that somebody did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEntry {
+    /// When.
+    pub at: EpochMillis,
+    /// Who: a user's name.
+    pub actor: String,
+    /// From where, if it came over the network.
+    pub ip: Option<String>,
+    /// What.
+    pub action: Action,
+    /// To which task.
+    pub task: Option<TaskId>,
+    /// To which run.
+    pub run: Option<RunId>,
+    /// To which item.
+    pub item: Option<ItemId>,
+    /// The thing's title or name at that time.
+    pub title: String,
+    /// Whose it is.
+    pub owner: String,
+}

@@ -1,0 +1,119 @@
+//! What update, enable and disable do to a task.
+
+use crate::submission::check;
+use crate::{
+    CronFields, EpochMillis, Generation, ItemId, Limits, Policies, Problem, Task, TaskState, TaskType,
+    first_fire,
+};
+
+/// What an update changes; what is absent stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// For people.
+    pub title: Option<String>,
+    /// What kind of work.
+    pub kind: Option<TaskType>,
+    /// The item that it works on.
+    pub item_id: Option<ItemId>,
+    /// A geoprocessing task's URL.
+    pub task_url: Option<String>,
+    /// A JSON object.
+    pub parameters: Option<String>,
+    /// Cron field by cron field.
+    pub minute: Option<String>,
+    /// 0-23, UTC.
+    pub hour: Option<String>,
+    /// 1-31 or `?`.
+    pub day_of_month: Option<String>,
+    /// 1-12.
+    pub month: Option<String>,
+    /// 1-7 (1 is Sunday) or `?`.
+    pub day_of_week: Option<String>,
+    /// No fire before this moment.
+    pub start: Option<EpochMillis>,
+    /// No fire after this moment.
+    pub end: Option<EpochMillis>,
+    /// How many runs the task may make; `Some(None)`: any number.
+    pub max_occurrences: Option<Option<u64>>,
+    /// Enable or disable.
+    pub active: Option<bool>,
+    /// The owner's choices.
+    pub policies: Option<Policies>,
+}
+
+/// The task after a change. Another schedule, other dates or another limit start a new generation,
+/// whose first fire is strictly after both now and the last minute that fired; occurrences stay counted.
+/// Fires that are due at `now` must have been decided before: a change forgets them.
+pub fn edit(task: &Task, change: Change, now: EpochMillis, limits: &Limits) -> Result<Task, Problem> {
+    let old = task;
+    let mut task = old.clone();
+    let CronFields { minute, hour, day_of_month, month, day_of_week } = &mut task.cron;
+    set(minute, change.minute);
+    set(hour, change.hour);
+    set(day_of_month, change.day_of_month);
+    set(month, change.month);
+    set(day_of_week, change.day_of_week);
+    set(&mut task.title, change.title);
+    set(&mut task.kind, change.kind);
+    set(&mut task.max_occurrences, change.max_occurrences);
+    set(&mut task.policies, change.policies);
+    task.item_id = change.item_id.or(task.item_id);
+    task.task_url = change.task_url.or(task.task_url);
+    task.parameters = change.parameters.or(task.parameters);
+    task.start = change.start.or(task.start);
+    task.end = change.end.or(task.end);
+    check(&task, limits)?;
+    task.updated = now;
+    if (&task.cron, task.start, task.end, task.max_occurrences)
+        != (&old.cron, old.start, old.end, old.max_occurrences)
+    {
+        task.generation = Generation(old.generation.0 + 1);
+        plan_anew(&mut task, now);
+    }
+    Ok(match change.active {
+        Some(true) => enable(&task, now),
+        Some(false) => disable(&task, now),
+        None => task,
+    })
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+/// The task, planning fires again from now on. What would have fired meanwhile was not planned.
+/// Fires that are due at `now` must have been decided before.
+pub fn enable(task: &Task, now: EpochMillis) -> Task {
+    let mut task = task.clone();
+    if task.state != TaskState::Active {
+        task.state = TaskState::Active;
+        task.consecutive_failures = 0;
+        task.updated = now;
+        plan_anew(&mut task, now);
+    }
+    task
+}
+
+/// The task, planning no fires. Its runs go on.
+pub fn disable(task: &Task, now: EpochMillis) -> Task {
+    match task.state {
+        TaskState::Active => stop_planning(task, TaskState::Paused, now),
+        TaskState::Paused | TaskState::Disabled => Task { state: TaskState::Paused, ..task.clone() },
+    }
+}
+
+/// A fire that is due already stays in the due index: it is planned, so the ledger must tell of it.
+pub(crate) fn stop_planning(task: &Task, state: TaskState, now: EpochMillis) -> Task {
+    let next_fire = task.next_fire.filter(|next| *next <= now);
+    Task { state, updated: now, next_fire, ..task.clone() }
+}
+
+fn plan_anew(task: &mut Task, now: EpochMillis) {
+    let after = task.last_fire.map_or(now, |last| last.max(now));
+    task.next_fire = match task.state {
+        TaskState::Active => first_fire(task, &task.schedule(), after),
+        TaskState::Paused | TaskState::Disabled => None,
+    };
+}

@@ -1,0 +1,30 @@
+//! Types and rules of scheduled runs as pure functions: what fires now, what is skipped and why,
+//! what a retry is, when a task is disabled. No I/O, no async, no clock of its own.
+
+mod account;
+mod audit;
+mod edit;
+mod fire;
+mod id;
+mod item;
+mod outcome;
+mod policy;
+mod run;
+mod settle;
+mod submission;
+mod task;
+mod time;
+
+pub use account::{Role, User};
+pub use audit::{Action, AuditEntry};
+pub use edit::{Change, disable, edit, enable};
+pub use fire::{Decision, FirePlan, PlannedFire, first_fire, plan_fires, plan_request};
+pub use id::{FireId, IdError, ItemId, RunId, TaskId};
+pub use item::Item;
+pub use outcome::{Outcome, Reason};
+pub use policy::{CrashPolicy, MisfirePolicy, OverlapPolicy, Policies, RetryPolicy};
+pub use run::{Artifact, Cancel, Lease, LogLine, LogStream, Progress, Run, RunStatus, Trigger};
+pub use settle::{AttemptEnd, Settled, cancel, retry, settle};
+pub use submission::{Limits, Problem, Submission, accept};
+pub use task::{CronFields, Generation, Task, TaskState, TaskType, UnknownTaskType};
+pub use time::EpochMillis;

@@ -1,0 +1,170 @@
+//! A run: the work that a fire makes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EpochMillis, FireId, Generation, Outcome, Reason, RunId, TaskId, TaskType};
+
+/// Why there is a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Trigger {
+    /// The task's schedule.
+    Schedule {
+        /// Which of its schedules.
+        generation: Generation,
+    },
+    /// A person.
+    Request {
+        /// The person's user name.
+        by: String,
+    },
+}
+
+/// A worker's right to an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The worker's name, unique to its process.
+    pub worker: String,
+    /// By the store's clock.
+    pub until: EpochMillis,
+}
+
+/// Where a run is on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum RunStatus {
+    /// Behind an earlier run of its task.
+    Waiting,
+    /// To be taken by a worker, from `due` on.
+    Queued {
+        /// Later than now for a retry.
+        due: EpochMillis,
+    },
+    /// A worker has it.
+    Executing {
+        /// That worker's right to it.
+        lease: Lease,
+    },
+    /// It is over.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// Why.
+        reason: Reason,
+        /// When.
+        at: EpochMillis,
+    },
+}
+
+impl RunStatus {
+    /// ArcGIS's word for it: scheduled, executing, succeeded, failed, skipped, submitfailed.
+    pub fn wire(&self) -> &'static str {
+        match self {
+            RunStatus::Waiting | RunStatus::Queued { .. } => "scheduled",
+            RunStatus::Executing { .. } => "executing",
+            RunStatus::Ended { outcome, .. } => outcome.name(),
+        }
+    }
+
+    /// Whether nothing more happens to the run by itself.
+    pub fn ended(&self) -> bool {
+        matches!(self, RunStatus::Ended { .. })
+    }
+}
+
+/// A person's wish that a run end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// The person's user name.
+    pub by: String,
+    /// When it was asked.
+    pub at: EpochMillis,
+}
+
+/// How far an attempt is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// 0 to 100, where the executor knows.
+    pub percent: Option<u8>,
+    /// For people.
+    pub message: String,
+}
+
+/// Something that a run left: an executed notebook, a report, a long log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Artifact {
+    /// Its file name.
+    pub name: String,
+    /// Its media type.
+    pub content_type: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where it is in the artifact store.
+    pub location: String,
+}
+
+/// Who said a line of a run's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogStream {
+    /// The work's standard output.
+    Stdout,
+    /// The work's standard error.
+    Stderr,
+    /// Isochrone.
+    System,
+}
+
+/// A line of a run's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was said.
+    pub at: EpochMillis,
+    /// By whom.
+    pub stream: LogStream,
+    /// Without its line end.
+    pub text: String,
+}
+
+/// The work that a fire makes, with all that is known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Derived from the fire's id.
+    pub id: RunId,
+    /// Whose run it is.
+    pub task: TaskId,
+    /// What made it.
+    pub fire: FireId,
+    /// The task's type.
+    pub kind: TaskType,
+    /// Why there is a run.
+    pub trigger: Trigger,
+    /// The minute that it is for; the moment of the request where a person asked.
+    pub planned: EpochMillis,
+    /// Why the fire was decided as it was.
+    pub fired: Reason,
+    /// Where it is on its way.
+    pub status: RunStatus,
+    /// How many attempts were begun: the last one's number, and its fencing token.
+    pub attempt: u32,
+    /// How many attempts failed.
+    pub failures: u32,
+    /// How many attempts ended with their worker.
+    pub crashes: u32,
+    /// A person's wish that it end.
+    pub cancel: Option<Cancel>,
+    /// When the fire was decided.
+    pub created: EpochMillis,
+    /// When the first attempt began.
+    pub started: Option<EpochMillis>,
+    /// How far the attempt is.
+    pub progress: Option<Progress>,
+    /// A remote job's handle (JSON), kept so that a later attempt finds it again.
+    pub handle: Option<String>,
+    /// What the work said of itself, for people and clients.
+    pub result: Option<String>,
+    /// What it left.
+    pub artifacts: Vec<Artifact>,
+}

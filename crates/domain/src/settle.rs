@@ -1,0 +1,175 @@
+//! What the end of an attempt means for its run and its task.
+
+use std::time::Duration;
+
+use crate::{Artifact, CrashPolicy, EpochMillis, Outcome, Reason, Run, RunStatus, Task, TaskState};
+
+/// How an attempt ended, as its worker saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// The work was done.
+    Succeeded {
+        /// What the work said of itself.
+        result: String,
+    },
+    /// The work was accepted and did not succeed.
+    Failed {
+        /// Why.
+        reason: Reason,
+        /// The same for people, with the details.
+        result: String,
+    },
+    /// The work was never accepted.
+    SubmitFailed {
+        /// Why.
+        reason: Reason,
+        /// The same for people, with the details.
+        result: String,
+    },
+    /// The worker stops and gives the run back; another attempt may begin at once.
+    GivenBack,
+    /// The worker was lost: its lease lapsed.
+    Lapsed,
+}
+
+/// A run and its task after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// With its new status.
+    pub run: Run,
+    /// With its failures counted.
+    pub task: Task,
+}
+
+/// What the end of the run's current attempt means.
+pub fn settle(
+    task: &Task,
+    run: &Run,
+    end: AttemptEnd,
+    artifacts: Vec<Artifact>,
+    now: EpochMillis,
+) -> Settled {
+    let mut settled = Settled { run: run.clone(), task: task.clone() };
+    settled.run.artifacts.extend(artifacts);
+    settled.run.progress = None;
+    match end {
+        AttemptEnd::Succeeded { result } => {
+            settled.run.result = Some(result);
+            settled.end(Outcome::Succeeded, Reason::Done, now);
+        }
+        AttemptEnd::Failed { reason, result } => settled.failed(reason, result, now),
+        AttemptEnd::SubmitFailed { reason, result } => {
+            settled.run.result = Some(result);
+            settled.end(Outcome::SubmitFailed, reason, now);
+        }
+        AttemptEnd::GivenBack if settled.blind() => {
+            settled.run.result = Some(Reason::Drained.sentence().to_owned());
+            settled.end(Outcome::Failed, Reason::Drained, now);
+        }
+        AttemptEnd::GivenBack => settled.again(Duration::ZERO, now),
+        AttemptEnd::Lapsed => settled.lapsed(now),
+    }
+    settled
+}
+
+impl Settled {
+    fn failed(&mut self, reason: Reason, result: String, now: EpochMillis) {
+        self.run.failures += 1;
+        self.run.result = Some(result);
+        let retry = &self.task.policies.retry;
+        if self.run.cancel.is_none() && reason != Reason::Cancelled && self.run.failures <= retry.max_retries
+        {
+            let wait = retry.wait(self.run.failures);
+            // A failed remote job is not one to go back to.
+            self.run.handle = None;
+            self.again(wait, now);
+        } else {
+            self.end(Outcome::Failed, reason, now);
+        }
+    }
+
+    /// Whether another attempt would do work again that must not be done twice.
+    fn blind(&self) -> bool {
+        self.task.policies.crash == CrashPolicy::AtMostOnce && self.run.handle.is_none()
+    }
+
+    fn lapsed(&mut self, now: EpochMillis) {
+        self.run.crashes += 1;
+        if self.blind() || self.run.crashes > self.task.policies.max_crashes {
+            self.run.result = Some(format!(
+                "{} ({} of its workers were lost)",
+                Reason::WorkerLost.sentence(),
+                self.run.crashes
+            ));
+            self.end(Outcome::Failed, Reason::WorkerLost, now);
+        } else {
+            self.again(Duration::ZERO, now);
+        }
+    }
+
+    /// Another attempt, unless a person wanted the run to end.
+    fn again(&mut self, wait: Duration, now: EpochMillis) {
+        if self.run.cancel.is_some() {
+            self.run.result = Some(Reason::Cancelled.sentence().to_owned());
+            self.end(Outcome::Failed, Reason::Cancelled, now);
+        } else {
+            self.run.status = RunStatus::Queued { due: now + wait };
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome, reason: Reason, now: EpochMillis) {
+        self.run.status = RunStatus::Ended { outcome, reason, at: now };
+        let task = &mut self.task;
+        match outcome {
+            Outcome::Succeeded => task.consecutive_failures = 0,
+            Outcome::Failed | Outcome::SubmitFailed if reason != Reason::Cancelled => {
+                task.consecutive_failures += 1;
+                let too_many = task
+                    .policies
+                    .max_consecutive_failures
+                    .is_some_and(|max| task.consecutive_failures >= max);
+                if too_many && task.state == TaskState::Active {
+                    *task = crate::edit::stop_planning(task, TaskState::Disabled, now);
+                }
+            }
+            Outcome::Failed | Outcome::SubmitFailed | Outcome::Skipped => {}
+        }
+    }
+}
+
+/// What a person's cancel means: a run that never started ends at once, skipped; one that executes
+/// is told to stop. None: it has ended already.
+pub fn cancel(run: &Run, by: &str, now: EpochMillis) -> Option<Run> {
+    let mut run = run.clone();
+    let cancel = crate::Cancel { by: by.to_owned(), at: now };
+    match run.status {
+        RunStatus::Ended { .. } => return None,
+        RunStatus::Executing { .. } => {}
+        RunStatus::Waiting | RunStatus::Queued { .. } => {
+            let outcome = if run.started.is_some() { Outcome::Failed } else { Outcome::Skipped };
+            run.status = RunStatus::Ended { outcome, reason: Reason::Cancelled, at: now };
+            run.result = Some(format!("The run was cancelled by {by}."));
+        }
+    }
+    run.cancel.get_or_insert(cancel);
+    Some(run)
+}
+
+/// An ended run, to be tried again because a person asks for it. It is no further occurrence.
+/// None: the run has not ended, or its fire was skipped.
+pub fn retry(run: &Run, now: EpochMillis) -> Option<Run> {
+    match run.status {
+        RunStatus::Ended {
+            outcome: Outcome::Failed | Outcome::SubmitFailed | Outcome::Succeeded, ..
+        } => {
+            let mut run = run.clone();
+            run.status = RunStatus::Queued { due: now };
+            run.cancel = None;
+            run.handle = None;
+            run.failures = 0;
+            run.crashes = 0;
+            Some(run)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,188 @@
+//! A task: what createTask makes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use isochrone_quartz::{Fields, ParseError, Schedule};
+use serde::{Deserialize, Serialize};
+
+use crate::{EpochMillis, ItemId, Policies, TaskId};
+
+/// What kind of work a task does. The names are ArcGIS's, to the letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TaskType {
+    /// Runs a notebook.
+    ExecuteNotebook,
+    /// Refreshes an Insights workbook's shared page.
+    UpdateInsightsWorkbook,
+    /// Rebuilds a scene layer's cache.
+    ExecuteSceneCook,
+    /// Creates jobs from a Workflow Manager template.
+    ExecuteWorkflowManager,
+    /// Writes an administrative report.
+    ExecuteReport,
+    /// Runs an asynchronous geoprocessing tool.
+    GPService,
+    /// ArcGIS Online's data pipelines: its Python client may send it, Enterprise has none.
+    RunDataPipeline,
+}
+
+impl TaskType {
+    /// Every type.
+    pub const ALL: [TaskType; 7] = [
+        TaskType::ExecuteNotebook,
+        TaskType::UpdateInsightsWorkbook,
+        TaskType::ExecuteSceneCook,
+        TaskType::ExecuteWorkflowManager,
+        TaskType::ExecuteReport,
+        TaskType::GPService,
+        TaskType::RunDataPipeline,
+    ];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            TaskType::ExecuteNotebook => "ExecuteNotebook",
+            TaskType::UpdateInsightsWorkbook => "UpdateInsightsWorkbook",
+            TaskType::ExecuteSceneCook => "ExecuteSceneCook",
+            TaskType::ExecuteWorkflowManager => "ExecuteWorkflowManager",
+            TaskType::ExecuteReport => "ExecuteReport",
+            TaskType::GPService => "GPService",
+            TaskType::RunDataPipeline => "RunDataPipeline",
+        }
+    }
+}
+
+impl fmt::Display for TaskType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No type has this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no task type has this name")]
+pub struct UnknownTaskType;
+
+impl FromStr for TaskType {
+    type Err = UnknownTaskType;
+    fn from_str(text: &str) -> Result<Self, UnknownTaskType> {
+        TaskType::ALL.into_iter().find(|kind| kind.name() == text).ok_or(UnknownTaskType)
+    }
+}
+
+/// The five fields of a schedule, as their sender wrote them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CronFields {
+    /// 0-59.
+    pub minute: String,
+    /// 0-23, UTC.
+    pub hour: String,
+    /// 1-31 or `?`.
+    pub day_of_month: String,
+    /// 1-12.
+    pub month: String,
+    /// 1-7 (1 is Sunday) or `?`.
+    pub day_of_week: String,
+}
+
+impl CronFields {
+    /// The fields as the Quartz engine takes them.
+    pub fn as_fields(&self) -> Fields<'_> {
+        Fields {
+            minute: &self.minute,
+            hour: &self.hour,
+            day_of_month: &self.day_of_month,
+            month: &self.month,
+            day_of_week: &self.day_of_week,
+        }
+    }
+
+    /// The schedule, with the day fields repaired where a client of ArcGIS sent `* *`.
+    /// `strict`: refuse what Quartz accepts by accident.
+    pub fn compile(&self, strict: bool) -> Result<Schedule, ParseError> {
+        let fields = isochrone_quartz::repair_day_fields(self.as_fields());
+        if strict { Schedule::parse_strict(&fields) } else { Schedule::parse(&fields) }
+    }
+}
+
+/// Counts the schedules that a task has had. An old generation can't fire any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u32);
+
+/// Whether a task plans fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskState {
+    /// It does, as long as its schedule has any left.
+    Active,
+    /// Its owner disabled it.
+    Paused,
+    /// Too many runs in a row failed.
+    Disabled,
+}
+
+/// What createTask makes: type, schedule, parameters, owner, limits, policies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Task {
+    /// Names the task for its whole life.
+    pub id: TaskId,
+    /// The user whose task it is.
+    pub owner: String,
+    /// For people; may be empty.
+    pub title: String,
+    /// What kind of work.
+    pub kind: TaskType,
+    /// The item that it works on.
+    pub item_id: Option<ItemId>,
+    /// A geoprocessing task's URL.
+    pub task_url: Option<String>,
+    /// A JSON object, text as it was sent.
+    pub parameters: Option<String>,
+    /// The schedule as it was written.
+    pub cron: CronFields,
+    /// No fire before this moment.
+    pub start: Option<EpochMillis>,
+    /// No fire after this moment.
+    pub end: Option<EpochMillis>,
+    /// How many runs the task may make.
+    pub max_occurrences: Option<u64>,
+    /// How many it has made.
+    pub occurrences: u64,
+    /// The owner's choices.
+    pub policies: Policies,
+    /// Which of the task's schedules this is.
+    pub generation: Generation,
+    /// Whether it plans fires.
+    pub state: TaskState,
+    /// The next planned minute. None: no fire is left, or the task is not active.
+    pub next_fire: Option<EpochMillis>,
+    /// The last planned minute that was decided, in any generation.
+    pub last_fire: Option<EpochMillis>,
+    /// Failed runs since the last success.
+    pub consecutive_failures: u32,
+    /// When it was created.
+    pub created: EpochMillis,
+    /// When its owner last changed it.
+    pub updated: EpochMillis,
+    /// Grows with each write: a writer that read an older version is refused.
+    pub version: u64,
+}
+
+impl Task {
+    /// The compiled schedule.
+    ///
+    /// # Panics
+    /// Never for a task that `accept` or `edit` made: they refuse what does not parse.
+    pub fn schedule(&self) -> Schedule {
+        self.cron.compile(false).expect("a stored task's schedule was parsed before it was stored")
+    }
+
+    /// How many further runs the limit allows.
+    pub fn occurrences_left(&self) -> u64 {
+        self.max_occurrences.map_or(u64::MAX, |max| max.saturating_sub(self.occurrences))
+    }
+}
