@@ -1,0 +1,53 @@
+//! Users and their tokens.
+
+use async_trait::async_trait;
+use isochrone_domain::{AuditEntry, EpochMillis, User};
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// The SHA-256 of a token: the token itself is never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenHash(pub [u8; 32]);
+
+/// What a request must have beside the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind", content = "value")]
+pub enum TokenBinding {
+    /// Nothing.
+    None,
+    /// This `Referer`.
+    Referer(String),
+    /// This address.
+    Ip(String),
+}
+
+/// A token's meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Whose it is.
+    pub user: String,
+    /// It is void from this moment on.
+    pub expires: EpochMillis,
+    /// What a request must have beside it.
+    pub binding: TokenBinding,
+}
+
+/// Users and their tokens.
+#[async_trait]
+pub trait AccountStore: Send + Sync {
+    /// The user of this name, without regard to ASCII case.
+    async fn user(&self, name: &str) -> Result<Option<User>>;
+
+    /// Every user, by name.
+    async fn users(&self) -> Result<Vec<User>>;
+
+    /// Adds a user or replaces the one of this name.
+    async fn put_user(&self, user: &User, audit: AuditEntry) -> Result<()>;
+
+    /// Keeps a token, notes its user's sign-in, and forgets tokens that have expired.
+    async fn put_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) -> Result<()>;
+
+    /// The token with this hash, expired or not, as long as it is remembered.
+    async fn token(&self, hash: TokenHash) -> Result<Option<Token>>;
+}

@@ -1,0 +1,49 @@
+//! The ledger of fires and the log of who did what.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use isochrone_domain::{
+    AuditEntry, EpochMillis, FireId, Generation, Outcome, Reason, RunId, TaskId, TaskType,
+};
+
+use crate::Result;
+
+/// A row of the ledger: a planned fire, and what came of it. It outlives its run and its task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FireRecord {
+    /// The fire.
+    pub fire: FireId,
+    /// Its task.
+    pub task: TaskId,
+    /// The task's type at that time.
+    pub kind: TaskType,
+    /// The task's owner at that time.
+    pub owner: String,
+    /// The task's title at that time.
+    pub title: String,
+    /// Which of the task's schedules planned it; none: a person asked.
+    pub generation: Option<Generation>,
+    /// Its minute.
+    pub planned: EpochMillis,
+    /// When it was decided.
+    pub decided: EpochMillis,
+    /// Why it was decided so.
+    pub reason: Reason,
+    /// Its run.
+    pub run: RunId,
+    /// When the run's first attempt began.
+    pub started: Option<EpochMillis>,
+    /// How the run ended, why and when.
+    pub outcome: Option<(Outcome, Reason, EpochMillis)>,
+}
+
+/// The ledger of fires and the log of who did what.
+#[async_trait]
+pub trait AuditStore: Send + Sync {
+    /// What was done in a span of time, the oldest first.
+    async fn audit(&self, span: Range<EpochMillis>) -> Result<Vec<AuditEntry>>;
+
+    /// The fires planned in a span of time, of one task or of all, the oldest first.
+    async fn fires(&self, task: Option<TaskId>, span: Range<EpochMillis>) -> Result<Vec<FireRecord>>;
+}

@@ -1,0 +1,47 @@
+//! Where tasks, fires, runs, leases and counters live: the traits and their SQLite implementation.
+//!
+//! Each method is one atomic step. A write that could be repeated because its answer was lost says
+//! what the repetition does; none does its work twice.
+
+mod accounts;
+mod audit;
+mod clock;
+mod error;
+mod items;
+mod runs;
+pub mod sqlite;
+mod tasks;
+
+pub use accounts::{AccountStore, Token, TokenBinding, TokenHash};
+pub use audit::{AuditStore, FireRecord};
+pub use clock::Clock;
+pub use error::StoreError;
+pub use items::ItemStore;
+pub use runs::{Cancelled, Claim, Claimed, Finished, Held, Refusal, Renewal, RunFilter, RunStore, Unclaimed};
+pub use tasks::{DueTask, FireCommit, Saved, TaskFilter, TaskStore};
+
+/// The result of a step on the store.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// The whole store.
+pub trait Store: TaskStore + RunStore + AccountStore + ItemStore + AuditStore {}
+
+impl<T: TaskStore + RunStore + AccountStore + ItemStore + AuditStore> Store for T {}
+
+/// A part of a long list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Rows to skip.
+    pub offset: u64,
+    /// Rows to give at most.
+    pub limit: u64,
+}
+
+/// A part of a long list, and how long the list is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paged<T> {
+    /// The part.
+    pub rows: Vec<T>,
+    /// How many rows there are in all.
+    pub total: u64,
+}

@@ -1,0 +1,167 @@
+//! Runs, their leases and their logs.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use isochrone_domain::{
+    Artifact, AttemptEnd, AuditEntry, Cancel, EpochMillis, LogLine, Progress, Run, RunId, Task, TaskId,
+    TaskType,
+};
+
+use crate::{Page, Paged, Result};
+
+/// Which runs a list shows; the latest planned first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Of this task.
+    pub task: Option<TaskId>,
+    /// Of this owner's tasks.
+    pub owner: Option<String>,
+    /// Ended ones, or ones that have not.
+    pub ended: Option<bool>,
+}
+
+/// A queued run that no worker has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Unclaimed {
+    /// The run.
+    pub run: RunId,
+    /// Its task's type: which queue it goes to.
+    pub kind: TaskType,
+    /// Attempts begun so far: tells this time in the queue from an earlier one.
+    pub attempt: u32,
+}
+
+/// Why a worker does not get a run, or does not have it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It has ended.
+    #[error("it has ended")]
+    Ended,
+    /// It or its task was deleted.
+    #[error("it was deleted")]
+    Deleted,
+    /// Another attempt has it.
+    #[error("another attempt holds it")]
+    Held,
+    /// It is not its turn: it waits behind another run or for a retry.
+    #[error("it is not its turn")]
+    NotDue,
+}
+
+/// A run that a worker has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its `attempt` is the fencing token of all that the worker writes.
+    pub run: Run,
+    /// Its task, as it is at this moment.
+    pub task: Task,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The run is the worker's until its lease ends.
+    Granted(Box<Claimed>),
+    /// It is not.
+    Refused(Refusal),
+}
+
+/// An attempt that a worker has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The run.
+    pub run: RunId,
+    /// The attempt's number.
+    pub attempt: u32,
+    /// How far it is, if that changed.
+    pub progress: Option<Progress>,
+}
+
+/// The answer to a renewal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// The lease runs anew; a person may want the run to end.
+    Held {
+        /// That wish.
+        cancel: Option<Cancel>,
+    },
+    /// The attempt may write no more.
+    Lost(Refusal),
+}
+
+/// The answer to a write of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Finished {
+    /// It is kept (or was, the first time it was sent); the run is like this now.
+    Kept(Box<Run>),
+    /// The attempt had lost the run: nothing is kept.
+    Fenced(Refusal),
+}
+
+/// The answer to a cancel or a retry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The run is like this now.
+    Done(Box<Run>),
+    /// Its state does not allow it.
+    Refused(Box<Run>),
+    /// There is no such run.
+    Missing,
+}
+
+/// Runs, their leases and their logs.
+#[async_trait]
+pub trait RunStore: Send + Sync {
+    /// The run with this id.
+    async fn run(&self, id: RunId) -> Result<Option<Run>>;
+
+    /// The runs that pass the filter.
+    async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Paged<Run>>;
+
+    /// The outbox: queued runs that are due at `now` and not published, the longest due first.
+    async fn unpublished(&self, now: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>>;
+
+    /// Marks runs as published, those that are still queued with that attempt number.
+    async fn mark_published(&self, published: &[Unclaimed]) -> Result<()>;
+
+    /// Runs that were published before `before` and are still queued, the longest first.
+    async fn unclaimed(&self, kind: TaskType, before: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>>;
+
+    /// Gives a worker a queued run as its next attempt, with a lease of this length. Repeated by the
+    /// same worker for the same attempt it is refused as held.
+    async fn claim(&self, run: RunId, worker: &str, lease: Duration) -> Result<Claim>;
+
+    /// Renews the leases of a worker's attempts and keeps their progress. One answer each, in order.
+    async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Renewal>>;
+
+    /// Keeps a remote job's handle (JSON) for the attempts to come.
+    async fn checkpoint(&self, run: RunId, attempt: u32, handle: &str) -> Result<Finished>;
+
+    /// Adds lines to the run's log. They are numbered from `first` within the attempt: lines whose
+    /// number is there already are not kept twice.
+    async fn append_log(&self, run: RunId, attempt: u32, first: u64, lines: &[LogLine]) -> Result<Finished>;
+
+    /// The run's log, all attempts, from the `offset`th line on.
+    async fn log(&self, run: RunId, page: Page) -> Result<Paged<LogLine>>;
+
+    /// One commit: outcome or next try, failure counter, and the task's next waiting run, as
+    /// `domain::settle` has it. Repeated, it answers as it did at first.
+    async fn finish(
+        &self,
+        run: RunId,
+        attempt: u32,
+        end: AttemptEnd,
+        artifacts: Vec<Artifact>,
+    ) -> Result<Finished>;
+
+    /// Settles the attempts whose lease has lapsed at `now`, and gives them as they are then.
+    async fn reap(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>>;
+
+    /// A person's wish that the run end.
+    async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled>;
+
+    /// A person's wish that an ended run be tried again.
+    async fn retry_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled>;
+}

@@ -1,0 +1,68 @@
+//! Users and tokens.
+
+use async_trait::async_trait;
+use isochrone_domain::{AuditEntry, User};
+use rusqlite::{Connection, params};
+
+use super::{SqliteStore, audit, rows};
+use crate::{AccountStore, Result, Token, TokenHash};
+
+#[async_trait]
+impl AccountStore for SqliteStore {
+    async fn user(&self, name: &str) -> Result<Option<User>> {
+        let name = name.to_owned();
+        self.read(move |db| find(db, &name)).await
+    }
+
+    async fn users(&self) -> Result<Vec<User>> {
+        self.read(|db| rows::many(db, "SELECT body FROM users ORDER BY name", [], rows::body)).await
+    }
+
+    async fn put_user(&self, user: &User, audit: AuditEntry) -> Result<()> {
+        let user = user.clone();
+        self.write(move |db| {
+            put(db, &user)?;
+            audit::insert(db, &audit)
+        })
+        .await
+    }
+
+    async fn put_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) -> Result<()> {
+        let (token, clock) = (token.clone(), self.clock);
+        self.write(move |db| {
+            rows::execute(db, "DELETE FROM tokens WHERE expires <= ?1", [clock.now().0])?;
+            put_token(db, hash, &token)?;
+            if let Some(mut user) = find(db, &token.user)? {
+                user.last_login = Some(audit.at);
+                put(db, &user)?;
+            }
+            audit::insert(db, &audit)
+        })
+        .await
+    }
+
+    async fn token(&self, hash: TokenHash) -> Result<Option<Token>> {
+        self.read(move |db| {
+            let sql = "SELECT binding, user, expires FROM tokens WHERE hash = ?1";
+            rows::one(db, sql, [&hash.0], |row| {
+                Ok(Token { binding: rows::body(row)?, user: row.get(1)?, expires: rows::moment(row, 2)? })
+            })
+        })
+        .await
+    }
+}
+
+fn find(db: &Connection, name: &str) -> Result<Option<User>> {
+    rows::one(db, "SELECT body FROM users WHERE name = ?1", [name], rows::body)
+}
+
+fn put(db: &Connection, user: &User) -> Result<()> {
+    // Replaced as a whole: the new name may have other capitals.
+    let sql = "INSERT OR REPLACE INTO users (name, body) VALUES (?1, ?2)";
+    rows::execute(db, sql, params![user.name, rows::json(user)]).map(drop)
+}
+
+fn put_token(db: &Connection, hash: TokenHash, token: &Token) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO tokens (hash, user, expires, binding) VALUES (?1, ?2, ?3, ?4)";
+    rows::execute(db, sql, params![hash.0, token.user, token.expires.0, rows::json(&token.binding)]).map(drop)
+}

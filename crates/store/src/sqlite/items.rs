@@ -1,0 +1,54 @@
+//! Items and their data.
+
+use async_trait::async_trait;
+use isochrone_domain::{AuditEntry, Item, ItemId};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params};
+
+use super::rows::{self, Conditions};
+use super::{SqliteStore, audit};
+use crate::{ItemStore, Page, Paged, Result};
+
+#[async_trait]
+impl ItemStore for SqliteStore {
+    async fn put_item(&self, item: &Item, data: Vec<u8>, audit: AuditEntry) -> Result<()> {
+        let item = item.clone();
+        self.write(move |db| {
+            put(db, &item, &data)?;
+            audit::insert(db, &audit)
+        })
+        .await
+    }
+
+    async fn item(&self, id: ItemId) -> Result<Option<Item>> {
+        self.read(move |db| {
+            rows::one(db, "SELECT body FROM items WHERE id = ?1", [id.as_bytes()], rows::body)
+        })
+        .await
+    }
+
+    async fn item_data(&self, id: ItemId) -> Result<Option<Vec<u8>>> {
+        self.read(move |db| {
+            rows::one(db, "SELECT data FROM item_data WHERE item = ?1", [id.as_bytes()], |row| row.get(0))
+        })
+        .await
+    }
+
+    async fn items(&self, owner: Option<&str>, page: Page) -> Result<Paged<Item>> {
+        let mut conditions = Conditions::default();
+        if let Some(owner) = owner {
+            conditions.and("owner = ?", [Value::Text(owner.to_owned())]);
+        }
+        self.read(move |db| rows::page(db, "items", conditions, "created DESC, seq DESC", page)).await
+    }
+}
+
+fn put(db: &Connection, item: &Item, data: &[u8]) -> Result<()> {
+    let sql = "INSERT INTO items (id, owner, created, body) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, created = excluded.created,
+                                              body = excluded.body";
+    rows::execute(db, sql, params![item.id.as_bytes(), item.owner, item.created.0, rows::json(item)])?;
+    let sql = "INSERT INTO item_data (item, data) VALUES (?1, ?2)
+               ON CONFLICT (item) DO UPDATE SET data = excluded.data";
+    rows::execute(db, sql, params![item.id.as_bytes(), data]).map(drop)
+}

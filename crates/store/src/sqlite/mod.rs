@@ -1,0 +1,75 @@
+//! The embedded store: one SQLite file, its writes grouped by one thread.
+//!
+//! Other processes may read and write the same file at the same time.
+
+mod accounts;
+mod audit;
+mod connection;
+mod error;
+mod fires;
+mod items;
+mod leases;
+mod lock;
+mod logs;
+mod migrate;
+mod readers;
+mod rows;
+mod runs;
+mod tasks;
+mod writer;
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+pub use lock::{DirLock, lock};
+
+use crate::{Clock, Result};
+use readers::Readers;
+use writer::Writer;
+
+/// The database's name in the data directory.
+const FILE: &str = "isochrone.db";
+
+/// The embedded store. Dropping it waits for the writes that were begun.
+pub struct SqliteStore {
+    clock: Clock,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteStore {
+    /// Opens the store in a data directory; makes what is missing.
+    ///
+    /// [`crate::StoreError::Corrupt`]: a newer version of Isochrone, or another program, made the file.
+    pub fn open(dir: &Path, clock: Clock) -> Result<SqliteStore> {
+        let file = dir.join(FILE);
+        connection::create(dir, &file)?;
+        let mut db = connection::writable(&file)?;
+        // Before anything is written: what is not ours stays as it is.
+        migrate::check(&db)?;
+        connection::use_wal(&db)?;
+        migrate::migrate(&mut db)?;
+        Ok(SqliteStore { clock, writer: Writer::start(db)?, readers: Readers::new(file) })
+    }
+
+    /// How many transactions it has committed since it was opened: each cost one sync of the disk,
+    /// however many writes shared it.
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.write(work).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.readers.read(work).await
+    }
+}

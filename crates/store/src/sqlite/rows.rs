@@ -1,0 +1,121 @@
+//! Between the domain's types and columns, and lists in pages.
+
+use isochrone_domain::{EpochMillis, Outcome, Reason, TaskType};
+use rusqlite::types::{Type, Value};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params_from_iter};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Page, Paged, Result};
+
+/// What stands in a column is nothing that this version writes. Says no value: it may be a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("no {0} that this version can read")]
+struct Unreadable(&'static str);
+
+fn unreadable<T>(row_column: usize) -> rusqlite::Error {
+    let what = Unreadable(std::any::type_name::<T>());
+    rusqlite::Error::FromSqlConversionFailure(row_column, Type::Text, Box::new(what))
+}
+
+/// A value as it stands in a `body` column.
+pub(super) fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("the domain's types have only text as keys")
+}
+
+/// The value in a `body` column.
+pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|_| unreadable::<T>(column))
+}
+
+/// The value in a body that is the first column.
+pub(super) fn body<T: DeserializeOwned>(row: &Row<'_>) -> rusqlite::Result<T> {
+    from_json(row, 0)
+}
+
+pub(super) fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<EpochMillis> {
+    row.get(column).map(EpochMillis)
+}
+
+pub(super) fn task_type(row: &Row<'_>, column: usize) -> rusqlite::Result<TaskType> {
+    row.get_ref(column)?.as_str()?.parse().map_err(|_| unreadable::<TaskType>(column))
+}
+
+pub(super) fn reason(row: &Row<'_>, column: usize) -> rusqlite::Result<Reason> {
+    let code = row.get_ref(column)?.as_str()?;
+    let known = Reason::ALL.iter().find(|reason| reason.code() == code);
+    known.copied().ok_or_else(|| unreadable::<Reason>(column))
+}
+
+pub(super) fn outcome(row: &Row<'_>, column: usize) -> rusqlite::Result<Outcome> {
+    let name = row.get_ref(column)?.as_str()?;
+    [Outcome::Succeeded, Outcome::Failed, Outcome::SubmitFailed, Outcome::Skipped]
+        .into_iter()
+        .find(|outcome| outcome.name() == name)
+        .ok_or_else(|| unreadable::<Outcome>(column))
+}
+
+/// SQLite's integers are signed.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The one row that a query finds, if it does.
+pub(super) fn one<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>> {
+    Ok(db.prepare_cached(sql)?.query_row(params, read).optional()?)
+}
+
+/// The rows that a query finds.
+pub(super) fn many<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>> {
+    Ok(db.prepare_cached(sql)?.query_map(params, read)?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many rows a write touched.
+pub(super) fn execute(db: &Connection, sql: &str, params: impl Params) -> Result<usize> {
+    Ok(db.prepare_cached(sql)?.execute(params)?)
+}
+
+/// Conditions that hold together. Their texts are constants; values are bound.
+#[derive(Default)]
+pub(super) struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// One more; each `?` in it takes one of the values.
+    pub(super) fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+        self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
+        self.sql.push_str(condition);
+        self.values.extend(values);
+    }
+}
+
+/// A part of the bodies of a table's rows that meet the conditions, and the number of them all.
+pub(super) fn page<T: DeserializeOwned>(
+    db: &Connection,
+    table: &str,
+    conditions: Conditions,
+    order: &str,
+    page: Page,
+) -> Result<Paged<T>> {
+    let Conditions { sql, mut values } = conditions;
+    let mut count = db.prepare_cached(&format!("SELECT count(*) FROM {table}{sql}"))?;
+    let total: i64 = count.query_row(params_from_iter(&values), |row| row.get(0))?;
+    values.extend([Value::Integer(signed(page.limit)), Value::Integer(signed(page.offset))]);
+    let mut list: CachedStatement<'_> =
+        db.prepare_cached(&format!("SELECT body FROM {table}{sql} ORDER BY {order} LIMIT ? OFFSET ?"))?;
+    let rows = list.query_map(params_from_iter(values), body)?.collect::<rusqlite::Result<_>>()?;
+    Ok(Paged { rows, total: total as u64 })
+}

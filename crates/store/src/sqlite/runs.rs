@@ -1,0 +1,245 @@
+//! Runs, the outbox, and people's wishes.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use isochrone_domain::{
+    Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, Run, RunId, RunStatus, Task, TaskId, TaskType,
+    cancel, retry,
+};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params};
+
+use super::rows::{self, Conditions, signed};
+use super::{SqliteStore, audit, fires, leases, logs, tasks};
+use crate::{Cancelled, Claim, Finished, Held, Page, Paged, Renewal, Result, RunFilter, RunStore, Unclaimed};
+
+#[async_trait]
+impl RunStore for SqliteStore {
+    async fn run(&self, id: RunId) -> Result<Option<Run>> {
+        self.read(move |db| find(db, id)).await
+    }
+
+    async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Paged<Run>> {
+        let conditions = conditions(filter);
+        self.read(move |db| rows::page(db, "runs", conditions, "planned DESC, seq DESC", page)).await
+    }
+
+    async fn unpublished(&self, now: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
+        self.read(move |db| unpublished(db, now, limit)).await
+    }
+
+    async fn mark_published(&self, published: &[Unclaimed]) -> Result<()> {
+        let (published, clock) = (published.to_vec(), self.clock);
+        self.write(move |db| mark_published(db, &published, clock.now())).await
+    }
+
+    async fn unclaimed(&self, kind: TaskType, before: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
+        self.read(move |db| unclaimed(db, kind, before, limit)).await
+    }
+
+    async fn claim(&self, run: RunId, worker: &str, lease: Duration) -> Result<Claim> {
+        let (worker, clock) = (worker.to_owned(), self.clock);
+        self.write(move |db| leases::claim(db, run, worker, lease, clock.now())).await
+    }
+
+    async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
+        let (held, clock) = (held.to_vec(), self.clock);
+        self.write(move |db| {
+            let until = clock.now() + lease;
+            held.into_iter().map(|held| leases::renew(db, held, until)).collect()
+        })
+        .await
+    }
+
+    async fn checkpoint(&self, run: RunId, attempt: u32, handle: &str) -> Result<Finished> {
+        let handle = handle.to_owned();
+        self.write(move |db| leases::checkpoint(db, run, attempt, handle)).await
+    }
+
+    async fn append_log(&self, run: RunId, attempt: u32, first: u64, lines: &[LogLine]) -> Result<Finished> {
+        let lines = lines.to_vec();
+        self.write(move |db| logs::append(db, run, attempt, first, &lines)).await
+    }
+
+    async fn log(&self, run: RunId, page: Page) -> Result<Paged<LogLine>> {
+        self.read(move |db| logs::list(db, run, page)).await
+    }
+
+    async fn finish(
+        &self,
+        run: RunId,
+        attempt: u32,
+        end: AttemptEnd,
+        artifacts: Vec<Artifact>,
+    ) -> Result<Finished> {
+        let clock = self.clock;
+        self.write(move |db| leases::finish(db, run, attempt, end, artifacts, clock.now())).await
+    }
+
+    async fn reap(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
+        self.write(move |db| leases::reap(db, now, limit)).await
+    }
+
+    async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
+        let clock = self.clock;
+        self.write(move |db| cancel_run(db, run, &audit, clock.now())).await
+    }
+
+    async fn retry_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
+        let clock = self.clock;
+        self.write(move |db| retry_run(db, run, &audit, clock.now())).await
+    }
+}
+
+/// The columns that follow from a run's status.
+fn columns(status: &RunStatus) -> (&'static str, Option<i64>, Option<i64>) {
+    match status {
+        RunStatus::Waiting => ("waiting", None, None),
+        RunStatus::Queued { due } => ("queued", Some(due.0), None),
+        RunStatus::Executing { lease } => ("executing", None, Some(lease.until.0)),
+        RunStatus::Ended { .. } => ("ended", None, None),
+    }
+}
+
+/// The run with this id.
+pub(super) fn find(db: &Connection, id: RunId) -> Result<Option<Run>> {
+    rows::one(db, "SELECT body FROM runs WHERE id = ?1", [id.as_bytes()], rows::body)
+}
+
+/// How many runs of a task have not ended.
+pub(super) fn unfinished(db: &Connection, task: TaskId) -> Result<u64> {
+    let sql = "SELECT count(*) FROM runs WHERE task = ?1 AND status <> 'ended'";
+    let count = rows::one(db, sql, [task.as_bytes()], |row| row.get::<_, i64>(0))?;
+    Ok(count.unwrap_or(0) as u64)
+}
+
+/// Adds a run, unpublished.
+pub(super) fn insert(db: &Connection, task: &Task, run: &Run) -> Result<()> {
+    let (status, due, lease_until) = columns(&run.status);
+    let sql = "INSERT INTO runs (id, task, owner, kind, planned, status, due, lease_until, attempt, body)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    rows::execute(
+        db,
+        sql,
+        params![
+            run.id.as_bytes(),
+            run.task.as_bytes(),
+            task.owner,
+            run.kind.name(),
+            run.planned.0,
+            status,
+            due,
+            lease_until,
+            run.attempt,
+            rows::json(run),
+        ],
+    )
+    .map(drop)
+}
+
+/// Writes a run over the stored one. If it is queued, it is so anew: unpublished.
+pub(super) fn update(db: &Connection, run: &Run) -> Result<()> {
+    let (status, due, lease_until) = columns(&run.status);
+    let sql =
+        "UPDATE runs SET status = ?2, due = ?3, lease_until = ?4, attempt = ?5, published = NULL, body = ?6
+               WHERE id = ?1";
+    let body = rows::json(run);
+    rows::execute(db, sql, params![run.id.as_bytes(), status, due, lease_until, run.attempt, body]).map(drop)
+}
+
+/// Writes a run that has ended, here and in the ledger, and lets the next one go.
+pub(super) fn end(db: &Connection, run: &Run, now: EpochMillis) -> Result<()> {
+    update(db, run)?;
+    fires::note(db, run)?;
+    release_waiting(db, run.task, now)
+}
+
+/// Queues the task's longest waiting run, if no other is ahead of it.
+pub(super) fn release_waiting(db: &Connection, task: TaskId, now: EpochMillis) -> Result<()> {
+    let sql = "SELECT body FROM runs
+               WHERE task = ?1 AND status = 'waiting'
+                 AND NOT EXISTS (SELECT 1 FROM runs WHERE task = ?1 AND status IN ('queued', 'executing'))
+               ORDER BY seq LIMIT 1";
+    let Some(mut next) = rows::one(db, sql, [task.as_bytes()], rows::body::<Run>)? else {
+        return Ok(());
+    };
+    next.status = RunStatus::Queued { due: now };
+    update(db, &next)
+}
+
+fn conditions(filter: &RunFilter) -> Conditions {
+    let mut conditions = Conditions::default();
+    if let Some(task) = filter.task {
+        conditions.and("task = ?", [Value::Blob(task.as_bytes().to_vec())]);
+    }
+    if let Some(owner) = &filter.owner {
+        conditions.and("owner = ?", [Value::Text(owner.clone())]);
+    }
+    match filter.ended {
+        Some(true) => conditions.and("status = 'ended'", []),
+        Some(false) => conditions.and("status <> 'ended'", []),
+        None => {}
+    }
+    conditions
+}
+
+fn unpublished(db: &Connection, now: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
+    let sql = "SELECT id, kind, attempt FROM runs
+               WHERE status = 'queued' AND published IS NULL AND due <= ?1 ORDER BY due, seq LIMIT ?2";
+    rows::many(db, sql, [now.0, signed(limit)], read_unclaimed)
+}
+
+fn unclaimed(db: &Connection, kind: TaskType, before: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
+    let sql = "SELECT id, kind, attempt FROM runs
+               WHERE status = 'queued' AND published IS NOT NULL AND kind = ?1 AND published < ?2
+               ORDER BY published, seq LIMIT ?3";
+    rows::many(db, sql, params![kind.name(), before.0, signed(limit)], read_unclaimed)
+}
+
+fn read_unclaimed(row: &Row<'_>) -> rusqlite::Result<Unclaimed> {
+    Ok(Unclaimed {
+        run: RunId::from_bytes(row.get(0)?),
+        kind: rows::task_type(row, 1)?,
+        attempt: row.get(2)?,
+    })
+}
+
+fn mark_published(db: &Connection, published: &[Unclaimed], now: EpochMillis) -> Result<()> {
+    let sql = "UPDATE runs SET published = ?3 WHERE id = ?1 AND status = 'queued' AND attempt = ?2";
+    for Unclaimed { run, attempt, .. } in published {
+        rows::execute(db, sql, params![run.as_bytes(), attempt, now.0])?;
+    }
+    Ok(())
+}
+
+fn cancel_run(db: &Connection, id: RunId, entry: &AuditEntry, now: EpochMillis) -> Result<Cancelled> {
+    let Some(run) = find(db, id)? else {
+        return Ok(Cancelled::Missing);
+    };
+    let Some(cancelled) = cancel(&run, &entry.actor, now) else {
+        return Ok(Cancelled::Refused(Box::new(run)));
+    };
+    if cancelled.status.ended() {
+        end(db, &cancelled, now)?;
+    } else {
+        update(db, &cancelled)?;
+    }
+    audit::insert(db, entry)?;
+    Ok(Cancelled::Done(Box::new(cancelled)))
+}
+
+fn retry_run(db: &Connection, id: RunId, entry: &AuditEntry, now: EpochMillis) -> Result<Cancelled> {
+    let Some(run) = find(db, id)? else {
+        return Ok(Cancelled::Missing);
+    };
+    let Some(again) = retry(&run, now) else {
+        return Ok(Cancelled::Refused(Box::new(run)));
+    };
+    update(db, &again)?;
+    fires::note(db, &again)?;
+    // A fire that was decided while nothing was unfinished has to be decided anew.
+    tasks::touch(db, again.task)?;
+    audit::insert(db, entry)?;
+    Ok(Cancelled::Done(Box::new(again)))
+}

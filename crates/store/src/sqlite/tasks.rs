@@ -1,0 +1,193 @@
+//! Tasks and their due index.
+
+use async_trait::async_trait;
+use isochrone_domain::{AuditEntry, EpochMillis, Run, Task, TaskId, TaskState};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params};
+
+use super::rows::{self, Conditions, signed};
+use super::{SqliteStore, audit, fires, runs};
+use crate::{Clock, DueTask, FireCommit, Page, Paged, Result, Saved, TaskFilter, TaskStore};
+
+#[async_trait]
+impl TaskStore for SqliteStore {
+    fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    async fn now(&self) -> Result<EpochMillis> {
+        Ok(self.clock.now())
+    }
+
+    async fn insert_task(&self, task: &Task, audit: AuditEntry) -> Result<Saved> {
+        let task = task.clone();
+        self.write(move |db| insert(db, &task, &audit)).await
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Option<Task>> {
+        self.read(move |db| find(db, id)).await
+    }
+
+    async fn tasks(&self, filter: &TaskFilter, page: Page) -> Result<Paged<Task>> {
+        let conditions = conditions(filter);
+        self.read(move |db| rows::page(db, "tasks", conditions, "seq", page)).await
+    }
+
+    async fn unfinished(&self, task: TaskId) -> Result<u64> {
+        self.read(move |db| runs::unfinished(db, task)).await
+    }
+
+    async fn save_task(&self, task: &Task, audit: AuditEntry) -> Result<Saved> {
+        let task = task.clone();
+        self.write(move |db| save(db, &task, &audit)).await
+    }
+
+    async fn delete_task(&self, id: TaskId, audit: AuditEntry) -> Result<bool> {
+        let clock = self.clock;
+        self.write(move |db| delete(db, id, &audit, clock.now())).await
+    }
+
+    async fn due_tasks(&self, now: EpochMillis, limit: u64) -> Result<Vec<DueTask>> {
+        self.read(move |db| due(db, now, limit)).await
+    }
+
+    async fn commit_fires(&self, commits: Vec<FireCommit>) -> Result<Vec<Saved>> {
+        let clock = self.clock;
+        self.write(move |db| {
+            let now = clock.now();
+            commits.into_iter().map(|commit| fires::commit(db, commit, now)).collect()
+        })
+        .await
+    }
+
+    async fn commit_request(&self, task: Task, run: Run, audit: AuditEntry) -> Result<Saved> {
+        let clock = self.clock;
+        self.write(move |db| fires::commit_request(db, &task, &run, &audit, clock.now())).await
+    }
+
+    async fn next_wake(&self) -> Result<Option<EpochMillis>> {
+        self.read(next_wake).await
+    }
+}
+
+/// The task with this id.
+pub(super) fn find(db: &Connection, id: TaskId) -> Result<Option<Task>> {
+    rows::one(db, "SELECT body FROM tasks WHERE id = ?1", [id.as_bytes()], rows::body)
+}
+
+/// The stored version; none: there is no such task.
+pub(super) fn version(db: &Connection, id: TaskId) -> Result<Option<u64>> {
+    let version = rows::one(db, "SELECT version FROM tasks WHERE id = ?1", [id.as_bytes()], |row| {
+        row.get::<_, i64>(0)
+    })?;
+    Ok(version.map(|version| version as u64))
+}
+
+/// Writes a task over the stored one, as its next version.
+pub(super) fn update(db: &Connection, task: &Task) -> Result<()> {
+    let mut task = task.clone();
+    task.version += 1;
+    let sql = "UPDATE tasks SET owner = ?2, kind = ?3, item = ?4, active = ?5, next_fire = ?6, version = ?7,
+                                body = ?8
+               WHERE id = ?1";
+    write(db, sql, &task).map(drop)
+}
+
+/// Makes writers that read the task before now read it again.
+pub(super) fn touch(db: &Connection, id: TaskId) -> Result<()> {
+    find(db, id)?.map_or(Ok(()), |task| update(db, &task))
+}
+
+fn insert(db: &Connection, task: &Task, entry: &AuditEntry) -> Result<Saved> {
+    let sql = "INSERT INTO tasks (id, owner, kind, item, active, next_fire, version, body)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING";
+    if write(db, sql, task)? == 0 {
+        return Ok(Saved::Repeated);
+    }
+    audit::insert(db, entry)?;
+    Ok(Saved::Done)
+}
+
+fn write(db: &Connection, sql: &str, task: &Task) -> Result<usize> {
+    let active = task.state == TaskState::Active;
+    let next_fire = task.next_fire.filter(|_| active).map(|at| at.0);
+    rows::execute(
+        db,
+        sql,
+        params![
+            task.id.as_bytes(),
+            task.owner,
+            task.kind.name(),
+            task.item_id.as_ref().map(isochrone_domain::ItemId::as_bytes),
+            active,
+            next_fire,
+            signed(task.version),
+            rows::json(task),
+        ],
+    )
+}
+
+fn save(db: &Connection, task: &Task, entry: &AuditEntry) -> Result<Saved> {
+    if version(db, task.id)? != Some(task.version) {
+        return Ok(Saved::Stale);
+    }
+    update(db, task)?;
+    let sql = "UPDATE runs SET owner = ?2 WHERE task = ?1 AND owner <> ?2";
+    rows::execute(db, sql, params![task.id.as_bytes(), task.owner])?;
+    audit::insert(db, entry)?;
+    Ok(Saved::Done)
+}
+
+fn delete(db: &Connection, id: TaskId, entry: &AuditEntry, now: EpochMillis) -> Result<bool> {
+    if rows::execute(db, "DELETE FROM tasks WHERE id = ?1", [id.as_bytes()])? == 0 {
+        return Ok(false);
+    }
+    fires::note_deletion(db, id, now)?;
+    audit::insert(db, entry)?;
+    Ok(true)
+}
+
+fn conditions(filter: &TaskFilter) -> Conditions {
+    let mut conditions = Conditions::default();
+    if let Some(owner) = &filter.owner {
+        conditions.and("owner = ?", [Value::Text(owner.clone())]);
+    }
+    if let Some(item) = filter.item {
+        conditions.and("item = ?", [Value::Blob(item.as_bytes().to_vec())]);
+    }
+    if let Some(active) = filter.active {
+        conditions.and("active = ?", [Value::Integer(active.into())]);
+    }
+    if !filter.kinds.is_empty() {
+        let places = vec!["?"; filter.kinds.len()].join(", ");
+        let names = filter.kinds.iter().map(|kind| Value::Text(kind.name().to_owned()));
+        conditions.and(&format!("kind IN ({places})"), names);
+    }
+    conditions
+}
+
+fn due(db: &Connection, now: EpochMillis, limit: u64) -> Result<Vec<DueTask>> {
+    let sql = "SELECT body, (SELECT count(*) FROM runs WHERE task = tasks.id AND status <> 'ended')
+               FROM tasks WHERE next_fire <= ?1 ORDER BY next_fire, seq LIMIT ?2";
+    rows::many(db, sql, [now.0, signed(limit)], |row| {
+        Ok(DueTask { task: rows::body(row)?, unfinished: row.get::<_, i64>(1)? as u64 })
+    })
+}
+
+fn next_wake(db: &Connection) -> Result<Option<EpochMillis>> {
+    // One query each: SQLite answers a lone min() from the end of its index.
+    let mins = [
+        "SELECT min(next_fire) FROM tasks WHERE next_fire IS NOT NULL",
+        "SELECT min(due) FROM runs WHERE status = 'queued' AND published IS NULL",
+        "SELECT min(lease_until) FROM runs WHERE status = 'executing'",
+    ];
+    let mut earliest = None;
+    for sql in mins {
+        let min = rows::one(db, sql, [], |row| row.get::<_, Option<i64>>(0))?.flatten();
+        earliest = match (earliest, min) {
+            (Some(earliest), Some(min)) => Some(i64::min(earliest, min)),
+            (earliest, min) => earliest.or(min),
+        };
+    }
+    Ok(earliest.map(EpochMillis))
+}

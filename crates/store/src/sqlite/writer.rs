@@ -1,0 +1,150 @@
+//! The one thread that writes.
+//!
+//! Steps wait in a channel while a commit is being synced to the disk; then all that wait share the
+//! next transaction and its one sync. Each step has a savepoint of its own, so that an error undoes
+//! that step only, and each is answered after the commit, so that what was answered is on the disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Result, StoreError};
+
+/// Steps that share a transaction at most.
+const GROUP: usize = 256;
+
+/// Steps that wait at most; further callers wait to get in line.
+const LINE: usize = 1_024;
+
+/// The way to the thread that writes.
+pub(super) struct Writer {
+    /// None only while it is dropped.
+    line: Option<mpsc::Sender<Box<dyn Step>>>,
+    thread: Option<JoinHandle<()>>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the thread, which owns `db` from now on.
+    pub(super) fn start(db: Connection) -> Result<Writer> {
+        let (line, steps) = mpsc::channel(LINE);
+        let commits = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&commits);
+        let thread = Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || serve(&db, steps, &counted))
+            .map_err(|error| StoreError::Unavailable(format!("no thread to write: {error}")))?;
+        Ok(Writer { line: Some(line), thread: Some(thread), commits })
+    }
+
+    /// Does `work` and answers once it is on the disk. It may be done even if the caller goes away.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (caller, answer) = oneshot::channel();
+        let step = Pending { work: Some(work), result: None, caller };
+        let gone = || StoreError::Unavailable("the thread that writes has ended".to_owned());
+        let line = self.line.as_ref().ok_or_else(gone)?;
+        line.send(Box::new(step)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Transactions committed so far.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits until what is in line is done and the file is closed.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.line.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes has panicked");
+        }
+    }
+}
+
+/// A write that waits for its turn, and then for the commit.
+trait Step: Send {
+    /// Does it, within a savepoint. An error: undo it.
+    fn run(&mut self, db: &Connection) -> Result<()>;
+
+    /// Tells the caller what came of it, now that the transaction is committed or undone.
+    fn answer(self: Box<Self>, committed: Result<()>);
+}
+
+struct Pending<T, F> {
+    work: Option<F>,
+    result: Option<Result<T>>,
+    caller: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Step for Pending<T, F> {
+    fn run(&mut self, db: &Connection) -> Result<()> {
+        let work = self.work.take().expect("a step runs once");
+        // What the closure leaves half done in the database is undone with its savepoint.
+        let result = catch_unwind(AssertUnwindSafe(|| work(db))).unwrap_or_else(|_| {
+            Err(StoreError::Unavailable("a step on the store panicked; it was undone".to_owned()))
+        });
+        let verdict = result.as_ref().map(|_| ()).map_err(StoreError::clone);
+        self.result = Some(result);
+        verdict
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        let result = match (self.result, committed) {
+            (Some(Err(own)), _) => Err(own),
+            (_, Err(error)) => Err(error),
+            (Some(result), Ok(())) => result,
+            (None, Ok(())) => unreachable!("a group is committed after all of its steps ran"),
+        };
+        // A caller that went away needs no answer.
+        drop(self.caller.send(result));
+    }
+}
+
+fn serve(db: &Connection, mut steps: mpsc::Receiver<Box<dyn Step>>, commits: &AtomicU64) {
+    let mut group = Vec::with_capacity(GROUP);
+    while steps.blocking_recv_many(&mut group, GROUP) > 0 {
+        let committed = commit_together(db, &mut group);
+        if committed.is_ok() {
+            commits.fetch_add(1, Ordering::Relaxed);
+        } else if !db.is_autocommit()
+            && let Err(error) = execute(db, "ROLLBACK")
+        {
+            tracing::error!(%error, "a failed transaction could not be undone");
+        }
+        for step in group.drain(..) {
+            step.answer(committed.clone());
+        }
+    }
+}
+
+fn commit_together(db: &Connection, group: &mut [Box<dyn Step>]) -> Result<()> {
+    execute(db, "BEGIN IMMEDIATE")?;
+    for step in group {
+        execute(db, "SAVEPOINT step")?;
+        if let Err(error) = step.run(db) {
+            // A full disk and the like undo the whole transaction, and with it the steps before.
+            if db.is_autocommit() {
+                return Err(error);
+            }
+            execute(db, "ROLLBACK TO step")?;
+        }
+        execute(db, "RELEASE step")?;
+    }
+    execute(db, "COMMIT")
+}
+
+fn execute(db: &Connection, sql: &str) -> Result<()> {
+    db.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
