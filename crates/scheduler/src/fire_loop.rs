@@ -1,0 +1,187 @@
+//! The loop: sleeps until something is due, does it, and looks again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use isochrone_domain::EpochMillis;
+use isochrone_queue::Queue;
+use isochrone_store::{Store, StoreError};
+use tokio::sync::broadcast;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::backoff::Backoff;
+use crate::firing::fire_batch;
+use crate::outbox::{self, Outbox};
+use crate::reaper::{self, reap_batch};
+use crate::{Event, Wake};
+
+/// No sleep is longer: another process may have written to the store, and clocks jump.
+const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+/// How often queue and store are compared, and how long a run has been published before it can count as
+/// lost.
+const REPUBLISH: Duration = Duration::from_secs(30);
+/// Events that a watcher may lag behind before it misses some.
+const EVENTS: usize = 4_096;
+
+/// Tells watchers what the loop did.
+#[derive(Clone, Debug)]
+pub(crate) struct Events(broadcast::Sender<Event>);
+
+impl Events {
+    pub(crate) fn tell(&self, event: Event) {
+        // Nobody needs to watch.
+        drop(self.0.send(event));
+    }
+}
+
+/// Fires what is due, publishes the outbox, reaps lapsed leases.
+///
+/// Any number of them may run on one store: each commit is guarded by what it read, so one wins.
+pub struct Scheduler {
+    store: Arc<dyn Store>,
+    outbox: Outbox,
+    wake: Wake,
+    events: Events,
+    compare_every: Duration,
+    /// When they are compared again; none: the loop has not begun.
+    compare_at: Option<Instant>,
+    /// Waits while something is due and nothing can be done about it.
+    stuck: Backoff,
+}
+
+impl Scheduler {
+    /// A loop that is not running yet. `wake` makes it look before its time.
+    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn Queue>, wake: Wake) -> Scheduler {
+        let events = Events(broadcast::Sender::new(EVENTS));
+        Scheduler {
+            outbox: Outbox::new(Arc::clone(&store), queue, events.clone()),
+            store,
+            wake,
+            events,
+            compare_every: REPUBLISH,
+            compare_at: None,
+            stuck: Backoff::new(Duration::from_millis(5), LONGEST_SLEEP),
+        }
+    }
+
+    /// Compares queue and store more or less often than every 30 s, in the world's time. What a run waits
+    /// in the queue before it can count as lost is as long.
+    pub fn compare_every(mut self, every: Duration) -> Scheduler {
+        self.compare_every = every;
+        self
+    }
+
+    /// What the loop does from now on. A watcher that is thousands of events behind misses some.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.0.subscribe()
+    }
+
+    /// Runs until `shutdown`. It ends between two steps, never within one.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        info!("the scheduler runs");
+        let mut failing = Backoff::new(Duration::from_millis(20), Duration::from_secs(5));
+        while !shutdown.is_cancelled() {
+            match self.round(&shutdown).await {
+                Ok(pause) => {
+                    failing.worked();
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        () = self.wake.woken() => {}
+                        () = sleep(pause) => {}
+                    }
+                }
+                Err(error) => {
+                    let pause = failing.failed();
+                    error!(%error, ?pause, "the store failed; the scheduler tries again");
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        () = sleep(pause) => {}
+                    }
+                }
+            }
+        }
+        info!("the scheduler has ended");
+    }
+
+    /// Does what is due. Answers how long to sleep.
+    async fn round(&mut self, shutdown: &CancellationToken) -> Result<Duration, StoreError> {
+        self.find_lost_runs().await?;
+        let mut did_something = self.fire(shutdown).await?;
+        let mut until = self.store.next_wake().await?;
+        if until.is_some() && until <= Some(self.store.now().await?) {
+            did_something |= self.reap().await?;
+            did_something |= self.publish().await?;
+            until = self.store.next_wake().await?;
+        }
+        Ok(self.pause(until, did_something))
+    }
+
+    /// Fires all that is due, and publishes each batch before the next is read.
+    async fn fire(&mut self, shutdown: &CancellationToken) -> Result<bool, StoreError> {
+        let mut kept_any = false;
+        loop {
+            let now = self.store.now().await?;
+            let fired = fire_batch(&*self.store, now).await?;
+            for event in fired.events {
+                self.events.tell(event);
+            }
+            self.outbox.publish(&fired.runs).await;
+            kept_any |= fired.kept > 0;
+            if fired.kept == 0 || shutdown.is_cancelled() {
+                break;
+            }
+        }
+        self.outbox.mark().await?;
+        Ok(kept_any)
+    }
+
+    async fn reap(&mut self) -> Result<bool, StoreError> {
+        let mut any = false;
+        loop {
+            let now = self.store.now().await?;
+            let reaped = reap_batch(&*self.store, now, &self.events).await?;
+            any |= reaped > 0;
+            if reaped < reaper::BATCH {
+                return Ok(any);
+            }
+        }
+    }
+
+    async fn publish(&mut self) -> Result<bool, StoreError> {
+        let mut any = false;
+        loop {
+            let now = self.store.now().await?;
+            let taken = self.outbox.publish_due(now).await?;
+            any |= taken > 0;
+            if taken < outbox::BATCH {
+                return Ok(any);
+            }
+        }
+    }
+
+    /// Compares store and queue: at start, when the local queue is empty, and every now and then.
+    async fn find_lost_runs(&mut self) -> Result<(), StoreError> {
+        let now = self.store.now().await?;
+        let before = match self.compare_at {
+            Some(moment) if Instant::now() < moment => return Ok(()),
+            Some(_) => now - self.store.clock().of_real(self.compare_every),
+            None => now + Duration::from_millis(1),
+        };
+        self.outbox.publish_missing(before).await?;
+        self.compare_at = Some(Instant::now() + self.compare_every);
+        Ok(())
+    }
+
+    fn pause(&mut self, until: Option<EpochMillis>, did_something: bool) -> Duration {
+        let wait = until.map_or(LONGEST_SLEEP, |moment| self.store.clock().until(moment).min(LONGEST_SLEEP));
+        if wait > Duration::ZERO {
+            self.events.tell(Event::Idle { until });
+        } else if !did_something {
+            return self.stuck.failed();
+        }
+        self.stuck.worked();
+        wait
+    }
+}

@@ -1,0 +1,99 @@
+//! Decides what is due and keeps it: ledger rows, counts, runs and next fires, in one commit a batch.
+
+use isochrone_domain::{Decision, EpochMillis, FirePlan, Reason, RunId, plan_fires};
+use isochrone_store::{DueTask, FireCommit, Saved, Store, StoreError, Unclaimed};
+use tracing::{debug, error, info, warn};
+
+use crate::Event;
+
+/// Tasks in one commit.
+const TASKS: u64 = 200;
+/// Fires of one task in one commit; the rest of a long backlog is for the next one.
+const FIRES_OF_A_TASK: usize = 500;
+/// Fires in one commit, about: a task is not begun beyond them.
+const FIRES: usize = 2_000;
+
+/// What came of a batch of due tasks.
+#[derive(Debug, Default)]
+pub(crate) struct Fired {
+    /// Tasks whose fires are kept.
+    pub(crate) kept: usize,
+    /// Runs that a worker may take at once.
+    pub(crate) runs: Vec<Unclaimed>,
+    /// What to tell.
+    pub(crate) events: Vec<Event>,
+}
+
+/// Fires one batch of what is due at `now`. A task that somebody else wrote meanwhile is left as it
+/// is; it is read again with the next batch.
+pub(crate) async fn fire_batch(store: &dyn Store, now: EpochMillis) -> Result<Fired, StoreError> {
+    let due = store.due_tasks(now, TASKS).await?;
+    if due.is_empty() {
+        return Ok(Fired::default());
+    }
+    let plans = plan(due, now);
+    let answers = store.commit_fires(plans.iter().map(|plan| commit(plan, now)).collect()).await?;
+    let mut fired = Fired::default();
+    for (plan, answer) in plans.iter().zip(answers) {
+        match answer {
+            Saved::Done => fired.keep(plan, now),
+            Saved::Stale | Saved::Repeated => {
+                debug!(task = %plan.task.id, ?answer, "somebody else was first with this task's fires");
+            }
+        }
+    }
+    Ok(fired)
+}
+
+fn plan(due: Vec<DueTask>, now: EpochMillis) -> Vec<FirePlan> {
+    let mut room = FIRES;
+    let mut plans = Vec::with_capacity(due.len());
+    for DueTask { task, unfinished } in due {
+        if room == 0 {
+            break;
+        }
+        let Ok(schedule) = task.cron.compile(false) else {
+            error!(task = %task.id, "a stored schedule can't be read; the task does not fire");
+            continue;
+        };
+        let plan = plan_fires(&task, &schedule, unfinished, now, FIRES_OF_A_TASK.min(room));
+        if plan.fires.is_empty() {
+            warn!(task = %task.id, "the due index names a task that plans no fire");
+            continue;
+        }
+        room -= plan.fires.len();
+        plans.push(plan);
+    }
+    plans
+}
+
+fn commit(plan: &FirePlan, now: EpochMillis) -> FireCommit {
+    FireCommit { task: plan.task.clone(), fires: plan.fires.clone(), runs: plan.runs(now) }
+}
+
+impl Fired {
+    fn keep(&mut self, plan: &FirePlan, now: EpochMillis) {
+        self.kept += 1;
+        for fire in &plan.fires {
+            let (task, run) = (plan.task.id, fire.id.run());
+            tell(plan, fire.planned, fire.reason, run, now);
+            if fire.decision == Decision::Run {
+                self.runs.push(Unclaimed { run, kind: plan.task.kind, attempt: 0 });
+            }
+            let (planned, decision, reason) = (fire.planned, fire.decision, fire.reason);
+            self.events.push(Event::Fired { task, run, planned, decision, reason });
+        }
+    }
+}
+
+/// One line a fire.
+fn tell(plan: &FirePlan, planned: EpochMillis, reason: Reason, run: RunId, now: EpochMillis) {
+    let (task, kind) = (plan.task.id, plan.task.kind);
+    let late_ms = now.since(planned);
+    match reason {
+        Reason::SkippedMisfire | Reason::Late | Reason::CaughtUp => {
+            warn!(%task, %run, %kind, %planned, late_ms, %reason, "misfired");
+        }
+        _ => info!(%task, %run, %kind, %planned, late_ms, %reason, "fired"),
+    }
+}

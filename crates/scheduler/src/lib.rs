@@ -1,0 +1,19 @@
+//! Accepts submissions, fires what is due, publishes the outbox, reaps lapsed leases.
+//!
+//! [`Submissions`] is what people and programs ask for, with their rights checked; [`Scheduler`] is the
+//! loop that does what has become due. They meet in the store, and [`Wake`] tells the loop to look.
+
+mod backoff;
+mod event;
+mod fire_loop;
+mod firing;
+mod outbox;
+mod reaper;
+mod republish;
+mod submissions;
+mod wake;
+
+pub use event::Event;
+pub use fire_loop::Scheduler;
+pub use submissions::{Caller, Quota, Quotas, Submissions, SubmitError};
+pub use wake::Wake;

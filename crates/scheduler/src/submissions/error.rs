@@ -1,0 +1,30 @@
+//! Why a request is not carried out.
+
+use isochrone_domain::Problem;
+use isochrone_store::StoreError;
+
+/// Why a request is not carried out. Nothing of it was done, unless the store's error says otherwise.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// A parameter can't be accepted.
+    #[error(transparent)]
+    Invalid(#[from] Problem),
+    /// There is no such thing.
+    #[error("the {what} does not exist")]
+    NotFound {
+        /// `task`, `run` or `user`.
+        what: &'static str,
+    },
+    /// The caller has no right to it.
+    #[error("you do not have permission to do this")]
+    Forbidden,
+    /// A limit of the operator is reached; the text names it.
+    #[error("{0}")]
+    Quota(String),
+    /// The state of the thing does not allow it; the text says why.
+    #[error("{0}")]
+    Conflict(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

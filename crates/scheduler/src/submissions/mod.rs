@@ -1,0 +1,94 @@
+//! What people and programs ask for: tasks and runs, with their rights checked.
+
+mod error;
+mod quotas;
+mod runs;
+mod tasks;
+
+pub use error::SubmitError;
+pub use quotas::{Quota, Quotas};
+
+use std::sync::Arc;
+
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Limits, RunId, Task, TaskId, User};
+use isochrone_store::{Store, StoreError};
+
+use crate::Wake;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The user who signed in.
+    pub user: User,
+    /// Where the request came from, if it came over the network.
+    pub ip: Option<String>,
+}
+
+/// What people and programs may ask for. A clone is the same door.
+///
+/// Whatever is not the caller's is refused, unless the caller is an administrator.
+#[derive(Clone)]
+pub struct Submissions {
+    store: Arc<dyn Store>,
+    limits: Limits,
+    quotas: Quotas,
+    wake: Wake,
+}
+
+/// How often a change is made anew because somebody else wrote in between. A task is written by its
+/// owner, the fire loop and finishing runs: so many writes do not fall into one moment.
+const TRIES: usize = 16;
+
+impl Submissions {
+    /// `wake` is the loop that must look when something changed.
+    pub fn new(store: Arc<dyn Store>, limits: Limits, quotas: Quotas, wake: Wake) -> Submissions {
+        Submissions { store, limits, quotas, wake }
+    }
+
+    /// The task, whosesoever it is.
+    async fn found(&self, id: TaskId) -> Result<Task, SubmitError> {
+        self.store.task(id).await?.ok_or(SubmitError::NotFound { what: "task" })
+    }
+
+    /// The task, if the caller may see it.
+    async fn readable(&self, caller: &Caller, id: TaskId) -> Result<Task, SubmitError> {
+        let task = self.found(id).await?;
+        allow(caller.user.may_read(&task.owner))?;
+        Ok(task)
+    }
+
+    /// The task, if the caller may change it.
+    async fn writable(&self, caller: &Caller, id: TaskId) -> Result<Task, SubmitError> {
+        let task = self.found(id).await?;
+        allow(caller.user.may_write(&task.owner))?;
+        Ok(task)
+    }
+
+    async fn now(&self) -> Result<EpochMillis, StoreError> {
+        self.store.now().await
+    }
+}
+
+impl Caller {
+    fn did(&self, action: Action, task: &Task, run: Option<RunId>, at: EpochMillis) -> AuditEntry {
+        AuditEntry {
+            at,
+            actor: self.user.name.clone(),
+            ip: self.ip.clone(),
+            action,
+            task: Some(task.id),
+            run,
+            item: task.item_id,
+            title: task.title.clone(),
+            owner: task.owner.clone(),
+        }
+    }
+}
+
+fn allow(allowed: bool) -> Result<(), SubmitError> {
+    if allowed { Ok(()) } else { Err(SubmitError::Forbidden) }
+}
+
+fn too_busy() -> SubmitError {
+    SubmitError::Conflict("the task is changing too fast; try again".to_owned())
+}

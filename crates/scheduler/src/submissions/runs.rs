@@ -1,0 +1,117 @@
+//! Requests about runs.
+
+use isochrone_domain::{Action, FireId, Run, RunId, Task, TaskId, plan_request};
+use isochrone_store::{Cancelled, Page, Paged, RunFilter, Saved};
+use tracing::info;
+
+use super::{Caller, Submissions, SubmitError, TRIES, allow, too_busy};
+
+impl Submissions {
+    /// Makes a run of the task now, whatever its schedule says; it counts as an occurrence. The same
+    /// `nonce` again gives the same run.
+    pub async fn run_now(&self, caller: &Caller, id: TaskId, nonce: [u8; 16]) -> Result<Run, SubmitError> {
+        let run_id = FireId::requested(id, nonce).run();
+        for _ in 0..TRIES {
+            let task = self.writable(caller, id).await?;
+            if let Some(run) = self.store.run(run_id).await? {
+                return Ok(run);
+            }
+            let now = self.now().await?;
+            let unfinished = self.store.unfinished(id).await?;
+            let Some((task, run)) = plan_request(&task, unfinished, &caller.user.name, nonce, now) else {
+                return Err(limit_reached(&task));
+            };
+            let audit = caller.did(Action::RunTask, &task, Some(run_id), now);
+            match self.store.commit_request(task, run.clone(), audit).await? {
+                Saved::Done => {
+                    info!(task = %id, run = %run.id, by = %caller.user.name, "a run was asked for");
+                    self.wake.wake();
+                    return Ok(run);
+                }
+                // The next try reads what is there now.
+                Saved::Stale | Saved::Repeated => {}
+            }
+        }
+        Err(too_busy())
+    }
+
+    /// The run.
+    pub async fn run(&self, caller: &Caller, id: RunId) -> Result<Run, SubmitError> {
+        let (run, task) = self.run_and_task(id).await?;
+        allow(caller.user.may_read(&task.owner))?;
+        Ok(run)
+    }
+
+    /// The runs that pass the filter. Without a task or an owner in it, it is for administrators.
+    pub async fn runs(
+        &self,
+        caller: &Caller,
+        filter: &RunFilter,
+        page: Page,
+    ) -> Result<Paged<Run>, SubmitError> {
+        match filter.task {
+            Some(task) => drop(self.readable(caller, task).await?),
+            None => allow(caller.may_list(filter.owner.as_deref()))?,
+        }
+        Ok(self.store.runs(filter, page).await?)
+    }
+
+    /// Asks the run to end. One that has not started ends at once; one that executes is told to stop.
+    pub async fn cancel_run(&self, caller: &Caller, id: RunId) -> Result<Run, SubmitError> {
+        let task = self.writable_run(caller, id).await?;
+        let audit = caller.did(Action::CancelRun, &task, Some(id), self.now().await?);
+        let answer = self.store.cancel_run(id, audit).await?;
+        self.settled(caller, Action::CancelRun, answer, |run| {
+            format!("the run has ended already: {}", run.status.wire())
+        })
+    }
+
+    /// Asks for an ended run once more. It is no further occurrence.
+    pub async fn retry_run(&self, caller: &Caller, id: RunId) -> Result<Run, SubmitError> {
+        let task = self.writable_run(caller, id).await?;
+        let audit = caller.did(Action::RetryRun, &task, Some(id), self.now().await?);
+        let answer = self.store.retry_run(id, audit).await?;
+        self.settled(caller, Action::RetryRun, answer, |run| {
+            format!(
+                "only a run that was carried out and has ended can be retried; it is {}",
+                run.status.wire()
+            )
+        })
+    }
+
+    fn settled(
+        &self,
+        caller: &Caller,
+        action: Action,
+        answer: Cancelled,
+        refusal: impl Fn(&Run) -> String,
+    ) -> Result<Run, SubmitError> {
+        match answer {
+            Cancelled::Done(run) => {
+                info!(task = %run.task, run = %run.id, action = action.name(), by = %caller.user.name, "asked");
+                self.wake.wake();
+                Ok(*run)
+            }
+            Cancelled::Refused(run) => Err(SubmitError::Conflict(refusal(&run))),
+            Cancelled::Missing => Err(SubmitError::NotFound { what: "run" }),
+        }
+    }
+
+    async fn run_and_task(&self, id: RunId) -> Result<(Run, Task), SubmitError> {
+        const MISSING: SubmitError = SubmitError::NotFound { what: "run" };
+        let run = self.store.run(id).await?.ok_or(MISSING)?;
+        let task = self.store.task(run.task).await?.ok_or(MISSING)?;
+        Ok((run, task))
+    }
+
+    async fn writable_run(&self, caller: &Caller, id: RunId) -> Result<Task, SubmitError> {
+        let (_, task) = self.run_and_task(id).await?;
+        allow(caller.user.may_write(&task.owner))?;
+        Ok(task)
+    }
+}
+
+fn limit_reached(task: &Task) -> SubmitError {
+    let limit = task.max_occurrences.unwrap_or(task.occurrences);
+    SubmitError::Conflict(format!("the task has made all of its {limit} runs (maxOccurrences)"))
+}
