@@ -5,6 +5,7 @@ use std::io::Read;
 use std::time::Instant;
 
 use flate2::read::GzDecoder;
+use isochrone_quartz::calendar::days_from_civil;
 use isochrone_quartz::{Fields, Schedule};
 use serde::Deserialize;
 
@@ -63,10 +64,25 @@ fn main() {
         }),
     );
     report(
+        "next, the longest searches",
+        hardest().map(|(schedule, after)| fastest(|| schedule.next(black_box(after)))),
+    );
+    report(
         "parse",
         valid.iter().map(|(vector, ..)| fastest(|| Schedule::parse(black_box(&vector.fields())))),
     );
     report("describe", valid.iter().map(|(_, schedule, _)| fastest(|| black_box(schedule).describe())));
+}
+
+/// Rare days, asked for at every turn of a year.
+fn hardest() -> impl Iterator<Item = (Schedule, i64)> {
+    let rules =
+        [("29", "2", "?"), ("30W", "2", "?"), ("29W", "2", "?"), ("31W", "4", "?"), ("?", "2", "1#5")];
+    rules.into_iter().flat_map(|(day_of_month, month, day_of_week)| {
+        let fields = Fields { minute: "0", hour: "0", day_of_month, month, day_of_week };
+        let schedule = Schedule::parse(&fields).expect("a rare day");
+        (1970..2200).map(move |year| (schedule, days_from_civil(year, 1, 1) * 86_400_000))
+    })
 }
 
 /// Nanoseconds a call.

@@ -48,7 +48,7 @@ fn field(name: Field, text: &str, notes: &mut Notes) -> Result<Values, ParseErro
         return refuse(Problem::TooLong(LONGEST));
     }
     let trimmed = text.trim_matches([' ', '\t']);
-    if trimmed.contains([' ', '\t']) {
+    if trimmed.bytes().any(|b| b == b' ' || b == b'\t') {
         return refuse(Problem::Blank);
     }
     let trimmed = trimmed.trim_matches(|c| c <= ' ');
@@ -62,7 +62,7 @@ fn field(name: Field, text: &str, notes: &mut Notes) -> Result<Values, ParseErro
 
 fn items(name: Field, text: &str, notes: &mut Notes) -> Result<Values, ParseError> {
     let refuse = |problem| Err(ParseError::new(name, text, problem));
-    if name.is_day() && text.contains(',') && text.contains(['L', 'l']) {
+    if name.is_day() && text.contains(',') && text.bytes().any(|b| b | 0x20 == b'l') {
         return refuse(Problem::LastInList);
     }
     if name == Field::DayOfWeek && text.bytes().filter(|&b| b == b'#').count() > 1 {

@@ -58,19 +58,34 @@ impl Values {
             return Ok(()); // Quartz counts from 98 to 62 at most: nothing.
         }
         let start = if start == ALL { low } else { start };
-        let end = end.unwrap_or(high);
-        let (last, count) = if end < start { (end + field.count(), field.count()) } else { (end, 0) };
-        let mut value = start;
-        // Only `99-77` reaches past the greatest value and back round; what lies there never fires.
-        while value <= last.min(high + count) {
-            self.mask |= 1 << (if value > high { value - count } else { value });
-            value = value.saturating_add(step.max(1));
+        // Past the greatest value only for `99-77`; what lies there never fires.
+        let end = end.unwrap_or(high).min(high);
+        if step > 1 {
+            self.add_stepped(field, start, end, step);
+        } else if end < start {
+            self.mask |= row(start, high) | row(low, end);
+        } else {
+            self.mask |= row(start, end);
         }
         Ok(())
+    }
+
+    /// Adds every `step`th value from `start` to `end`, over the greatest value and on if `end` is less.
+    fn add_stepped(&mut self, field: Field, start: u32, end: u32, step: u32) {
+        let (high, count) = (field.high(), field.count());
+        let last = if end < start { end + count } else { end };
+        for value in (start..=last).step_by(step as usize) {
+            self.mask |= 1 << (if value > high { value - count } else { value });
+        }
     }
 
     /// The smallest value, which is the one that takes `W` or `#`; `beyond` only if there is no other.
     pub(crate) fn smallest(&self) -> Option<u32> {
         (self.mask != 0).then(|| self.mask.trailing_zeros())
     }
+}
+
+/// The bits from `first` to `last`; none if `last` is less, as with `3-0`.
+fn row(first: u32, last: u32) -> u64 {
+    (u64::MAX << first) & (u64::MAX >> (63 - last))
 }
