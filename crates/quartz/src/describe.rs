@@ -17,10 +17,12 @@ impl Schedule {
             return "never".to_owned();
         }
         let (time, repeats) = self.time();
-        match self.days() {
-            Some(days) => format!("{time} {days}"),
-            None if repeats => time,
-            None => format!("{time} every day"),
+        match (self.days(), self.month_list()) {
+            (Some(days), _) => format!("{time} {days}"),
+            (None, None) if repeats => time,
+            (None, None) => format!("{time} every day"),
+            (None, Some(months)) if repeats => format!("{time} in {months}"),
+            (None, Some(months)) => format!("{time} every day in {months}"),
         }
     }
 
@@ -89,7 +91,7 @@ impl Schedule {
         }
         let hours = match every_nth {
             Some((0, step)) => format!("every {} hour UTC", ordinal(step)),
-            _ => format!("hours {} UTC", listed(&positions(self.hours.into()), Some(24), number)),
+            _ => format!("hours {} UTC", self.hour_list()),
         };
         let hours = if self.hours.is_power_of_two() { hours.replacen("hours", "hour", 1) } else { hours };
         match even_step(self.minutes, 60) {
@@ -101,17 +103,25 @@ impl Schedule {
         }
     }
 
+    fn hour_list(&self) -> String {
+        let around = (self.day == Day::Every).then_some(24);
+        listed(&positions(u64::from(self.hours)), around, number)
+    }
+
     fn minute_list(&self) -> String {
         listed(&positions(self.minutes), None, number)
     }
 
-    /// First and last of the hours if they follow each other, over midnight too.
+    /// First and last of the hours if they follow each other.
+    ///
+    /// Over midnight only on every day: `22:00 to 01:00 on Monday` would be read as going into Tuesday.
     fn hours_in_a_row(&self) -> Option<(u32, u32)> {
         let before = ((self.hours << 1) | (self.hours >> 23)) & ALL_HOURS;
         let starts = self.hours & !before;
         let count = self.hours.count_ones();
         let first = starts.trailing_zeros();
-        (starts.is_power_of_two() && count > 1).then_some((first, (first + count - 1) % 24))
+        let readable = first + count <= 24 || self.day == Day::Every;
+        (starts.is_power_of_two() && count > 1 && readable).then_some((first, (first + count - 1) % 24))
     }
 
     /// The days, unless they are all days.
@@ -126,7 +136,6 @@ impl Schedule {
             _ => format!("{before} days before the last day"),
         };
         match self.day {
-            Day::Every => months.map(|months| format!("every day in {months}")),
             Day::OfMonth(days) => of(&days_of_month(days)),
             Day::OfWeek(days) => {
                 let days = weekday_list(days);
@@ -142,7 +151,7 @@ impl Schedule {
             Day::NthWeekday { weekday, nth } => {
                 of(&format!("the {} {}", NTHS[nth as usize - 1], WEEKDAYS[weekday as usize]))
             }
-            Day::Never => None,
+            Day::Every | Day::Never => None,
         }
     }
 
@@ -214,6 +223,7 @@ mod tests {
             ("0 8-17 * * ?", "every hour from 08:00 to 17:00 UTC every day"),
             ("*/10 8-17 * * ?", "every 10 minutes from 08:00 to 17:50 UTC every day"),
             ("* 22-1 * * ?", "every minute from 22:00 to 01:59 UTC every day"),
+            ("* 22-1 ? * MON", "every minute of hours 0, 1, 22 and 23 UTC on Monday"),
             ("* 4 ? * SAT,SUN", "every minute of hour 4 UTC on Saturday and Sunday"),
             ("*/15 6,12,18 ? * 2", "every 15 minutes from minute 0 of hours 6, 12 and 18 UTC on Monday"),
             ("10,40 */3 * * ?", "at minute 10 and 40 past every 3rd hour UTC every day"),
@@ -223,6 +233,8 @@ mod tests {
             ("30 9 ? 11-2 SUN", "at 09:30 UTC on Sunday in November to February"),
             ("* * ? * MON", "every minute on Monday"),
             ("0 0 * 3 ?", "at 00:00 UTC every day in March"),
+            ("*/5 * * 6-8 ?", "every 5 minutes in June to August"),
+            ("17 4-11 ? * 2#1", "every hour from 04:17 to 11:17 UTC on the first Monday of the month"),
             ("0 0 L * ?", "at 00:00 UTC on the last day of the month"),
             ("0 0 L-1 * ?", "at 00:00 UTC on the day before the last day of the month"),
             ("0 0 L-3 * ?", "at 00:00 UTC on the day 3 days before the last day of the month"),

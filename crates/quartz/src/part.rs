@@ -122,7 +122,7 @@ impl Reader<'_> {
     fn number(&mut self, part: &str) -> Read {
         let field = self.field;
         let (value, rest) = take_number(0, part).ok_or_else(|| Problem::out_of_range(field))?;
-        if value == ALL {
+        if value == ALL && !rest.starts_with(['-', '#']) {
             self.note(part, || "is read with 99 as '*'".to_owned());
         } else if value == UNSPECIFIED && field.is_day() {
             self.note(part, || "is read with 98 as '?'".to_owned());
@@ -176,7 +176,7 @@ impl Reader<'_> {
         self.nth(part, rest)?;
         if value == 0 {
             self.note(part, || "is read with 0 as Saturday".to_owned());
-        } else if value > 7 && value != UNSPECIFIED && value != ALL {
+        } else if value > 7 && value != UNSPECIFIED {
             self.note(part, || "is a day that never comes".to_owned());
         }
         self.values.insert(value);
@@ -206,7 +206,9 @@ impl Reader<'_> {
             }
         };
         self.note_rest(part, rest);
-        if step == 0 && start != ALL {
+        if start == ALL {
+            self.note(part, || format!("is read with 99 as {}", field.low()));
+        } else if step == 0 {
             self.note(part, || format!("is read as {start} alone, as its step is 0"));
         } else if step > field.high() {
             self.note(part, || format!("is read as {start} alone, as its step reaches past the end"));

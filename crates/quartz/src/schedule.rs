@@ -85,3 +85,13 @@ fn end_of(year: u16) -> u32 {
     let days = days_from_civil(i64::from(year.clamp(1970, 9999)) + 1, 1, 1);
     u32::try_from(days * 1_440).expect("the minutes of ten thousand years fit into 32 bits")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_schedules_fit_into_32_megabytes() {
+        assert!(size_of::<Schedule>() <= 32);
+    }
+}

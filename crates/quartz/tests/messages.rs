@@ -69,6 +69,8 @@ fn leniences_are_told_and_strict_reading_refuses_them() {
         ("5x|0|*|*|?", "minute: '5x' is read as 5, what follows is ignored"),
         ("12:30|0|*|*|?", "minute: '12:30' is read as 12, what follows is ignored"),
         ("99|0|*|*|?", "minute: '99' is read with 99 as '*'"),
+        ("99-5|0|*|*|?", "minute: '99-5' is read with 99 as 0"),
+        ("0|0|?|*|99#2", "dayOfWeek: '99#2' is a day that never comes"),
         ("0|0|?|*|MON-FRI/2", "dayOfWeek: 'MON-FRI/2' is read as 'MON-FRI', what follows is ignored"),
         ("0|0|*,9W|*|?", "dayOfMonth: '*,9W' is read as 1W, the other days are ignored"),
         ("0|0|20,15W|*|?", "dayOfMonth: '20,15W' is read as 15W, the other days are ignored"),
