@@ -107,8 +107,8 @@ impl Scheduler {
 
     /// Does what is due. Answers how long to sleep.
     async fn round(&mut self, shutdown: &CancellationToken) -> Result<Duration, StoreError> {
-        self.find_lost_runs().await?;
         let mut did_something = self.fire(shutdown).await?;
+        self.find_lost_runs().await?;
         let mut until = self.store.next_wake().await?;
         if until.is_some() && until <= Some(self.store.now().await?) {
             did_something |= self.reap().await?;
@@ -163,9 +163,11 @@ impl Scheduler {
 
     /// Compares store and queue: at start, when the local queue is empty, and every now and then.
     async fn find_lost_runs(&mut self) -> Result<(), StoreError> {
+        if self.compare_at.is_some_and(|moment| Instant::now() < moment) {
+            return Ok(());
+        }
         let now = self.store.now().await?;
         let before = match self.compare_at {
-            Some(moment) if Instant::now() < moment => return Ok(()),
             Some(_) => now - self.store.clock().of_real(self.compare_every),
             None => now + Duration::from_millis(1),
         };

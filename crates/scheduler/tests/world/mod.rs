@@ -14,7 +14,7 @@ use isochrone_queue::local::LocalQueue;
 use isochrone_scheduler::{Caller, Event, Quotas, Scheduler, Submissions, Wake};
 use isochrone_store::sqlite::SqliteStore;
 use isochrone_store::{
-    AccountStore, AuditStore, Claim, Claimed, Clock, Finished, FireRecord, RunStore, Store, TaskStore,
+    AccountStore, AuditStore, Claim, Claimed, Clock, Finished, FireRecord, RunStore, TaskStore,
 };
 use tempfile::TempDir;
 use tokio::sync::broadcast;
@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Only a failing test waits as long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// Longer than any test, on any clock.
+pub(crate) const LEASE: Duration = Duration::from_hours(24);
 pub(crate) const MINUTE: i64 = 60_000;
 /// A Tuesday.
 pub(crate) const NOON: EpochMillis = EpochMillis(1_893_499_200_000);
@@ -275,9 +277,4 @@ pub(crate) fn counted<T: Eq + std::hash::Hash>(things: impl IntoIterator<Item = 
         *counts.entry(thing).or_default() += 1;
     }
     counts
-}
-
-/// That a store is one, whichever it is.
-pub(crate) fn as_store(store: &Arc<SqliteStore>) -> Arc<dyn Store> {
-    store.clone()
 }

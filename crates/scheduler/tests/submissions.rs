@@ -1,0 +1,294 @@
+//! What is accepted, what is refused and how, and what each request leaves behind.
+#![allow(clippy::unwrap_used, reason = "what is unwrapped in vain fails the test")]
+
+mod world;
+
+use std::sync::Arc;
+
+use isochrone_domain::{
+    Action, Change, ItemId, OverlapPolicy, Policies, Problem, Reason, Role, RunStatus, Submission, Task,
+    TaskId, TaskType,
+};
+use isochrone_scheduler::{Caller, Quota, Quotas, SubmitError};
+use isochrone_store::{Page, RunFilter, TaskFilter};
+use world::{KIND, LEASE, NOON, World, caller, clock_at, cron, every_minute, slow_clock_at, submission};
+
+const ALL: Page = Page { offset: 0, limit: 100 };
+
+fn pia() -> Caller {
+    caller("pia", Role::Publisher)
+}
+
+fn ada() -> Caller {
+    caller("ada", Role::Admin)
+}
+
+async fn world() -> World {
+    World::new(slow_clock_at(isochrone_domain::EpochMillis(NOON.0 + 1_000))).await
+}
+
+fn daily() -> Submission {
+    submission(cron("0", "0"), Policies::default())
+}
+
+#[tokio::test]
+async fn a_task_is_kept_as_it_was_accepted() {
+    let world = world().await;
+    let task = world.submissions.create(&pia(), "PIA", daily()).await.unwrap();
+    assert_eq!(task.owner, "pia", "the owner's name is spelled as the user's");
+    assert_eq!(world.task(task.id).await, task);
+    assert_eq!(world.submissions.task(&pia(), task.id).await.unwrap(), task);
+    assert_eq!(task.next_fire.map(|at| at.0), Some(NOON.0 + 12 * 3_600_000));
+    let entry = world.audit().await.pop().unwrap();
+    assert_eq!((entry.action, entry.task), (Action::CreateTask, Some(task.id)));
+    assert_eq!((entry.actor.as_str(), entry.ip.as_deref()), ("pia", Some("192.0.2.7")));
+    assert_eq!((entry.owner.as_str(), entry.title.as_str()), ("pia", "a test"));
+}
+
+#[tokio::test]
+async fn an_administrator_creates_for_others_who_exist() {
+    let world = world().await;
+    let task = world.submissions.create(&ada(), "paul", daily()).await.unwrap();
+    assert_eq!(task.owner, "paul");
+    assert_eq!(world.audit().await.pop().unwrap().actor, "ada");
+    let missing = world.submissions.create(&ada(), "nobody", daily()).await;
+    assert!(matches!(missing, Err(SubmitError::NotFound { what: "user" })), "{missing:?}");
+}
+
+#[tokio::test]
+async fn what_is_refused_is_not_kept() {
+    let world = world().await;
+    let before = world.audit().await.len();
+    for (parameter, bad) in [
+        ("minute", submission(cron("61", "*"), Policies::default())),
+        ("hour", submission(cron("0", ""), Policies::default())),
+        ("itemId", Submission { item_id: None, ..daily() }),
+        ("maxOccurrences", Submission { max_occurrences: Some(0), ..daily() }),
+        ("parameters", Submission { parameters: Some("[".repeat(10_000)), ..daily() }),
+    ] {
+        match world.submissions.create(&pia(), "pia", bad).await {
+            Err(SubmitError::Invalid(Problem { parameter: named, .. })) => assert_eq!(named, parameter),
+            other => panic!("{parameter}: {other:?}"),
+        }
+    }
+    let mut never = daily();
+    (never.cron.day_of_month, never.cron.month) = ("31".to_owned(), "2".to_owned());
+    assert!(matches!(world.submissions.create(&pia(), "pia", never).await, Err(SubmitError::Invalid(_))));
+    assert_eq!(world.submissions.tasks(&ada(), &TaskFilter::default(), ALL).await.unwrap().total, 0);
+    assert_eq!(world.audit().await.len(), before);
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_said_to_be_missing() {
+    let world = world().await;
+    let (task, nonce) = (TaskId::random(), [0; 16]);
+    let run = isochrone_domain::FireId::requested(task, nonce).run();
+    let s = &world.submissions;
+    for missing in [
+        s.task(&pia(), task).await.err(),
+        s.update(&pia(), task, Change::default()).await.err(),
+        s.enable(&pia(), task).await.err(),
+        s.disable(&pia(), task).await.err(),
+        s.delete(&pia(), task).await.err(),
+        s.run_now(&pia(), task, nonce).await.err(),
+        s.runs(&pia(), &RunFilter { task: Some(task), ..RunFilter::default() }, ALL).await.err(),
+    ] {
+        assert!(matches!(missing, Some(SubmitError::NotFound { what: "task" })), "{missing:?}");
+    }
+    for missing in [
+        s.run(&pia(), run).await.err(),
+        s.cancel_run(&pia(), run).await.err(),
+        s.retry_run(&pia(), run).await.err(),
+    ] {
+        assert!(matches!(missing, Some(SubmitError::NotFound { what: "run" })), "{missing:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_change_leaves_an_entry_and_no_change_leaves_none() {
+    let world = world().await;
+    let s = &world.submissions;
+    let task = world.create(daily()).await;
+    let before = world.audit().await.len();
+    s.enable(&pia(), task.id).await.unwrap();
+    s.update(&pia(), task.id, Change::default()).await.unwrap();
+    assert_eq!(world.task(task.id).await, task);
+    assert_eq!(world.audit().await.len(), before, "nothing changed");
+
+    let title = Change { title: Some("another".to_owned()), ..Change::default() };
+    let updated = s.update(&pia(), task.id, title).await.unwrap();
+    assert_eq!((updated.title.as_str(), updated.generation), ("another", task.generation));
+    s.disable(&pia(), task.id).await.unwrap();
+    s.disable(&pia(), task.id).await.unwrap();
+    s.enable(&pia(), task.id).await.unwrap();
+    let run = s.run_now(&pia(), task.id, [1; 16]).await.unwrap();
+    s.cancel_run(&pia(), run.id).await.unwrap();
+    s.delete(&pia(), task.id).await.unwrap();
+    let entries = world.audit().await.split_off(before);
+    assert_eq!(
+        entries.iter().map(|entry| entry.action).collect::<Vec<_>>(),
+        [
+            Action::UpdateTask,
+            Action::DisableTask,
+            Action::EnableTask,
+            Action::RunTask,
+            Action::CancelRun,
+            Action::DeleteTask
+        ]
+    );
+    assert!(entries.iter().all(|entry| entry.task == Some(task.id) && entry.actor == "pia"));
+    assert_eq!(entries[3].run, Some(run.id));
+    assert_eq!(entries[4].run, Some(run.id));
+}
+
+#[tokio::test]
+async fn the_same_nonce_asks_for_the_same_run() {
+    let world = world().await;
+    let task = world.create(Submission { max_occurrences: Some(2), ..daily() }).await;
+    let s = &world.submissions;
+    let run = s.run_now(&pia(), task.id, [1; 16]).await.unwrap();
+    assert_eq!(run.fired, Reason::Requested);
+    assert_eq!(s.run_now(&pia(), task.id, [1; 16]).await.unwrap(), run);
+    assert_eq!(world.task(task.id).await.occurrences, 1);
+    let second = s.run_now(&pia(), task.id, [2; 16]).await.unwrap();
+    assert_eq!(second.status, RunStatus::Waiting, "runs of the task do not overlap");
+
+    let third = s.run_now(&pia(), task.id, [3; 16]).await;
+    let Err(SubmitError::Conflict(text)) = third else { panic!("{third:?}") };
+    assert!(text.contains('2') && text.contains("maxOccurrences"), "{text}");
+    assert_eq!(s.run_now(&pia(), task.id, [1; 16]).await.unwrap().id, run.id, "not even then another");
+    let task = world.task(task.id).await;
+    assert_eq!((task.occurrences, task.next_fire), (2, None));
+    let filter = RunFilter { task: Some(task.id), ..RunFilter::default() };
+    assert_eq!(s.runs(&pia(), &filter, ALL).await.unwrap().total, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_nonce_at_the_same_moment_is_one_run() {
+    let world = Arc::new(world().await);
+    let task = world.create(daily()).await.id;
+    let asking: Vec<_> = (0..8)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move { world.submissions.run_now(&pia(), task, [7; 16]).await.unwrap().id })
+        })
+        .collect();
+    let mut ids = Vec::new();
+    for asked in asking {
+        ids.push(asked.await.unwrap());
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]));
+    assert_eq!(world.task(task).await.occurrences, 1);
+}
+
+#[tokio::test]
+async fn cancel_and_retry_say_what_they_can_not_do() {
+    let world = world().await;
+    let s = &world.submissions;
+    let task = world.create(submission(cron("0", "0"), allow())).await;
+    let run = s.run_now(&pia(), task.id, [1; 16]).await.unwrap();
+    assert!(matches!(s.retry_run(&pia(), run.id).await, Err(SubmitError::Conflict(_))));
+    let cancelled = s.cancel_run(&pia(), run.id).await.unwrap();
+    assert_eq!(cancelled.status.wire(), "skipped");
+    let again = s.cancel_run(&pia(), run.id).await;
+    let Err(SubmitError::Conflict(text)) = again else { panic!("{again:?}") };
+    assert!(text.contains("skipped"), "{text}");
+    assert!(matches!(s.retry_run(&pia(), run.id).await, Err(SubmitError::Conflict(_))));
+
+    // One that was carried out can be retried, and goes to the queue again.
+    let mut running = world.start();
+    let run = s.run_now(&pia(), task.id, [2; 16]).await.unwrap();
+    assert_eq!(running.published().await, run.id);
+    let claimed = world.take("w", LEASE).await;
+    world.succeed(&claimed).await;
+    let retried = s.retry_run(&pia(), run.id).await.unwrap();
+    assert!(matches!(retried.status, RunStatus::Queued { .. }));
+    assert_eq!(running.published().await, run.id);
+    running.stop().await;
+    let second = world.take("w", LEASE).await;
+    assert_eq!((second.run.id, second.run.attempt), (run.id, 2));
+    let asked = s.cancel_run(&pia(), run.id).await.unwrap();
+    assert!(matches!(asked.status, RunStatus::Executing { .. }) && asked.cancel.is_some());
+    assert_eq!(world.task(task.id).await.occurrences, 2, "a retry is no occurrence");
+}
+
+fn allow() -> Policies {
+    Policies { overlap: OverlapPolicy::Allow, ..Policies::default() }
+}
+
+#[tokio::test]
+async fn quotas_count_active_tasks_of_a_type() {
+    let quota = Quota { per_user: Some(2), per_organization: Some(3) };
+    let quotas = Quotas::default().with(KIND, quota);
+    let world = World::with_quotas(slow_clock_at(NOON), quotas).await;
+    let s = &world.submissions;
+    let first = world.create(daily()).await;
+    world.create(daily()).await;
+    let refused = s.create(&pia(), "pia", daily()).await;
+    let Err(SubmitError::Quota(text)) = refused else { panic!("{refused:?}") };
+    assert!(text.contains("pia") && text.contains('2') && text.contains("ExecuteNotebook"), "{text}");
+
+    let report = Submission { kind: TaskType::ExecuteReport, parameters: Some("{}".to_owned()), ..daily() };
+    s.create(&pia(), "pia", report).await.expect("another type has no quota");
+    s.create(&caller("paul", Role::Publisher), "paul", daily()).await.expect("paul has none yet");
+    let refused = s.create(&caller("paul", Role::Publisher), "paul", daily()).await;
+    let Err(SubmitError::Quota(text)) = refused else { panic!("{refused:?}") };
+    assert!(text.contains("organization") && text.contains('3'), "{text}");
+
+    s.disable(&pia(), first.id).await.unwrap();
+    let third = world.create(daily()).await;
+    let refused = s.enable(&pia(), first.id).await;
+    assert!(matches!(refused, Err(SubmitError::Quota(_))), "{refused:?}");
+    let title = Change { title: Some("no more than before".to_owned()), ..Change::default() };
+    s.update(&pia(), third.id, title).await.expect("an active task may change");
+}
+
+#[tokio::test]
+async fn by_default_there_are_no_quotas_and_arcgis_has_its_own() {
+    let world = world().await;
+    for _ in 0..25 {
+        world.create(daily()).await;
+    }
+    let world = World::with_quotas(slow_clock_at(NOON), Quotas::arcgis()).await;
+    for _ in 0..20 {
+        world.create(daily()).await;
+    }
+    assert!(matches!(world.submissions.create(&pia(), "pia", daily()).await, Err(SubmitError::Quota(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_at_the_same_moment_as_fires_are_all_kept() {
+    let world = Arc::new(World::new(clock_at(NOON, 1_000)).await);
+    let running = world.start();
+    let task = world.create(every_minute(allow())).await.id;
+    let changing: Vec<_> = (0..6_u64)
+        .map(|number| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move {
+                for _ in 0..5 {
+                    let change = match number {
+                        0 => Change { title: Some("title".to_owned()), ..Change::default() },
+                        1 => Change { item_id: Some(ItemId::from_bytes([9; 16])), ..Change::default() },
+                        _ => Change { max_occurrences: Some(Some(100_000 + number)), ..Change::default() },
+                    };
+                    loop {
+                        match world.submissions.update(&pia(), task, change.clone()).await {
+                            Ok(_) => break,
+                            Err(SubmitError::Conflict(_)) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for changed in changing {
+        changed.await.unwrap();
+    }
+    running.stop().await;
+    let Task { title, item_id, max_occurrences, occurrences, .. } = world.task(task).await;
+    assert_eq!((title.as_str(), item_id), ("title", Some(ItemId::from_bytes([9; 16]))));
+    assert!(max_occurrences >= Some(100_002));
+    let ran = world.ledger(task).await.iter().filter(|row| row.reason != Reason::SkippedMisfire).count();
+    assert_eq!(occurrences, ran as u64, "no fire was lost or counted twice by a change");
+}
