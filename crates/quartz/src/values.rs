@@ -54,14 +54,10 @@ impl Values {
             self.insert(start);
             return Ok(());
         }
-        if start == UNSPECIFIED {
-            return Ok(()); // Quartz counts from 98 to 62 at most: nothing.
-        }
         let start = if start == ALL { low } else { start };
-        // Past the greatest value only for `99-77`; what lies there never fires.
-        let end = end.unwrap_or(high).min(high);
-        if step > 1 {
-            self.add_stepped(field, start, end, step);
+        let end = end.unwrap_or(high);
+        if step > 1 || start > high || end > high {
+            self.walk(field, start, end, step.max(1));
         } else if end < start {
             self.mask |= row(start, high) | row(low, end);
         } else {
@@ -71,11 +67,20 @@ impl Values {
     }
 
     /// Adds every `step`th value from `start` to `end`, over the greatest value and on if `end` is less.
-    fn add_stepped(&mut self, field: Field, start: u32, end: u32, step: u32) {
-        let (high, count) = (field.high(), field.count());
-        let last = if end < start { end + count } else { end };
+    ///
+    /// The markers may lead past the greatest value: nothing fires there, but `99-98` passes that of `?`.
+    fn walk(&mut self, field: Field, start: u32, end: u32, step: u32) {
+        let (low, count) = (field.low(), field.count());
+        let wraps = end < start;
+        let last = if wraps { end + count } else { end.min(UNSPECIFIED) };
         for value in (start..=last).step_by(step as usize) {
-            self.mask |= 1 << (if value > high { value - count } else { value });
+            if wraps {
+                self.mask |= 1 << ((value - low) % count + low);
+            } else if value <= field.high() {
+                self.mask |= 1 << value;
+            } else if value == UNSPECIFIED && field.is_day() {
+                self.unspecified = true;
+            }
         }
     }
 
