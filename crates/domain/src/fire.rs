@@ -1,9 +1,12 @@
 //! What fires now, what is skipped and why.
 
+use std::ops::RangeInclusive;
+
 use isochrone_quartz::Schedule;
 
 use crate::{
-    EpochMillis, FireId, MisfirePolicy, OverlapPolicy, Reason, Run, RunStatus, Task, TaskState, Trigger,
+    EpochMillis, FireId, MisfirePolicy, OverlapPolicy, Policies, Reason, Run, RunStatus, Task, TaskState,
+    Trigger,
 };
 
 /// A fire later than this is "late": its scheduler was away or busy.
@@ -116,8 +119,13 @@ pub fn plan_fires(
         } else if index < runs_from {
             (Decision::Skip, Reason::SkippedMisfire)
         } else {
-            let ahead = Ahead { before: unfinished, of_this_plan };
-            decide(task.policies.overlap, ahead, due.len() - index, now.since(planned))
+            let latest = index + 1 == due.len();
+            let reason = match (now.since(planned) > ON_TIME_MS, latest) {
+                (false, _) => Reason::OnTime,
+                (true, true) => Reason::Late,
+                (true, false) => Reason::CaughtUp,
+            };
+            decide(&task.policies, unfinished, of_this_plan, reason)
         };
         if decision != Decision::Skip {
             of_this_plan += 1;
@@ -158,26 +166,14 @@ fn policy_runs(policy: MisfirePolicy, due: &[EpochMillis], now: EpochMillis) -> 
     }
 }
 
-/// Runs of the task that have not ended.
-#[derive(Clone, Copy)]
-struct Ahead {
-    before: u64,
-    of_this_plan: u64,
-}
-
-/// A fire that may run by the misfire policy: does it, given the runs ahead of it?
-/// `from_last`: 1 for the latest due fire, 2 for the one before it.
-fn decide(overlap: OverlapPolicy, ahead: Ahead, from_last: usize, late_ms: i64) -> (Decision, Reason) {
-    let reason = match (late_ms > ON_TIME_MS, from_last) {
-        (false, _) => Reason::OnTime,
-        (true, 1) => Reason::Late,
-        (true, _) => Reason::CaughtUp,
-    };
-    match overlap {
+/// A fire that may run by the misfire policy: does it, given the runs ahead of it that have not ended?
+fn decide(policies: &Policies, before: u64, of_this_plan: u64, reason: Reason) -> (Decision, Reason) {
+    // A catch-up of several fires is meant to run them all, one after the other.
+    let catching_up = reason != Reason::OnTime && matches!(policies.misfire, MisfirePolicy::RunAll { .. });
+    match policies.overlap {
         OverlapPolicy::Allow => (Decision::Run, reason),
-        OverlapPolicy::Skip if ahead.before > 0 => (Decision::Skip, Reason::SkippedOverlap),
-        // A catch-up of several fires is meant to run them all, one after the other.
-        _ if ahead.before + ahead.of_this_plan > 0 => (Decision::RunAfterOthers, reason),
+        OverlapPolicy::Skip if before > 0 && !catching_up => (Decision::Skip, Reason::SkippedOverlap),
+        _ if before + of_this_plan > 0 => (Decision::RunAfterOthers, reason),
         _ => (Decision::Run, reason),
     }
 }
@@ -191,16 +187,38 @@ pub fn plan_request(
     nonce: [u8; 16],
     now: EpochMillis,
 ) -> Option<(Task, Run)> {
+    let id = FireId::requested(task.id, nonce);
+    plan_by_hand(task, unfinished, by, (id, now, Reason::Requested), now)
+}
+
+/// A run that a person asks for in place of a planned minute of the past; it counts as an occurrence.
+/// Asked for twice it is the same fire. None: the task's limit is reached.
+pub fn plan_backfill(
+    task: &Task,
+    unfinished: u64,
+    by: &str,
+    planned: EpochMillis,
+    now: EpochMillis,
+) -> Option<(Task, Run)> {
+    let mut nonce = *b"backfill........";
+    nonce[8..].copy_from_slice(&planned.0.to_be_bytes());
+    let id = FireId::requested(task.id, nonce);
+    plan_by_hand(task, unfinished, by, (id, planned, Reason::Backfilled), now)
+}
+
+fn plan_by_hand(
+    task: &Task,
+    unfinished: u64,
+    by: &str,
+    (id, planned, reason): (FireId, EpochMillis, Reason),
+    now: EpochMillis,
+) -> Option<(Task, Run)> {
     if task.occurrences_left() == 0 {
         return None;
     }
     let waits = unfinished > 0 && task.policies.overlap != OverlapPolicy::Allow;
-    let fire = PlannedFire {
-        id: FireId::requested(task.id, nonce),
-        planned: now,
-        decision: if waits { Decision::RunAfterOthers } else { Decision::Run },
-        reason: Reason::Requested,
-    };
+    let decision = if waits { Decision::RunAfterOthers } else { Decision::Run };
+    let fire = PlannedFire { id, planned, decision, reason };
     let mut task = task.clone();
     task.occurrences += 1;
     if task.occurrences_left() == 0 {
@@ -208,4 +226,15 @@ pub fn plan_request(
     }
     let run = new_run(&task, &fire, Trigger::Request { by: by.to_owned() }, now);
     Some((task, run))
+}
+
+/// The minutes of a span that the task's present schedule and dates plan, the earliest first.
+pub fn planned_minutes(task: &Task, span: RangeInclusive<EpochMillis>) -> impl Iterator<Item = EpochMillis> {
+    let schedule = task.schedule();
+    let start = task.start.map_or(i64::MIN, |start| start.0.div_euclid(1_000) * 1_000);
+    let from = span.start().0.max(start).max(0);
+    let to = task.end.map_or(span.end().0, |end| end.0.min(span.end().0));
+    std::iter::successors(schedule.next(from - 1), move |last| schedule.next(*last))
+        .take_while(move |minute| *minute <= to)
+        .map(EpochMillis)
 }

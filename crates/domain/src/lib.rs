@@ -18,7 +18,9 @@ mod time;
 pub use account::{Role, User};
 pub use audit::{Action, AuditEntry};
 pub use edit::{Change, disable, edit, enable};
-pub use fire::{Decision, FirePlan, PlannedFire, first_fire, plan_fires, plan_request};
+pub use fire::{
+    Decision, FirePlan, PlannedFire, first_fire, plan_backfill, plan_fires, plan_request, planned_minutes,
+};
 pub use id::{FireId, IdError, ItemId, RunId, TaskId};
 pub use item::Item;
 pub use outcome::{Outcome, Reason};

@@ -50,6 +50,8 @@ reasons! {
     CaughtUp = "caught_up": "It was missed and made up for.",
     /// Asked for by a person.
     Requested = "requested": "It was asked for by hand.",
+    /// Asked for by a person, for a minute of the past.
+    Backfilled = "backfilled": "It was asked for by hand, for a minute of the past.",
     /// Missed while no scheduler ran, and the policy does not make up for it.
     SkippedMisfire = "skipped_misfire": "Its minute passed while no scheduler was running, and the task's misfire policy runs only later ones.",
     /// The task was disabled when the fire was decided.

@@ -1,0 +1,295 @@
+//! The rules one by one: dates, misfires, overlaps, retries, cancels, what is refused.
+
+use isochrone_domain::{
+    AttemptEnd, Change, CronFields, Decision, EpochMillis, ItemId, Limits, MisfirePolicy, Outcome,
+    OverlapPolicy, Policies, Reason, RetryPolicy, Run, RunStatus, Submission, Task, TaskId, TaskState,
+    TaskType, accept, cancel, disable, edit, enable, plan_backfill, plan_fires, planned_minutes, settle,
+};
+
+const MINUTE: i64 = 60_000;
+/// 2023-11-14T22:00:00Z.
+const HOUR_BEGINS: EpochMillis = EpochMillis(1_699_999_200_000);
+
+fn submission() -> Submission {
+    Submission {
+        title: "t".into(),
+        kind: TaskType::ExecuteNotebook,
+        item_id: Some(ItemId::from_bytes([1; 16])),
+        task_url: None,
+        parameters: None,
+        cron: CronFields {
+            minute: "*/1".into(),
+            hour: "*".into(),
+            day_of_month: "*".into(),
+            month: "*".into(),
+            day_of_week: "?".into(),
+        },
+        start: None,
+        end: None,
+        max_occurrences: None,
+        policies: Policies::default(),
+    }
+}
+
+fn task_of(submission: Submission, now: EpochMillis) -> Task {
+    accept(submission, TaskId::from_bytes([2; 16]), "nora", now, &Limits::default()).expect("it is good")
+}
+
+fn refused(change: impl FnOnce(&mut Submission)) -> String {
+    let mut submission = submission();
+    change(&mut submission);
+    accept(submission, TaskId::from_bytes([2; 16]), "nora", HOUR_BEGINS, &Limits::default())
+        .expect_err("it is refused")
+        .to_string()
+}
+
+fn minutes_after(minutes: i64) -> EpochMillis {
+    EpochMillis(HOUR_BEGINS.0 + minutes * MINUTE)
+}
+
+fn due(task: &Task, unfinished: u64, now: EpochMillis) -> Vec<(i64, Decision, Reason)> {
+    plan_fires(task, &task.schedule(), unfinished, now, 1_000)
+        .fires
+        .iter()
+        .map(|fire| (fire.planned.since(HOUR_BEGINS) / MINUTE, fire.decision, fire.reason))
+        .collect()
+}
+
+fn a_run(task: &Task) -> Run {
+    let now = task.next_fire.expect("it fires");
+    let mut run = plan_fires(task, &task.schedule(), 0, now, 1).runs(now).remove(0);
+    run.attempt = 1;
+    run
+}
+
+#[test]
+fn start_and_end_are_inclusive() {
+    let dated = Submission { start: Some(minutes_after(5)), end: Some(minutes_after(7)), ..submission() };
+    let mut task = task_of(dated, HOUR_BEGINS);
+    let mut fired = Vec::new();
+    while let Some(next) = task.next_fire {
+        fired.push(next.since(HOUR_BEGINS) / MINUTE);
+        task = plan_fires(&task, &task.schedule(), 0, next, 1).task;
+    }
+    assert_eq!(fired, [5, 6, 7]);
+}
+
+#[test]
+fn a_start_within_a_minute_waits_for_the_next_and_is_cut_to_the_second() {
+    let at = |ms: i64| EpochMillis(minutes_after(5).0 + ms);
+    let first = |start| task_of(Submission { start: Some(start), ..submission() }, HOUR_BEGINS).next_fire;
+    assert_eq!(first(at(999)), Some(minutes_after(5)));
+    assert_eq!(first(at(1_000)), Some(minutes_after(6)));
+}
+
+#[test]
+fn dates_of_the_past_leave_no_fire_as_in_arcgis_own_examples() {
+    let past = EpochMillis(1_589_428_800_000);
+    let task = task_of(Submission { start: Some(past), end: Some(past), ..submission() }, HOUR_BEGINS);
+    assert_eq!((task.state, task.next_fire), (TaskState::Active, None));
+}
+
+#[test]
+fn an_hour_of_downtime_follows_the_misfire_policy() {
+    let back = minutes_after(60);
+    let with = |misfire| {
+        let policies = Policies { misfire, ..Policies::default() };
+        task_of(Submission { policies, ..submission() }, HOUR_BEGINS)
+    };
+    let fires = due(&with(MisfirePolicy::RunLatest), 0, EpochMillis(back.0 + 30_000));
+    assert_eq!(fires.len(), 60);
+    assert!(fires[..59].iter().all(|fire| (fire.1, fire.2) == (Decision::Skip, Reason::SkippedMisfire)));
+    assert_eq!(fires[59], (60, Decision::Run, Reason::Late));
+
+    let fires = due(&with(MisfirePolicy::RunAll { max: 3 }), 0, EpochMillis(back.0 + 30_000));
+    assert_eq!(fires[56].1, Decision::Skip);
+    assert_eq!(
+        fires[57..],
+        [
+            (58, Decision::Run, Reason::CaughtUp),
+            (59, Decision::RunAfterOthers, Reason::CaughtUp),
+            (60, Decision::RunAfterOthers, Reason::Late)
+        ]
+    );
+
+    let fires = due(&with(MisfirePolicy::Skip { grace_ms: 20_000 }), 0, EpochMillis(back.0 + 30_000));
+    assert!(fires.iter().all(|fire| fire.1 == Decision::Skip));
+    let fires = due(&with(MisfirePolicy::Skip { grace_ms: 20_000 }), 0, EpochMillis(back.0 + 5_000));
+    assert_eq!(fires[59], (60, Decision::Run, Reason::OnTime));
+}
+
+#[test]
+fn a_backlog_is_decided_in_chunks_that_agree_with_the_whole() {
+    let task = task_of(submission(), HOUR_BEGINS);
+    let now = minutes_after(60);
+    let whole = due(&task, 0, now);
+    let mut chunked = Vec::new();
+    let mut task = task;
+    loop {
+        let plan = plan_fires(&task, &task.schedule(), 0, now, 7);
+        if plan.fires.is_empty() {
+            break;
+        }
+        chunked
+            .extend(plan.fires.iter().map(|f| (f.planned.since(HOUR_BEGINS) / MINUTE, f.decision, f.reason)));
+        task = plan.task;
+    }
+    assert_eq!(chunked, whole);
+}
+
+#[test]
+fn an_overlap_follows_its_policy() {
+    let with = |overlap| {
+        let policies = Policies { overlap, ..Policies::default() };
+        task_of(Submission { policies, ..submission() }, HOUR_BEGINS)
+    };
+    let now = minutes_after(1);
+    assert_eq!(due(&with(OverlapPolicy::Skip), 1, now), [(1, Decision::Skip, Reason::SkippedOverlap)]);
+    assert_eq!(due(&with(OverlapPolicy::Queue), 1, now), [(1, Decision::RunAfterOthers, Reason::OnTime)]);
+    assert_eq!(due(&with(OverlapPolicy::Allow), 1, now), [(1, Decision::Run, Reason::OnTime)]);
+}
+
+#[test]
+fn a_task_disabled_with_a_fire_undecided_tells_of_it() {
+    let task = disable(&task_of(submission(), HOUR_BEGINS), minutes_after(2));
+    let plan = plan_fires(&task, &task.schedule(), 0, minutes_after(30), 1_000);
+    let told: Vec<_> = plan.fires.iter().map(|fire| (fire.decision, fire.reason)).collect();
+    assert_eq!(told, [(Decision::Skip, Reason::SkippedDisabled); 2]);
+    assert_eq!((plan.task.next_fire, plan.task.occurrences), (None, 0));
+    let again = enable(&plan.task, minutes_after(30));
+    assert_eq!(again.next_fire, Some(minutes_after(31)));
+}
+
+#[test]
+fn a_new_generation_fires_after_both_now_and_the_last_minute() {
+    let task = task_of(submission(), HOUR_BEGINS);
+    let fired = plan_fires(&task, &task.schedule(), 0, minutes_after(5), 1_000).task;
+    let change = || Change { hour: Some("*/1".into()), ..Change::default() };
+    // The clock jumped back three minutes.
+    let changed = edit(&fired, change(), minutes_after(2), &Limits::default()).expect("it is good");
+    assert_eq!((changed.generation.0, changed.next_fire), (2, Some(minutes_after(6))));
+    assert_eq!(changed.occurrences, fired.occurrences);
+    let titled = Change { title: Some("other".into()), ..Change::default() };
+    let changed = edit(&fired, titled, minutes_after(5), &Limits::default()).expect("it is good");
+    assert_eq!((changed.generation, changed.next_fire), (fired.generation, fired.next_fire));
+}
+
+#[test]
+fn retries_wait_longer_each_time_and_then_the_run_has_failed() {
+    let policies =
+        Policies { retry: RetryPolicy { max_retries: 2, backoff_ms: 1_000 }, ..Policies::default() };
+    let task = task_of(Submission { policies, ..submission() }, HOUR_BEGINS);
+    let failed = || AttemptEnd::Failed { reason: Reason::ExecutionError, result: "no".into() };
+    let mut run = a_run(&task);
+    for wait in [1_000, 2_000] {
+        run = settle(&task, &run, failed(), Vec::new(), HOUR_BEGINS).run;
+        assert_eq!(run.status, RunStatus::Queued { due: EpochMillis(HOUR_BEGINS.0 + wait) });
+    }
+    let settled = settle(&task, &run, failed(), Vec::new(), HOUR_BEGINS);
+    assert!(matches!(
+        settled.run.status,
+        RunStatus::Ended { outcome: Outcome::Failed, reason: Reason::ExecutionError, .. }
+    ));
+    assert_eq!(settled.task.consecutive_failures, 1);
+}
+
+#[test]
+fn five_failures_in_a_row_disable_a_task_and_a_success_forgives_them() {
+    let mut task = task_of(submission(), HOUR_BEGINS);
+    let run = a_run(&task);
+    let end = |task: &Task, ok: bool| {
+        let result = String::new();
+        let end = if ok {
+            AttemptEnd::Succeeded { result }
+        } else {
+            AttemptEnd::Failed { reason: Reason::ExecutionError, result }
+        };
+        settle(task, &run, end, Vec::new(), HOUR_BEGINS).task
+    };
+    for _ in 0..4 {
+        task = end(&task, false);
+    }
+    assert_eq!(end(&task, true).consecutive_failures, 0);
+    task = end(&task, false);
+    assert_eq!((task.state, task.next_fire), (TaskState::Disabled, None));
+}
+
+#[test]
+fn a_cancelled_run_ends_and_counts_as_no_failure() {
+    let task = task_of(submission(), HOUR_BEGINS);
+    let queued = cancel(&a_run(&task), "nora", HOUR_BEGINS).expect("it has not ended");
+    assert!(matches!(
+        queued.status,
+        RunStatus::Ended { outcome: Outcome::Skipped, reason: Reason::Cancelled, .. }
+    ));
+    assert_eq!(cancel(&queued, "nora", HOUR_BEGINS), None);
+    // The worker dies before it hears of the cancel: the run does not start again.
+    let mut run = a_run(&task);
+    run.cancel = queued.cancel;
+    let settled = settle(&task, &run, AttemptEnd::Lapsed, Vec::new(), HOUR_BEGINS);
+    assert!(matches!(
+        settled.run.status,
+        RunStatus::Ended { outcome: Outcome::Failed, reason: Reason::Cancelled, .. }
+    ));
+    assert_eq!(settled.task.consecutive_failures, 0);
+}
+
+#[test]
+fn a_backfill_names_the_planned_minutes_and_is_the_same_fire_when_repeated() {
+    let dated = Submission { start: Some(minutes_after(3)), ..submission() };
+    let task = task_of(dated, HOUR_BEGINS);
+    let minutes: Vec<_> = planned_minutes(&task, HOUR_BEGINS..=minutes_after(5)).collect();
+    assert_eq!(minutes, [minutes_after(3), minutes_after(4), minutes_after(5)]);
+    let make = || plan_backfill(&task, 0, "nora", minutes[0], minutes_after(9)).expect("no limit");
+    assert_eq!(make().1.id, make().1.id);
+    assert_eq!((make().1.planned, make().1.fired), (minutes_after(3), Reason::Backfilled));
+    assert_eq!(make().0.occurrences, 1);
+}
+
+#[test]
+fn what_is_refused_names_its_parameter() {
+    let cases: [(&str, String); 11] = [
+        ("'minute' is required", refused(|s| s.cron.minute = "  ".into())),
+        ("'minute' is no valid Quartz field: '75'", refused(|s| s.cron.minute = "75".into())),
+        (
+            "'dayOfMonth' never meets",
+            refused(|s| {
+                s.cron.day_of_month = "31".into();
+                s.cron.month = "2".into();
+            }),
+        ),
+        (
+            "'endDate' is 2023-11-14T22:00:00Z, before startDate",
+            refused(|s| {
+                s.start = Some(minutes_after(1));
+                s.end = Some(HOUR_BEGINS);
+            }),
+        ),
+        ("'startDate' is out of range", refused(|s| s.start = Some(EpochMillis(-1)))),
+        ("'maxOccurrences' is 0", refused(|s| s.max_occurrences = Some(0))),
+        ("'itemId' is required", refused(|s| s.item_id = None)),
+        (
+            "'taskURL' is required",
+            refused(|s| {
+                s.kind = TaskType::GPService;
+                s.parameters = Some("{}".into());
+            }),
+        ),
+        ("'parameters' is required", refused(|s| s.kind = TaskType::ExecuteSceneCook)),
+        (
+            "'parameters' is no valid JSON",
+            refused(|s| {
+                s.parameters = Some(r#"{"service_url": https://host/SceneServer}"#.into());
+            }),
+        ),
+        (
+            "'parameters' is nested deeper than 64",
+            refused(|s| {
+                s.parameters = Some(format!("{{\"a\":{}", "[".repeat(10_000)));
+            }),
+        ),
+    ];
+    for (expected, message) in cases {
+        assert!(message.starts_with(expected), "{message}");
+    }
+}

@@ -1,0 +1,164 @@
+//! The life of an attempt: execute, record, finish.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use isochrone_domain::{Artifact, AttemptEnd, Reason, RunId, Task};
+use isochrone_store::{Claimed, Finished};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::journal::Journal;
+use crate::leases::{Lease, Leases};
+use crate::{Attempt, Executor, STOP_GRACE, StopReason, WorkerParts};
+
+/// Between an executor and the journal: an executor that reports faster than the store takes waits.
+const REPORTS_IN_FLIGHT: usize = 64;
+
+/// Carries a claimed run to the end of this attempt.
+pub(crate) async fn carry(
+    parts: &WorkerParts,
+    leases: &Leases,
+    executor: Arc<dyn Executor>,
+    claimed: Claimed,
+    lease: Lease,
+) {
+    let Claimed { run, task } = claimed;
+    let (run_id, attempt_number) = (run.id, run.attempt);
+    let deadline = deadline(&task, &*executor);
+    let (reports, receiver) = mpsc::channel(REPORTS_IN_FLIGHT);
+    let attempt = Attempt::new(task, run.clone(), Arc::clone(&parts.artifacts), reports, lease.stop.clone());
+    let journal = Journal::new(parts, leases, &run).keep(receiver);
+    let execution = async {
+        let end = execute(&*executor, &attempt, leases, &lease, deadline).await;
+        // Closes the reports, and so ends the journal.
+        drop(attempt);
+        end
+    };
+    let (end, artifacts) = tokio::join!(execution, journal);
+    if let Some(end) = end {
+        finish(parts, run_id, attempt_number, end, artifacts, lease.trusted_until).await;
+    } else {
+        tracing::warn!(%run_id, attempt = attempt_number, "attempt abandoned: its lease is lost");
+    }
+    leases.let_go(run_id, attempt_number);
+}
+
+fn deadline(task: &Task, executor: &dyn Executor) -> Duration {
+    task.policies.timeout_ms.map_or_else(|| executor.default_timeout(), Duration::from_millis)
+}
+
+/// Lets the executor work until it ends, must stop, or its lease is lost (None: nothing of the
+/// attempt counts any more, and its work is dead when this returns).
+async fn execute(
+    executor: &dyn Executor,
+    attempt: &Attempt,
+    leases: &Leases,
+    lease: &Lease,
+    deadline: Duration,
+) -> Option<AttemptEnd> {
+    let run = attempt.run().id;
+    let out_of_time = Instant::now() + deadline;
+    let mut stop = lease.stop.clone();
+    let mut told: Option<(StopReason, Instant)> = None;
+    let mut work = std::pin::pin!(AssertUnwindSafe(executor.execute(attempt)).catch_unwind());
+    loop {
+        let force_at = told.map_or(out_of_time + deadline, |(_, at)| at + STOP_GRACE);
+        tokio::select! {
+            biased;
+            () = lapsed(&lease.trusted_until) => return None,
+            end = &mut work => {
+                let end = end.unwrap_or_else(|_| AttemptEnd::Failed {
+                    reason: Reason::Internal,
+                    result: "The executor had a bug and panicked; the worker lives on.".to_owned(),
+                });
+                return Some(by_stop_reason(end, told.map(|(reason, _)| reason), deadline));
+            }
+            Ok(()) = stop.changed() => match *stop.borrow_and_update() {
+                Some(StopReason::LeaseLost) => return None,
+                Some(reason) => told = told.or(Some((reason, Instant::now()))),
+                None => {}
+            },
+            () = sleep_until(out_of_time), if told.is_none() => leases.stop(run, StopReason::Deadline),
+            () = sleep_until(force_at), if told.is_some() => {
+                let unanswered = AttemptEnd::Failed {
+                    reason: Reason::Internal,
+                    result: "The work did not end when it was told to and was killed.".to_owned(),
+                };
+                return Some(by_stop_reason(unanswered, told.map(|(reason, _)| reason), deadline));
+            }
+        }
+    }
+}
+
+/// Answers once the lease has run out without news.
+async fn lapsed(trusted_until: &watch::Receiver<Instant>) {
+    let mut trusted_until = trusted_until.clone();
+    loop {
+        let until = *trusted_until.borrow_and_update();
+        sleep_until(until).await;
+        if *trusted_until.borrow() <= until {
+            return;
+        }
+    }
+}
+
+/// An executor that was told to stop may answer anything: the worker knows why it stopped. Work that
+/// was done all the same is done.
+fn by_stop_reason(end: AttemptEnd, told: Option<StopReason>, deadline: Duration) -> AttemptEnd {
+    let failed = |reason: Reason, result: String| AttemptEnd::Failed { reason, result };
+    match (told, end) {
+        (None, end) | (_, end @ AttemptEnd::Succeeded { .. }) => end,
+        (Some(StopReason::Cancelled), _) => {
+            failed(Reason::Cancelled, Reason::Cancelled.sentence().to_owned())
+        }
+        (Some(StopReason::Deadline), _) => failed(
+            Reason::Timeout,
+            format!("{} It may take {} s.", Reason::Timeout.sentence(), deadline.as_secs_f64()),
+        ),
+        (Some(StopReason::Draining | StopReason::LeaseLost), _) => AttemptEnd::GivenBack,
+    }
+}
+
+/// Tells the store how the attempt ended, as long as the lease lasts; after that the reaper tells it
+/// for us.
+async fn finish(
+    parts: &WorkerParts,
+    run: RunId,
+    attempt: u32,
+    end: AttemptEnd,
+    artifacts: Vec<Artifact>,
+    trusted_until: watch::Receiver<Instant>,
+) {
+    let mut wait = Duration::from_millis(50);
+    loop {
+        match parts.store.finish(run, attempt, end.clone(), artifacts.clone()).await {
+            Ok(Finished::Kept(run)) => {
+                tracing::info!(run_id = %run.id, task_id = %run.task, attempt, status = run.status.wire(),
+                    reason = reason_code(&run), "attempt ended");
+                break;
+            }
+            Ok(Finished::Fenced(refusal)) => {
+                tracing::warn!(run_id = %run, attempt, %refusal, "the attempt's end was refused");
+                break;
+            }
+            Err(error) => tracing::warn!(run_id = %run, attempt, %error, "the attempt's end is not kept yet"),
+        }
+        if Instant::now() + wait > *trusted_until.borrow() {
+            tracing::warn!(run_id = %run, attempt, "the attempt's end could not be kept while its lease lasted");
+            break;
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(2));
+    }
+    (parts.on_finished)();
+}
+
+fn reason_code(run: &isochrone_domain::Run) -> &'static str {
+    match &run.status {
+        isochrone_domain::RunStatus::Ended { reason, .. } => reason.code(),
+        _ => "again",
+    }
+}

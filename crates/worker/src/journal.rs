@@ -1,0 +1,185 @@
+//! Keeps what an executor reports: progress, log lines, artifacts, a remote job's handle.
+//!
+//! The store gets the log's first 64 KiB while the work goes on; a longer log goes whole, up to
+//! 8 MiB, to the artifact store when the attempt ends. Between the two it lies in a file, so that a
+//! worker's memory does not grow with what its runs print.
+
+use std::io::{Read, Seek, Write};
+use std::time::Duration;
+
+use isochrone_domain::{Artifact, LogLine, LogStream};
+use isochrone_store::{Finished, Store};
+use object_store::ObjectStoreExt;
+use tokio::sync::mpsc;
+
+use crate::attempt::artifact_path;
+use crate::leases::Leases;
+use crate::{NotKept, Report, WorkerParts};
+
+const STORED_LOG: usize = 64 << 10;
+const WHOLE_LOG: usize = 8 << 20;
+const LONGEST_LINE: usize = 8 << 10;
+const FLUSH_EVERY: Duration = Duration::from_millis(250);
+const FLUSH_LINES: usize = 256;
+
+/// The reports of one attempt.
+pub(crate) struct Journal<'a> {
+    parts: &'a WorkerParts,
+    leases: &'a Leases,
+    run: &'a isochrone_domain::Run,
+    artifacts: Vec<Artifact>,
+    unsent: Vec<LogLine>,
+    sent_lines: u64,
+    stored_bytes: usize,
+    spool: Option<std::fs::File>,
+    spooled_bytes: usize,
+    dropped_lines: u64,
+}
+
+impl<'a> Journal<'a> {
+    pub(crate) fn new(parts: &'a WorkerParts, leases: &'a Leases, run: &'a isochrone_domain::Run) -> Self {
+        Journal {
+            parts,
+            leases,
+            run,
+            artifacts: Vec::new(),
+            unsent: Vec::new(),
+            sent_lines: 0,
+            stored_bytes: 0,
+            spool: None,
+            spooled_bytes: 0,
+            dropped_lines: 0,
+        }
+    }
+
+    /// Keeps reports until the executor has ended; gives the artifacts.
+    pub(crate) async fn keep(mut self, mut reports: mpsc::Receiver<Report>) -> Vec<Artifact> {
+        let mut flush = tokio::time::interval(FLUSH_EVERY);
+        flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                report = reports.recv() => match report {
+                    Some(report) => self.take(report).await,
+                    None => break,
+                },
+                _ = flush.tick(), if !self.unsent.is_empty() => self.flush().await,
+            }
+            if self.unsent.len() >= FLUSH_LINES {
+                self.flush().await;
+            }
+        }
+        self.end().await
+    }
+
+    async fn take(&mut self, report: Report) {
+        match report {
+            Report::Progress(progress) => self.leases.progress(self.run.id, progress),
+            Report::Log(stream, text) => self.line(stream, &text),
+            Report::Artifact(artifact) => {
+                self.artifacts.retain(|kept| kept.name != artifact.name);
+                self.artifacts.push(artifact);
+            }
+            Report::Checkpoint(handle, answer) => {
+                let kept = match self.store().checkpoint(self.run.id, self.run.attempt, &handle).await {
+                    Ok(Finished::Kept(_)) => Ok(()),
+                    Ok(Finished::Fenced(_)) => Err(NotKept::Fenced),
+                    Err(error) => Err(NotKept::Storage(error.to_string())),
+                };
+                // The executor may have been dropped meanwhile: then nobody needs the answer.
+                drop(answer.send(kept));
+            }
+        }
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.parts.store
+    }
+
+    /// A line of the log: into the store while there is room, into the spool in any case.
+    pub(crate) fn line(&mut self, stream: LogStream, text: &str) {
+        let text = cut(text, LONGEST_LINE);
+        let line = LogLine { at: self.parts.store.clock().now(), stream, text: text.to_owned() };
+        if self.spooled_bytes + text.len() > WHOLE_LOG {
+            self.dropped_lines += 1;
+            return;
+        }
+        if let Err(error) = self.spool(&line) {
+            tracing::warn!(run_id = %self.run.id, %error, "the log can't be spooled");
+        }
+        if self.stored_bytes + text.len() <= STORED_LOG {
+            self.stored_bytes += text.len();
+            self.unsent.push(line);
+        }
+    }
+
+    fn spool(&mut self, line: &LogLine) -> std::io::Result<()> {
+        let spool = match &mut self.spool {
+            Some(file) => file,
+            empty => empty.insert(tempfile::tempfile()?),
+        };
+        self.spooled_bytes += line.text.len() + 1;
+        writeln!(spool, "{} {} {}", line.at, stream_name(line.stream), line.text)
+    }
+
+    async fn flush(&mut self) {
+        let lines = std::mem::take(&mut self.unsent);
+        let answer = self.store().append_log(self.run.id, self.run.attempt, self.sent_lines, &lines).await;
+        match answer {
+            Ok(Finished::Kept(_)) => self.sent_lines += lines.len() as u64,
+            // Nobody will read them: the attempt is over.
+            Ok(Finished::Fenced(_)) => {}
+            Err(error) => {
+                tracing::warn!(run_id = %self.run.id, %error, "log lines were not kept yet");
+                self.unsent = lines;
+            }
+        }
+    }
+
+    async fn end(mut self) -> Vec<Artifact> {
+        if self.dropped_lines > 0 {
+            let note = format!("{} further lines were dropped: the log is full", self.dropped_lines);
+            let at = self.parts.store.clock().now();
+            self.unsent.push(LogLine { at, stream: LogStream::System, text: note });
+        }
+        if !self.unsent.is_empty() {
+            self.flush().await;
+        }
+        if self.spooled_bytes > STORED_LOG {
+            match self.keep_whole_log().await {
+                Ok(artifact) => self.artifacts.push(artifact),
+                Err(error) => tracing::warn!(run_id = %self.run.id, %error, "the whole log was not kept"),
+            }
+        }
+        self.artifacts
+    }
+
+    async fn keep_whole_log(&mut self) -> Result<Artifact, NotKept> {
+        let storage = |error: &dyn std::fmt::Display| NotKept::Storage(error.to_string());
+        let mut log = Vec::with_capacity(self.spooled_bytes);
+        if let Some(spool) = &mut self.spool {
+            spool.rewind().map_err(|e| storage(&e))?;
+            spool.read_to_end(&mut log).map_err(|e| storage(&e))?;
+        }
+        let location = artifact_path(self.run, "log.txt");
+        let size = log.len() as u64;
+        self.parts.artifacts.put(&location, log.into()).await.map_err(|e| storage(&e))?;
+        Ok(Artifact {
+            name: "log.txt".to_owned(),
+            content_type: "text/plain; charset=utf-8".to_owned(),
+            size,
+            location: location.to_string(),
+        })
+    }
+}
+
+fn stream_name(stream: LogStream) -> &'static str {
+    match stream {
+        LogStream::Stdout => "out",
+        LogStream::Stderr => "err",
+        LogStream::System => "---",
+    }
+}
+
+fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}

@@ -1,0 +1,14 @@
+//! Takes a run, claims it, executes it, finishes it: slots, leases, cancel, drain.
+
+mod attempt;
+mod carry;
+mod config;
+mod executor;
+mod journal;
+mod leases;
+mod worker;
+
+pub use attempt::{Attempt, NotKept, Report, StopReason};
+pub use config::WorkerConfig;
+pub use executor::{Executor, STOP_GRACE};
+pub use worker::{Worker, WorkerParts};

@@ -1,0 +1,165 @@
+//! The worker: for each type it takes wake-ups while it has free slots, claims their runs and
+//! carries them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use isochrone_domain::TaskType;
+use isochrone_queue::{Consumer, Delivery, Queue};
+use isochrone_store::{Claim, Store};
+use object_store::ObjectStore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::carry::carry;
+use crate::leases::{LeaseLength, Leases};
+use crate::{Executor, STOP_GRACE, StopReason, WorkerConfig};
+
+/// What a worker works with.
+pub struct WorkerParts {
+    /// The truth about runs.
+    pub store: Arc<dyn Store>,
+    /// The wake-up line.
+    pub queue: Arc<dyn Queue>,
+    /// Where runs leave their artifacts.
+    pub artifacts: Arc<dyn ObjectStore>,
+    /// Called after each attempt: a retry or a waiting run may be due.
+    pub on_finished: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Takes a run, claims it, executes it, finishes it.
+pub struct Worker {
+    parts: WorkerParts,
+    executors: HashMap<TaskType, Arc<dyn Executor>>,
+    config: WorkerConfig,
+    leases: Leases,
+    attempts: TaskTracker,
+}
+
+impl Worker {
+    /// A worker for the types of these executors.
+    pub fn new(
+        parts: WorkerParts,
+        executors: impl IntoIterator<Item = Arc<dyn Executor>>,
+        config: WorkerConfig,
+    ) -> Arc<Worker> {
+        let executors = executors.into_iter().map(|executor| (executor.kind(), executor)).collect();
+        Arc::new(Worker { parts, executors, config, leases: Leases::default(), attempts: TaskTracker::new() })
+    }
+
+    /// Works until `drain` is cancelled, then takes no new run, gives the running ones the grace time,
+    /// tells those that are left to stop, and gives their runs back.
+    pub async fn run(self: Arc<Self>, drain: CancellationToken) {
+        let takers = TaskTracker::new();
+        for kind in self.executors.keys().copied() {
+            takers.spawn(Arc::clone(&self).take_all(kind, drain.clone()));
+        }
+        takers.close();
+        let renewing =
+            self.leases.keep_renewing(&*self.parts.store, self.config.renew_every, self.lease_length());
+        tokio::select! {
+            () = renewing => {}
+            () = self.drained(takers, drain) => {}
+        }
+    }
+
+    async fn drained(&self, takers: TaskTracker, drain: CancellationToken) {
+        drain.cancelled().await;
+        takers.wait().await;
+        self.attempts.close();
+        if !self.attempts.is_empty() {
+            tracing::info!(runs = self.attempts.len(), "draining: waiting for running work");
+        }
+        if tokio::time::timeout(self.config.drain_grace, self.attempts.wait()).await.is_err() {
+            self.leases.stop_all(StopReason::Draining);
+            if tokio::time::timeout(STOP_GRACE * 2, self.attempts.wait()).await.is_err() {
+                tracing::warn!(runs = self.attempts.len(), "work did not stop; its leases will lapse");
+            }
+        }
+    }
+
+    fn lease_length(&self) -> LeaseLength {
+        LeaseLength {
+            on_clock: self.parts.store.clock().of_real(self.config.lease),
+            trusted: self.config.trusted_lease(),
+        }
+    }
+
+    /// Takes wake-ups of a type until drained. A consumer that is gone is made anew.
+    async fn take_all(self: Arc<Self>, kind: TaskType, drain: CancellationToken) {
+        let slots = Arc::new(Semaphore::new(self.config.slots_for(kind)));
+        while !drain.is_cancelled() {
+            let taken = tokio::select! {
+                () = drain.cancelled() => return,
+                taken = self.take_from_one_consumer(kind, &slots, &drain) => taken,
+            };
+            if let Err(error) = taken {
+                tracing::warn!(%kind, %error, "the queue's consumer is gone; making another");
+                tokio::select! {
+                    () = drain.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_millis(500)) => {}
+                }
+            }
+        }
+    }
+
+    async fn take_from_one_consumer(
+        self: &Arc<Self>,
+        kind: TaskType,
+        slots: &Arc<Semaphore>,
+        drain: &CancellationToken,
+    ) -> Result<(), isochrone_queue::QueueError> {
+        let mut consumer: Box<dyn Consumer> = self.parts.queue.consume(kind).await?;
+        loop {
+            let slot = Arc::clone(slots).acquire_owned().await.expect("the slots are never closed");
+            let delivery = consumer.next().await?;
+            if drain.is_cancelled() {
+                return delivery.give_back().await;
+            }
+            self.attempts.spawn(Arc::clone(self).answer(delivery, slot));
+        }
+    }
+
+    /// Claims a wake-up's run, acknowledges the message at once, and carries the run.
+    async fn answer(self: Arc<Self>, delivery: Box<dyn Delivery>, _slot: OwnedSemaphorePermit) {
+        let wake_up = delivery.wake_up();
+        let lease = self.lease_length();
+        let asked = Instant::now();
+        let claim = match self.parts.store.claim(wake_up.run, &self.config.name, lease.on_clock).await {
+            Ok(claim) => claim,
+            Err(error) => {
+                // Unclaimed, it must not run. It stays out of line while the store is away.
+                tracing::warn!(run_id = %wake_up.run, %error, "the run could not be claimed");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                return acknowledged(delivery.give_back().await);
+            }
+        };
+        acknowledged(delivery.ack().await);
+        let claimed = match claim {
+            Claim::Granted(claimed) => *claimed,
+            Claim::Refused(refusal) => {
+                tracing::debug!(run_id = %wake_up.run, %refusal, "wake-up dropped");
+                return;
+            }
+        };
+        let Some(executor) = self.executors.get(&claimed.run.kind).cloned() else {
+            // A message in the wrong line; the lease will lapse and the run goes to its own.
+            tracing::error!(run_id = %wake_up.run, kind = %claimed.run.kind, "no executor for this type here");
+            return;
+        };
+        tracing::info!(run_id = %claimed.run.id, task_id = %claimed.task.id, kind = %claimed.run.kind,
+            attempt = claimed.run.attempt, "attempt begins");
+        let held = self.leases.hold(claimed.run.id, claimed.run.attempt, asked + lease.trusted);
+        carry(&self.parts, &self.leases, executor, claimed, held).await;
+    }
+}
+
+fn acknowledged(answer: Result<(), isochrone_queue::QueueError>) {
+    if let Err(error) = answer {
+        // Redelivered, it is refused by its claim.
+        tracing::debug!(%error, "a wake-up could not be acknowledged");
+    }
+}
