@@ -57,6 +57,9 @@ fn field(name: Field, text: &str, notes: &mut Notes) -> Result<Values, ParseErro
     }
     // Upper case changes what a letter is (`ſun`, `frı`) only outside ASCII.
     let upper = if trimmed.is_ascii() { Cow::Borrowed(trimmed) } else { Cow::Owned(trimmed.to_uppercase()) };
+    if upper.is_ascii() && !trimmed.is_ascii() {
+        notes.add(name, trimmed, || format!("is read as '{upper}'"));
+    }
     items(name, &upper, notes)
 }
 

@@ -89,6 +89,7 @@ fn leniences_are_told_and_strict_reading_refuses_them() {
         ("0|0|?|*|0#2", "dayOfWeek: '0#2' is read with 0 as Saturday"),
         ("L,5|0|*|*|?", "minute: 'L' adds nothing in this field"),
         ("*/٧|0|*|*|?", "minute: '*/٧' is read as '*/7'"),
+        ("0|0|?|*|ſun", "dayOfWeek: 'ſun' is read as 'SUN'"),
         ("0|0|?|*|MONTUE", "dayOfWeek: 'MONTUE' is read as 'MON', what follows is ignored"),
     ];
     for (text, message) in expected {
