@@ -109,8 +109,6 @@ fn insert(db: &Connection, task: &Task, entry: &AuditEntry) -> Result<Saved> {
 }
 
 fn write(db: &Connection, sql: &str, task: &Task) -> Result<usize> {
-    let active = task.state == TaskState::Active;
-    let next_fire = task.next_fire.filter(|_| active).map(|at| at.0);
     rows::execute(
         db,
         sql,
@@ -119,8 +117,8 @@ fn write(db: &Connection, sql: &str, task: &Task) -> Result<usize> {
             task.owner,
             task.kind.name(),
             task.item_id.as_ref().map(isochrone_domain::ItemId::as_bytes),
-            active,
-            next_fire,
+            task.state == TaskState::Active,
+            task.next_fire.map(|at| at.0),
             signed(task.version),
             rows::json(task),
         ],

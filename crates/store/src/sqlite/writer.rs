@@ -148,3 +148,66 @@ fn execute(db: &Connection, sql: &str) -> Result<()> {
     db.prepare_cached(sql)?.execute([])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> (tempfile::TempDir, Connection) {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Connection::open(dir.path().join("db")).unwrap();
+        db.execute_batch("CREATE TABLE t (text TEXT)").unwrap();
+        (dir, db)
+    }
+
+    async fn put(writer: &Writer, text: String) -> Result<()> {
+        let sql = "INSERT INTO t (text) VALUES (?1)";
+        writer.write(move |db| Ok(db.execute(sql, [text]).map(drop)?)).await
+    }
+
+    async fn count(writer: &Writer) -> i64 {
+        writer.write(|db| Ok(db.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_undoes_its_step_and_the_thread_lives_on() {
+        let (_dir, db) = table();
+        let writer = Writer::start(db).unwrap();
+        let panicked: Result<()> = writer
+            .write(|db| {
+                db.execute("INSERT INTO t (text) VALUES ('half')", [])?;
+                panic!("expected by this test")
+            })
+            .await;
+        assert!(matches!(panicked, Err(StoreError::Unavailable(_))), "{panicked:?}");
+        put(&writer, "whole".to_owned()).await.unwrap();
+        assert_eq!(count(&writer).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_the_group_and_passes() {
+        let (_dir, db) = table();
+        db.pragma_update_and_check(None, "max_page_count", 4, |_| Ok(())).unwrap();
+        let writer = Writer::start(db).unwrap();
+        let full = put(&writer, "x".repeat(1 << 20)).await;
+        assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+        assert_eq!(count(&writer).await, 0);
+        put(&writer, "small".to_owned()).await.unwrap();
+        assert_eq!(count(&writer).await, 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_done_when_the_writer_goes() {
+        let (dir, db) = table();
+        let writer = Writer::start(db).unwrap();
+        for _ in 0..50 {
+            let begun = put(&writer, "x".to_owned());
+            // Polled once, it is in line; its caller does not wait for the answer.
+            drop(tokio::time::timeout(std::time::Duration::ZERO, begun).await);
+        }
+        drop(writer);
+        let db = Connection::open(dir.path().join("db")).unwrap();
+        let count: i64 = db.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(count, 50);
+    }
+}

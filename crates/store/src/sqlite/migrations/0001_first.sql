@@ -8,7 +8,7 @@ CREATE TABLE tasks (
     kind      TEXT NOT NULL,
     item      BLOB,
     active    INTEGER NOT NULL,
-    -- Null unless the task is active and has a fire left.
+    -- The due index; a task that was disabled may have fires in it that are still to be decided.
     next_fire INTEGER,
     version   INTEGER NOT NULL,
     body      TEXT NOT NULL

@@ -1,0 +1,93 @@
+//! Users and tokens.
+
+use std::time::Duration;
+
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
+use isochrone_store::{Token, TokenBinding, TokenHash};
+
+use super::Fresh;
+use super::ledger::EVER;
+use super::world::World;
+
+fn user(name: &str, role: Role) -> User {
+    User {
+        name: name.to_owned(),
+        role,
+        password_hash: format!("$argon2id${name}"),
+        created: EpochMillis(1),
+        last_login: None,
+    }
+}
+
+fn entry(action: Action, at: EpochMillis) -> AuditEntry {
+    AuditEntry {
+        at,
+        actor: "admin".to_owned(),
+        ip: None,
+        action,
+        task: None,
+        run: None,
+        item: None,
+        title: "Ann".to_owned(),
+        owner: "admin".to_owned(),
+    }
+}
+
+async fn put(world: &World, user: &User) {
+    world.put_user(user, entry(Action::SetUser, EpochMillis(1))).await.unwrap();
+}
+
+pub(crate) async fn knows_users_in_any_case(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    assert_eq!(world.users().await.unwrap(), []);
+    let (ann, bob) = (user("Ann", Role::Admin), user("bob", Role::Viewer));
+    put(&world, &bob).await;
+    put(&world, &ann).await;
+    for name in ["Ann", "ann", "ANN"] {
+        assert_eq!(world.user(name).await.unwrap(), Some(ann.clone()));
+    }
+    assert_eq!(world.user("an").await.unwrap(), None);
+    assert_eq!(world.user("ann%").await.unwrap(), None);
+    assert_eq!(world.users().await.unwrap(), [ann, bob]);
+}
+
+pub(crate) async fn replaces_users(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    put(&world, &user("Ann", Role::Admin)).await;
+    let new = user("ANN", Role::Publisher);
+    put(&world, &new).await;
+    assert_eq!(world.users().await.unwrap(), [new]);
+    assert_eq!(world.audit(EVER).await.unwrap().len(), 2);
+}
+
+pub(crate) async fn keeps_tokens_until_they_expire(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    put(&world, &user("Ann", Role::Admin)).await;
+    let now = world.now().await.unwrap();
+    let token = |number: u8, expires: EpochMillis, binding: TokenBinding| {
+        (TokenHash([number; 32]), Token { user: "Ann".to_owned(), expires, binding })
+    };
+    let hour = now + Duration::from_hours(1);
+    let tokens = [
+        token(1, hour, TokenBinding::None),
+        token(2, hour, TokenBinding::Referer("https://a.example/x?y".to_owned())),
+        token(3, hour, TokenBinding::Ip("2001:db8::1".to_owned())),
+    ];
+    for (hash, token) in &tokens {
+        world.put_token(*hash, token, entry(Action::SignIn, now)).await.unwrap();
+    }
+    for (hash, token) in &tokens {
+        assert_eq!(world.token(*hash).await.unwrap(), Some(token.clone()));
+    }
+    assert_eq!(world.token(TokenHash([9; 32])).await.unwrap(), None);
+    let ann = world.user("ann").await.unwrap().expect("she is there");
+    assert_eq!(ann.last_login, Some(now));
+
+    let (expired, void) = token(4, now, TokenBinding::None);
+    world.put_token(expired, &void, entry(Action::SignIn, now)).await.unwrap();
+    let (fresh_hash, fresh_token) = token(5, hour, TokenBinding::None);
+    world.reach(EpochMillis(now.0 + 1)).await;
+    world.put_token(fresh_hash, &fresh_token, entry(Action::SignIn, now)).await.unwrap();
+    assert_eq!(world.token(expired).await.unwrap(), None, "it is forgotten");
+    assert_eq!(world.token(tokens[0].0).await.unwrap(), Some(tokens[0].1.clone()));
+}

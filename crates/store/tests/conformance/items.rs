@@ -1,0 +1,64 @@
+//! Items and their data.
+
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Item, ItemId, TaskId};
+use isochrone_store::Page;
+
+use super::Fresh;
+use super::ledger::EVER;
+use super::world::{ALL, World, entry};
+
+fn item(owner: &str, created: i64) -> Item {
+    Item {
+        id: ItemId::random(),
+        owner: owner.to_owned(),
+        title: "A notebook".to_owned(),
+        kind: "Notebook".to_owned(),
+        size: 3,
+        created: EpochMillis(created),
+        modified: EpochMillis(created),
+    }
+}
+
+async fn put(world: &World, item: &Item, data: &[u8]) {
+    let entry = AuditEntry { item: Some(item.id), task: None, ..entry(Action::AddItem, TaskId::random()) };
+    world.put_item(item, data.to_vec(), entry).await.unwrap();
+}
+
+pub(crate) async fn keeps_items_and_data(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let notebook = item("ann", 1);
+    let data: Vec<u8> = (0..=255).cycle().take(3 << 20).collect();
+    put(&world, &notebook, &data).await;
+    assert_eq!(world.item(notebook.id).await.unwrap(), Some(notebook.clone()));
+    assert_eq!(world.item_data(notebook.id).await.unwrap(), Some(data));
+    assert_eq!(world.item(ItemId::random()).await.unwrap(), None);
+    assert_eq!(world.item_data(ItemId::random()).await.unwrap(), None);
+    assert_eq!(world.audit(EVER).await.unwrap()[0].item, Some(notebook.id));
+}
+
+pub(crate) async fn replaces_items(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let old = item("ann", 1);
+    put(&world, &old, b"old").await;
+    let new = Item { title: "Another".to_owned(), size: 0, modified: EpochMillis(2), ..old };
+    put(&world, &new, b"").await;
+    assert_eq!(world.item(new.id).await.unwrap(), Some(new.clone()));
+    assert_eq!(world.item_data(new.id).await.unwrap(), Some(Vec::new()));
+    assert_eq!(world.items(None, ALL).await.unwrap().rows, [new]);
+}
+
+pub(crate) async fn pages_items_newest_first(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let mut newest_first = Vec::new();
+    for created in 1..=5 {
+        let owner = if created % 2 == 0 { "bob" } else { "ann" };
+        let item = item(owner, created);
+        put(&world, &item, b"...").await;
+        newest_first.insert(0, item);
+    }
+    let page = world.items(None, Page { offset: 1, limit: 2 }).await.unwrap();
+    assert_eq!((page.rows.as_slice(), page.total), (&newest_first[1..3], 5));
+    let of_bob = world.items(Some("Bob"), ALL).await.unwrap();
+    let expected: Vec<_> = newest_first.iter().filter(|item| item.owner == "bob").cloned().collect();
+    assert_eq!((of_bob.rows, of_bob.total), (expected, 2));
+}

@@ -1,0 +1,114 @@
+//! Tasks: kept, changed, listed.
+
+use isochrone_domain::{Action, ItemId, TaskId, TaskState, TaskType, disable};
+use isochrone_store::{Page, Saved, TaskFilter};
+
+use super::Fresh;
+use super::world::{ALL, World, entry, new_task};
+
+pub(crate) async fn keeps_a_task_whole(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let task = world.add(|task| task.max_occurrences = Some(7)).await;
+    assert_eq!(world.task(task.id).await.unwrap(), Some(task.clone()));
+
+    let mut same_id = new_task(task.created);
+    same_id.id = task.id;
+    same_id.title = "Another".into();
+    let again = world.insert_task(&same_id, entry(Action::CreateTask, task.id)).await.unwrap();
+    assert_eq!(again, Saved::Repeated);
+    assert_eq!(world.task(task.id).await.unwrap(), Some(task));
+    assert_eq!(world.task(TaskId::random()).await.unwrap(), None);
+}
+
+pub(crate) async fn keeps_text_as_it_came(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let task = world
+        .add(|task| {
+            task.title = "Ü'\"; DROP TABLE tasks; -- \u{1F30D}\u{202E}\n\\".into();
+            task.parameters = Some(format!("{{ \"b\" : 1e400,\"a\":\"{}\"}}", "x".repeat(1 << 20)));
+        })
+        .await;
+    assert_eq!(world.read_task(task.id).await, task);
+}
+
+pub(crate) async fn saves_only_over_what_was_read(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let read = world.add(|_| {}).await;
+    let mut mine = read.clone();
+    mine.title = "Mine".into();
+    let mut theirs = read.clone();
+    theirs.title = "Theirs".into();
+
+    let update = || entry(Action::UpdateTask, read.id);
+    assert_eq!(world.save_task(&mine, update()).await.unwrap(), Saved::Done);
+    assert_eq!(world.save_task(&theirs, update()).await.unwrap(), Saved::Stale);
+    let stored = world.read_task(read.id).await;
+    assert_eq!(stored.title, "Mine");
+    assert!(stored.version > read.version);
+
+    let disabled = disable(&stored, stored.updated);
+    assert_eq!(world.save_task(&disabled, update()).await.unwrap(), Saved::Done);
+    let stored = world.read_task(read.id).await;
+    assert_eq!((stored.state, stored.next_fire), (TaskState::Paused, None));
+
+    let unknown = new_task(read.created);
+    assert_eq!(world.save_task(&unknown, update()).await.unwrap(), Saved::Stale);
+    assert_eq!(world.task(unknown.id).await.unwrap(), None);
+}
+
+pub(crate) async fn filters_tasks(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let item = ItemId::random();
+    let ann = world.add(|task| task.item_id = Some(item)).await.id;
+    let bob = world.add(|task| task.owner = "bob".into()).await.id;
+    let notebook = world
+        .add(|task| {
+            task.kind = TaskType::ExecuteNotebook;
+            task.item_id = Some(item);
+        })
+        .await
+        .id;
+    let paused = world.add(|task| *task = disable(task, task.created)).await.id;
+
+    let owner = |name: &str| Some(name.to_owned());
+    let every = TaskFilter::default();
+    let cases = [
+        (every.clone(), vec![ann, bob, notebook, paused]),
+        (TaskFilter { owner: owner("BOB"), ..every.clone() }, vec![bob]),
+        (TaskFilter { owner: owner("carl"), ..every.clone() }, vec![]),
+        (TaskFilter { item: Some(item), ..every.clone() }, vec![ann, notebook]),
+        (TaskFilter { active: Some(false), ..every.clone() }, vec![paused]),
+        (TaskFilter { active: Some(true), owner: owner("ann"), ..every.clone() }, vec![ann, notebook]),
+        (TaskFilter { kinds: vec![TaskType::ExecuteNotebook], ..every.clone() }, vec![notebook]),
+        (
+            TaskFilter { kinds: vec![TaskType::GPService, TaskType::ExecuteReport], ..every },
+            vec![ann, bob, paused],
+        ),
+    ];
+    for (filter, expected) in cases {
+        let found = world.tasks(&filter, ALL).await.unwrap();
+        let ids: Vec<_> = found.rows.iter().map(|task| task.id).collect();
+        assert_eq!(ids, expected, "{filter:?}");
+        assert_eq!(found.total, expected.len() as u64, "{filter:?}");
+    }
+}
+
+pub(crate) async fn pages_tasks_in_the_order_of_their_creation(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let mut created = Vec::new();
+    for _ in 0..25 {
+        created.push(world.add(|_| {}).await);
+    }
+    // A change moves no task to another page.
+    let changed = &created[3];
+    let saved = world.save_task(changed, entry(Action::UpdateTask, changed.id)).await.unwrap();
+    assert_eq!(saved, Saved::Done);
+
+    let mut seen = Vec::new();
+    for offset in [0, 10, 20, 30] {
+        let page = world.tasks(&TaskFilter::default(), Page { offset, limit: 10 }).await.unwrap();
+        assert_eq!(page.total, 25);
+        seen.extend(page.rows.iter().map(|task| task.id));
+    }
+    assert_eq!(seen, created.iter().map(|task| task.id).collect::<Vec<_>>());
+}

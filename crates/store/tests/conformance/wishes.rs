@@ -1,0 +1,111 @@
+//! What people want of runs: that they end, or begin again.
+
+use isochrone_domain::{Action, AuditEntry, Outcome, Reason, Run, RunId, RunStatus};
+use isochrone_store::{Cancelled, Held, Renewal, Saved};
+
+use super::Fresh;
+use super::ledger::EVER;
+use super::world::{LONG, World, entry, failed, kept, succeeded};
+
+fn asks(action: Action, run: &Run) -> AuditEntry {
+    AuditEntry { actor: "bob".to_owned(), run: Some(run.id), ..entry(action, run.task) }
+}
+
+async fn done(world: &World, cancelled: Cancelled) -> Run {
+    let Cancelled::Done(run) = cancelled else { panic!("{cancelled:?}") };
+    assert_eq!(world.read_run(run.id).await, *run);
+    *run
+}
+
+async fn noted(world: &World, action: Action) -> usize {
+    world.audit(EVER).await.unwrap().iter().filter(|entry| entry.action == action).count()
+}
+
+fn is_cancelled(run: &Run, with: Outcome) -> bool {
+    matches!(run.status, RunStatus::Ended { outcome, reason: Reason::Cancelled, .. } if outcome == with)
+}
+
+pub(crate) async fn cancels_what_waits(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let task = world.add_queueing().await.id;
+    world.request(task).await;
+    let waiting = world.request(task).await;
+    let cancelled = world.cancel_run(waiting.id, asks(Action::CancelRun, &waiting)).await.unwrap();
+    let run = done(&world, cancelled).await;
+    assert!(is_cancelled(&run, Outcome::Skipped), "{:?}", run.status);
+    assert_eq!(run.cancel.map(|cancel| cancel.by).as_deref(), Some("bob"));
+}
+
+pub(crate) async fn cancels_what_is_queued(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.some_run().await;
+    let cancelled = world.cancel_run(run.id, asks(Action::CancelRun, &run)).await.unwrap();
+    assert!(is_cancelled(&done(&world, cancelled).await, Outcome::Skipped));
+    assert_eq!(world.outbox().await, []);
+    assert_eq!(world.read_task(run.task).await.consecutive_failures, 0);
+    assert_eq!(noted(&world, Action::CancelRun).await, 1);
+}
+
+pub(crate) async fn tells_an_attempt_of_its_cancel(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.some_run().await;
+    world.claimed(run.id, LONG).await;
+    let cancelled = world.cancel_run(run.id, asks(Action::CancelRun, &run)).await.unwrap();
+    let wish = done(&world, cancelled).await.cancel.expect("the wish is kept");
+    let held = Held { run: run.id, attempt: 1, progress: None };
+    let renewed = world.renew(&[held], LONG).await.unwrap();
+    assert_eq!(renewed, [Renewal::Held { cancel: Some(wish) }]);
+    // Given back, it is not for another worker.
+    let given = world.finish(run.id, 1, isochrone_domain::AttemptEnd::GivenBack, Vec::new()).await.unwrap();
+    assert!(is_cancelled(&kept(given), Outcome::Failed));
+}
+
+pub(crate) async fn cancels_no_ended_run(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.some_run().await;
+    let ended = world.carried_out(run.id, succeeded()).await;
+    let again = world.cancel_run(run.id, asks(Action::CancelRun, &run)).await.unwrap();
+    assert_eq!(again, Cancelled::Refused(Box::new(ended.clone())));
+    assert_eq!(world.read_run(run.id).await, ended);
+    let unknown = world.cancel_run(RunId::random(), asks(Action::CancelRun, &run)).await.unwrap();
+    assert_eq!(unknown, Cancelled::Missing);
+    assert_eq!(noted(&world, Action::CancelRun).await, 0, "nothing was done");
+}
+
+pub(crate) async fn retries_an_ended_run(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.some_run().await;
+    world.carried_out(run.id, failed()).await;
+    let occurrences = world.read_task(run.task).await.occurrences;
+    let read_before = world.plan(run.task).await;
+    let again = world.retry_run(run.id, asks(Action::RetryRun, &run)).await.unwrap();
+    let again = done(&world, again).await;
+    assert!(matches!(again.status, RunStatus::Queued { .. }), "{:?}", again.status);
+    assert_eq!(world.outbox().await.iter().map(|message| message.run).collect::<Vec<_>>(), [run.id]);
+    assert_eq!(world.fires(None, EVER).await.unwrap()[0].outcome, None);
+    assert_eq!(world.read_task(run.task).await.occurrences, occurrences, "it is no further occurrence");
+    assert_eq!(noted(&world, Action::RetryRun).await, 1);
+    // Who decided while nothing was unfinished decides anew.
+    assert_eq!(world.commit_fires(vec![read_before]).await.unwrap(), [Saved::Stale]);
+
+    let ended = world.carried_out(run.id, succeeded()).await;
+    assert_eq!(ended.attempt, 2);
+    let outcome = world.fires(None, EVER).await.unwrap()[0].outcome.expect("it has ended again");
+    assert_eq!(outcome.0, Outcome::Succeeded);
+}
+
+pub(crate) async fn retries_nothing_else(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.some_run().await;
+    let retry = async || world.retry_run(run.id, asks(Action::RetryRun, &run)).await.unwrap();
+    assert_eq!(retry().await, Cancelled::Refused(Box::new(run.clone())));
+    let executing = world.claimed(run.id, LONG).await.run;
+    assert_eq!(retry().await, Cancelled::Refused(Box::new(executing)));
+    let skipped = world.some_run().await;
+    let cancelled = world.cancel_run(skipped.id, asks(Action::CancelRun, &skipped)).await.unwrap();
+    let cancelled = done(&world, cancelled).await;
+    let again = world.retry_run(skipped.id, asks(Action::RetryRun, &skipped)).await.unwrap();
+    assert_eq!(again, Cancelled::Refused(Box::new(cancelled)));
+    let unknown = world.retry_run(RunId::random(), asks(Action::RetryRun, &run)).await.unwrap();
+    assert_eq!(unknown, Cancelled::Missing);
+}
