@@ -315,10 +315,9 @@ impl World {
                 }
             }
             Event::Retry(index) => {
-                if let Some(run) = self.pick(index, |run| run.status.ended()) {
-                    if let Some(again) = retry(&run, self.now) {
-                        self.runs.insert(run.id, again);
-                    }
+                let ended = self.pick(index, |run| run.status.ended());
+                if let Some(again) = ended.and_then(|run| retry(&run, self.now)) {
+                    self.runs.insert(again.id, again);
                 }
             }
             Event::Disable => self.change(disable, None),

@@ -74,7 +74,9 @@ async fn execute(
                     reason: Reason::Internal,
                     result: "The executor had a bug and panicked; the worker lives on.".to_owned(),
                 });
-                return Some(by_stop_reason(end, told.map(|(reason, _)| reason), deadline));
+                // Told and ended in one moment: what counts is what it was told.
+                let told = *lease.stop.borrow();
+                return (told != Some(StopReason::LeaseLost)).then(|| by_stop_reason(end, told, deadline));
             }
             Ok(()) = stop.changed() => match *stop.borrow_and_update() {
                 Some(StopReason::LeaseLost) => return None,
