@@ -16,7 +16,7 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tokio::sync::Notify;
 
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 
 /// Stands for work that must be dead when its attempt is dropped.
 struct TellsWhenDropped(Arc<Notify>);

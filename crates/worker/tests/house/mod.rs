@@ -19,21 +19,21 @@ use object_store::memory::InMemory;
 use tokio_util::sync::CancellationToken;
 
 /// A store, a queue and an artifact store.
-pub struct House {
-    pub store: Arc<SqliteStore>,
-    pub queue: Arc<LocalQueue>,
-    pub artifacts: Arc<dyn ObjectStore>,
+pub(crate) struct House {
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) queue: Arc<LocalQueue>,
+    pub(crate) artifacts: Arc<dyn ObjectStore>,
     _dir: tempfile::TempDir,
 }
 
 /// What an executor's work becomes.
-pub type Work<'a> = Pin<Box<dyn Future<Output = AttemptEnd> + Send + 'a>>;
+pub(crate) type Work<'a> = Pin<Box<dyn Future<Output = AttemptEnd> + Send + 'a>>;
 
 /// An executor whose work is a closure.
-pub struct Does<F>(F);
+pub(crate) struct Does<F>(F);
 
 /// An executor that does this, and has all the time that it needs.
-pub fn does<F>(work: F) -> Does<F>
+pub(crate) fn does<F>(work: F) -> Does<F>
 where
     F: for<'a> Fn(&'a Attempt) -> Work<'a> + Send + Sync,
 {
@@ -50,7 +50,7 @@ where
     }
 
     fn default_timeout(&self) -> Duration {
-        Duration::from_secs(600)
+        Duration::from_mins(10)
     }
 
     async fn execute(&self, attempt: &Attempt) -> AttemptEnd {
@@ -59,12 +59,12 @@ where
 }
 
 /// A worker that runs until the test drains it.
-pub struct Working {
-    pub drain: CancellationToken,
-    pub ended: tokio::task::JoinHandle<()>,
+pub(crate) struct Working {
+    pub(crate) drain: CancellationToken,
+    pub(crate) ended: tokio::task::JoinHandle<()>,
 }
 
-pub fn audit(action: Action) -> AuditEntry {
+pub(crate) fn audit(action: Action) -> AuditEntry {
     AuditEntry {
         at: EpochMillis(0),
         actor: "nora".into(),
@@ -79,7 +79,7 @@ pub fn audit(action: Action) -> AuditEntry {
 }
 
 impl House {
-    pub fn new() -> House {
+    pub(crate) fn new() -> House {
         let dir = tempfile::tempdir().expect("a folder");
         House {
             store: Arc::new(SqliteStore::open(dir.path(), Clock::SYSTEM).expect("a store")),
@@ -89,7 +89,7 @@ impl House {
         }
     }
 
-    pub fn config() -> WorkerConfig {
+    pub(crate) fn config() -> WorkerConfig {
         WorkerConfig {
             lease: Duration::from_millis(1_500),
             renew_every: Duration::from_millis(100),
@@ -98,7 +98,7 @@ impl House {
         }
     }
 
-    pub fn work(&self, executor: impl Executor + 'static, config: WorkerConfig) -> Working {
+    pub(crate) fn work(&self, executor: impl Executor + 'static, config: WorkerConfig) -> Working {
         let parts = WorkerParts {
             store: self.store.clone(),
             queue: self.queue.clone(),
@@ -111,7 +111,7 @@ impl House {
     }
 
     /// A task and a queued run of it, not yet told to the queue.
-    pub async fn run(&self, policies: Policies) -> Run {
+    pub(crate) async fn run(&self, policies: Policies) -> Run {
         let now = self.store.now().await.expect("the time");
         let never = |text: &str| text.to_owned();
         let submission = Submission {
@@ -141,14 +141,14 @@ impl House {
         run
     }
 
-    pub async fn wake(&self, run: &Run) {
+    pub(crate) async fn wake(&self, run: &Run) {
         for answer in self.queue.publish(&[WakeUp { run: run.id, kind: run.kind }]).await {
             answer.expect("it is published");
         }
     }
 
     /// Waits until the run is as wanted, with a deadline.
-    pub async fn until(&self, run: RunId, wanted: impl Fn(&Run) -> bool) -> Run {
+    pub(crate) async fn until(&self, run: RunId, wanted: impl Fn(&Run) -> bool) -> Run {
         let end = std::time::Instant::now() + Duration::from_secs(30);
         loop {
             let now = self.store.run(run).await.expect("the store").expect("the run is there");
@@ -160,17 +160,17 @@ impl House {
         }
     }
 
-    pub async fn log(&self, run: RunId) -> Vec<String> {
+    pub(crate) async fn log(&self, run: RunId) -> Vec<String> {
         let page = Page { offset: 0, limit: 100_000 };
         let lines = self.store.log(run, page).await.expect("the log");
         lines.rows.into_iter().map(|line| line.text).collect()
     }
 }
 
-pub fn executing(run: &Run) -> bool {
+pub(crate) fn executing(run: &Run) -> bool {
     matches!(run.status, RunStatus::Executing { .. })
 }
 
-pub fn ended(run: &Run) -> bool {
+pub(crate) fn ended(run: &Run) -> bool {
     run.status.ended()
 }
