@@ -1,0 +1,7 @@
+//! What clients ask before they ask for tasks: the portal's description and the signed-in user.
+
+mod portal;
+mod user;
+
+pub(crate) use portal::{PORTAL_ID, info, portal_self, root};
+pub(crate) use user::{community_self, user};

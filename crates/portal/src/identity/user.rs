@@ -1,0 +1,109 @@
+//! Users as ArcGIS's clients see them.
+
+use isochrone_domain::{Role, User};
+use serde::Serialize;
+
+use super::PORTAL_ID;
+use crate::answer::{Answer, Document, Failure, missing};
+use crate::request::Call;
+use crate::serve::Served;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserDocument {
+    username: String,
+    id: String,
+    full_name: String,
+    first_name: String,
+    last_name: String,
+    email: Option<String>,
+    org_id: &'static str,
+    role: &'static str,
+    role_id: &'static str,
+    level: &'static str,
+    user_license_type_id: &'static str,
+    privileges: &'static [&'static str],
+    user_type: &'static str,
+    access: &'static str,
+    created: i64,
+    modified: i64,
+    last_login: i64,
+    groups: [&'static str; 0],
+    tags: [&'static str; 0],
+    disabled: bool,
+    provider: &'static str,
+    storage_usage: u64,
+    storage_quota: u64,
+    culture: &'static str,
+    region: &'static str,
+    units: &'static str,
+}
+
+impl From<User> for UserDocument {
+    fn from(user: User) -> UserDocument {
+        UserDocument {
+            id: user.name.to_ascii_lowercase(),
+            full_name: user.name.clone(),
+            first_name: user.name.clone(),
+            last_name: String::new(),
+            email: None,
+            org_id: PORTAL_ID,
+            role: user.role.arcgis(),
+            role_id: user.role.arcgis(),
+            level: "2",
+            user_license_type_id: "creatorUT",
+            privileges: privileges(user.role),
+            user_type: "arcgisonly",
+            access: "org",
+            created: user.created.0,
+            modified: user.created.0,
+            last_login: user.last_login.map_or(-1, |at| at.0),
+            groups: [],
+            tags: [],
+            disabled: false,
+            provider: "arcgis",
+            storage_usage: 0,
+            storage_quota: 1 << 40,
+            culture: "en",
+            region: "WO",
+            units: "metric",
+            username: user.name,
+        }
+    }
+}
+
+/// What ArcGIS's clients decide by what they offer: an administrator is who has a `portal:admin` one.
+fn privileges(role: Role) -> &'static [&'static str] {
+    const ALL: &[&str] = &[
+        "portal:user:viewOrgItems",
+        "portal:user:createItem",
+        "premium:publisher:createNotebooks",
+        "premium:publisher:scheduleNotebooks",
+        "portal:admin:viewUsers",
+        "portal:admin:scheduleTasks",
+    ];
+    match role {
+        Role::Viewer => const { ALL.split_at(1).0 },
+        Role::Publisher => const { ALL.split_at(4).0 },
+        Role::Admin => ALL,
+    }
+}
+
+/// `GET community/self`
+pub(crate) async fn community_self(portal: &Served, call: &Call) -> Result<Answer, Failure> {
+    Ok(document(portal.sign_in.caller(call).await?.user))
+}
+
+/// `GET community/users/<name>`
+pub(crate) async fn user(portal: &Served, call: &Call, name: &str) -> Result<Answer, Failure> {
+    let caller = portal.sign_in.caller(call).await?;
+    if !caller.user.may_read(name) {
+        return Err(Failure::forbidden());
+    }
+    Ok(document(portal.store.user(name).await?.ok_or_else(|| missing("user"))?))
+}
+
+fn document(user: User) -> Answer {
+    let tasks = format!("/community/users/{}/tasks", user.name);
+    Document::new(user.name.clone(), UserDocument::from(user)).link("Tasks", tasks).into()
+}

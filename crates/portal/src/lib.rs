@@ -1,0 +1,73 @@
+//! The server's side of ArcGIS's sharing REST API: sign-in, tasks, runs.
+//!
+//! [`router`] answers under `/sharing/rest` and under one configurable context (`/portal/sharing/rest`).
+//! The way of a request: `serve` reads it into a `request::Call`, `routes` finds its handler, the handler
+//! gives an `answer::Answer` or an `answer::Failure`, and `answer` writes either as json, pjson or html.
+//!
+//! Beside ArcGIS's parameters, createTask and update take Isochrone's own ones, all optional:
+//!
+//! | parameter | values | default |
+//! |---|---|---|
+//! | `misfirePolicy` | `runLatest`, `runAll` or `runAll:<most runs>`, `skip` or `skip:<grace seconds>` | `runLatest` |
+//! | `overlapPolicy` | `skip`, `queue`, `allow` | `skip` |
+//! | `maxRetries` | 0 to 100 | 0 |
+//! | `retryBackoffSeconds` | 0 to 3600 | 0 |
+//! | `timeoutSeconds` | 1 to 2592000, or -1 for the executor's own | -1 |
+//! | `crashPolicy` | `atLeastOnce`, `atMostOnce` | `atLeastOnce` |
+//! | `maxConsecutiveFailures` | 1 to 1000000, or -1 for "never disable" | 5 |
+
+mod answer;
+mod identity;
+mod items;
+pub mod passwords;
+mod request;
+mod routes;
+mod serve;
+mod signin;
+mod tasks;
+
+use std::sync::Arc;
+
+use axum::Router;
+use isochrone_scheduler::Submissions;
+use isochrone_store::Store;
+use object_store::ObjectStore;
+
+/// What the portal needs of the house.
+pub struct Portal {
+    /// Accounts, items, logs.
+    pub store: Arc<dyn Store>,
+    /// Everything that reads or changes tasks and runs.
+    pub submissions: Arc<Submissions>,
+    /// Where runs left their artifacts.
+    pub artifacts: Arc<dyn ObjectStore>,
+    /// The operator's choices.
+    pub config: Config,
+}
+
+/// The operator's choices for the portal.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The path segment under which the API answers too; ArcGIS's web adaptor calls it `portal`.
+    pub context: String,
+    /// How clients reach the portal, as `https://host[:port][/context]`. None: as each request says.
+    pub public_url: Option<String>,
+    /// The portal's name, for people.
+    pub name: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { context: "portal".to_owned(), public_url: None, name: "Isochrone".to_owned() }
+    }
+}
+
+/// A request extension that says that the request came over TLS: the URLs in its answer are `https` then.
+#[derive(Clone, Copy, Debug)]
+pub struct OverTls;
+
+/// The whole portal. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that tokens
+/// can be bound to addresses.
+pub fn router(portal: Portal) -> Router {
+    Router::new().fallback(serve::handle).with_state(Arc::new(serve::Served::new(portal)))
+}

@@ -1,0 +1,156 @@
+//! A request as the handlers see it.
+
+mod body;
+mod multipart;
+mod parameters;
+mod tokens;
+mod urlencoded;
+mod values;
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+
+pub(crate) use parameters::Parameters;
+pub(crate) use values::Limit;
+
+use crate::answer::{Failure, Format};
+use crate::{Config, OverTls};
+
+/// Where in the portal a request goes.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The API's root as a path, such as `/portal/sharing/rest`.
+    pub root: String,
+    /// The context's root as a URL, such as `https://host/portal`.
+    pub base: String,
+    /// The decoded segments below the API's root. None: the path is not below it.
+    pub segments: Option<Vec<String>>,
+}
+
+/// A request that was read.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Whether it may change something.
+    pub post: bool,
+    /// Its parameters; those of the body before those of the query.
+    pub parameters: Parameters,
+    /// The names that the query gave.
+    pub in_query: Vec<String>,
+    /// Where it goes.
+    pub place: Place,
+    /// Where it came from.
+    pub ip: Option<IpAddr>,
+    /// Its `Referer`.
+    pub referer: Option<String>,
+    /// The token that it carries.
+    pub token: Option<String>,
+}
+
+/// A request that could not be read, and how to say so.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub failure: Failure,
+    pub format: Format,
+    pub place: Place,
+}
+
+impl Call {
+    /// Reads a request, its body included.
+    pub(crate) async fn read(request: Request, config: &Config) -> Result<(Call, Format), Unread> {
+        let (parts, body) = request.into_parts();
+        let place = Place::of(&parts, config);
+        let query = urlencoded::read(parts.uri.query().unwrap_or("").as_bytes());
+        // Whoever sends something unreadable is a program, unless its query says otherwise.
+        let told = query.as_ref().ok().filter(|query| query.given("f").is_some());
+        let early = told.and_then(|query| Format::of(query).ok()).unwrap_or(Format::Json);
+        match Self::read_parts(&parts, body, query).await {
+            Ok((mut call, format)) => {
+                call.place = place;
+                Ok((call, format))
+            }
+            Err(failure) => Err(Unread { failure, format: early, place }),
+        }
+    }
+
+    async fn read_parts(
+        parts: &Parts,
+        body: axum::body::Body,
+        query: Result<Parameters, Failure>,
+    ) -> Result<(Call, Format), Failure> {
+        let post = parts.method == Method::POST;
+        if !post && parts.method != Method::GET && parts.method != Method::HEAD {
+            return Err(Failure::new(405, "Method not allowed: use GET or POST."));
+        }
+        let query = query?;
+        let bytes = if post { body::read(&parts.headers, body).await? } else { bytes::Bytes::new() };
+        let sent = body::parameters(&parts.headers, bytes).await?;
+        let token = tokens::only_one(&parts.headers, &query, &sent)?;
+        let in_query = query.names().map(str::to_owned).collect();
+        let parameters = sent.over(query)?;
+        let format = Format::of(&parameters)?;
+        if parameters.given("callback").is_some() {
+            let failure = Failure::new(
+                400,
+                "'callback' is not supported: JSONP would let any web page read the answer.",
+            );
+            return Err(failure.about("callback"));
+        }
+        let ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+        let place = Place { root: String::new(), base: String::new(), segments: None };
+        let referer = header_text(&parts.headers, &header::REFERER);
+        Ok((Call { post, parameters, in_query, place, ip, referer, token }, format))
+    }
+
+    /// A change must be a POST: a link or an image must not be able to make one.
+    pub(crate) fn must_post(&self) -> Result<(), Failure> {
+        if self.post {
+            Ok(())
+        } else {
+            Err(Failure::new(405, "Method not allowed: this operation needs POST."))
+        }
+    }
+
+    /// The API's URL followed by `path`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}/sharing/rest{path}", self.place.base)
+    }
+}
+
+impl Place {
+    fn of(parts: &Parts, config: &Config) -> Place {
+        let mut segments = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).peekable();
+        let context = config.context.trim_matches('/');
+        let context = match segments.next_if(|first| *first == context) {
+            Some(context) => format!("/{context}"),
+            None => String::new(),
+        };
+        let below = match segments.next() {
+            None => Some(Vec::new()),
+            Some("sharing") => {
+                segments.next_if(|segment| *segment == "rest");
+                segments.map(urlencoded::decode_segment).collect()
+            }
+            Some(_) => None,
+        };
+        let base = config.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
+        let base = base.unwrap_or_else(|| format!("{}{context}", origin(parts)));
+        Place { root: format!("{context}/sharing/rest"), base, segments: below }
+    }
+}
+
+/// How the client calls this server; `Host` is the client's word, so only a plain one is repeated.
+fn origin(parts: &Parts) -> String {
+    let scheme = if parts.extensions.get::<OverTls>().is_some() { "https" } else { "http" };
+    let plain = |host: &String| {
+        host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b)) && host.len() <= 255
+    };
+    let host = header_text(&parts.headers, &header::HOST).filter(plain);
+    format!("{scheme}://{}", host.unwrap_or_else(|| "localhost".to_owned()))
+}
+
+fn header_text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}

@@ -1,0 +1,63 @@
+//! Which path is whose: the whole API on one screen.
+
+use crate::answer::{Answer, Failure};
+use crate::request::Call;
+use crate::serve::Served;
+use crate::{identity, items, signin, tasks};
+
+/// Finds the handler of a request and calls it.
+pub(crate) async fn answer(portal: &Served, call: &Call) -> Result<Answer, Failure> {
+    let Some(segments) = &call.place.segments else { return Err(unknown()) };
+    let path: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match path[..] {
+        [] => Ok(identity::root()),
+        ["info"] => Ok(identity::info(call)),
+        ["generateToken"] => signin::generate_token(portal, call).await,
+        ["portals", "self"] => identity::portal_self(portal, call).await,
+        ["portals", "self" | identity::PORTAL_ID, "allScheduledTasks"] => tasks::list_all(portal, call).await,
+        ["community", "self"] => identity::community_self(portal, call).await,
+        ["community", "users", user] => identity::user(portal, call, user).await,
+        ["community", "users", user, ref below @ ..] => of_user(portal, call, user, below).await,
+        ["content", "items", id] => items::item(portal, call, id).await,
+        ["content", "items", id, "data"] => items::data(portal, call, id).await,
+        _ => Err(unknown()),
+    }
+}
+
+/// What belongs to a user: tasks and their runs.
+async fn of_user(portal: &Served, call: &Call, user: &str, below: &[&str]) -> Result<Answer, Failure> {
+    let of = tasks::Of { portal, call, user };
+    match *below {
+        // Three spellings: the reference's two, and its clients'.
+        ["createTask"] | ["tasks", "createTask"] | ["tasks", _, "createTask"] => tasks::create(of).await,
+        ["tasks"] => tasks::list(of).await,
+        ["tasks", task] => tasks::show(of, task).await,
+        ["tasks", task, "update"] => tasks::update(of, task).await,
+        ["tasks", task, "enable"] => tasks::enable(of, task).await,
+        ["tasks", task, "disable"] => tasks::disable(of, task).await,
+        ["tasks", task, "delete"] => tasks::delete(of, task).await,
+        ["tasks", task, "run"] => tasks::run_now(of, task).await,
+        ["tasks", task, "runs"] => tasks::runs(of, task).await,
+        ["tasks", task, "runs", run] => tasks::run(of, task, run).await,
+        ["tasks", task, "runs", run, "cancel"] => tasks::cancel(of, task, run).await,
+        ["tasks", task, "runs", run, "retry"] => tasks::retry(of, task, run).await,
+        ["tasks", task, "runs", run, "log"] => tasks::log(of, task, run).await,
+        ["tasks", task, "runs", run, "artifacts", name] => tasks::artifact(of, task, run, name).await,
+        _ => Err(unknown()),
+    }
+}
+
+/// Whether a GET of the path gives a page; for the way to a page.
+pub(crate) fn is_page(path: &[&str]) -> bool {
+    match path {
+        ["community", "users", _, below @ ..] => {
+            matches!(below, [] | ["tasks"] | ["tasks", _] | ["tasks", _, "runs"] | ["tasks", _, "runs", _])
+        }
+        ["portals" | "community", "self"] | ["content", "items", _] => true,
+        _ => false,
+    }
+}
+
+fn unknown() -> Failure {
+    Failure::new(404, "There is no such resource or operation.")
+}

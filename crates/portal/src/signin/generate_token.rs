@@ -1,0 +1,99 @@
+//! `POST generateToken`: user name and password for a token.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use isochrone_domain::{Action, AuditEntry, User};
+use isochrone_store::{Store, Token, TokenBinding};
+use serde::Serialize;
+
+use super::hash;
+use crate::answer::{Answer, Document, Failure};
+use crate::request::Call;
+use crate::serve::Served;
+
+/// The longest life of a token in minutes: 15 days, as ArcGIS has it.
+const LONGEST: i64 = 15 * 24 * 60;
+
+/// A token as its user sees it, once.
+#[derive(Serialize)]
+struct Given {
+    token: String,
+    expires: i64,
+    ssl: bool,
+}
+
+/// Gives a token for a user name and a password in the body.
+pub(crate) async fn generate_token(portal: &Served, call: &Call) -> Result<Answer, Failure> {
+    call.must_post()?;
+    if let Some(name) =
+        ["username", "password"].into_iter().find(|name| call.in_query.iter().any(|q| q == name))
+    {
+        return Err(Failure::parameter(name, "must be in the body: addresses end up in logs"));
+    }
+    let name = call.parameters.required("username")?;
+    let password = call.parameters.required("password")?.to_owned();
+    let binding = binding(call)?;
+    let minutes = expiration(call)?;
+    let Some(user) = portal.sign_in.check(name, password).await? else {
+        tracing::info!(ip = ?call.ip, "a sign-in was refused");
+        let failure = Failure::new(400, "Unable to generate token.");
+        return Err(failure.with_detail("Invalid username or password."));
+    };
+    let given = keep_new(&*portal.store, call, &user, binding, minutes).await?;
+    Ok(Document::new("Token", given).into())
+}
+
+async fn keep_new(
+    store: &dyn Store,
+    call: &Call,
+    user: &User,
+    binding: TokenBinding,
+    minutes: u64,
+) -> Result<Given, Failure> {
+    let token = random_token();
+    let now = store.now().await?;
+    let kept = Token { user: user.name.clone(), expires: now + Duration::from_mins(minutes), binding };
+    let audit = AuditEntry {
+        at: now,
+        actor: user.name.clone(),
+        ip: call.ip.map(|ip| ip.to_string()),
+        action: Action::SignIn,
+        task: None,
+        run: None,
+        item: None,
+        title: user.name.clone(),
+        owner: user.name.clone(),
+    };
+    store.put_token(hash(&token), &kept, audit).await?;
+    Ok(Given { token, expires: kept.expires.0, ssl: true })
+}
+
+/// 256 bits that nobody can guess.
+fn random_token() -> String {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    hex::encode(bytes)
+}
+
+/// What the token is bound to: as `client` says; the referer if only that is given, else the caller's address.
+fn binding(call: &Call) -> Result<TokenBinding, Failure> {
+    let referer = call.parameters.given("referer");
+    let client =
+        call.parameters.given("client").unwrap_or(if referer.is_some() { "referer" } else { "requestip" });
+    match client {
+        "referer" => Ok(TokenBinding::Referer(call.parameters.required("referer")?.to_owned())),
+        "ip" => match call.parameters.required("ip")?.parse::<IpAddr>() {
+            Ok(ip) => Ok(TokenBinding::Ip(ip.to_canonical().to_string())),
+            Err(_) => Err(Failure::parameter("ip", "is no IP address")),
+        },
+        "requestip" => Ok(call.ip.map_or(TokenBinding::None, |ip| TokenBinding::Ip(ip.to_string()))),
+        _ => Err(Failure::parameter("client", "is unknown; expected referer, ip or requestip")),
+    }
+}
+
+/// The token's life in minutes. Longer wishes than the longest life get that, as in ArcGIS.
+fn expiration(call: &Call) -> Result<u64, Failure> {
+    let minutes = call.parameters.whole("expiration", 1..=i64::from(i32::MAX))?.unwrap_or(60);
+    Ok(minutes.min(LONGEST) as u64)
+}

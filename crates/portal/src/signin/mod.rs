@@ -1,0 +1,94 @@
+//! Sign-in with user name and password for a token, and what a token is worth.
+
+mod generate_token;
+mod throttle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use isochrone_domain::User;
+use isochrone_scheduler::Caller;
+use isochrone_store::{Store, Token, TokenBinding, TokenHash};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+pub(crate) use generate_token::generate_token;
+
+use crate::answer::Failure;
+use crate::passwords;
+use crate::request::Call;
+use throttle::Throttle;
+
+/// How long a sign-in waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who signs in, and who has signed in.
+pub(crate) struct SignIn {
+    store: Arc<dyn Store>,
+    throttle: Throttle,
+    /// A hash takes 19 MiB and 20 ms of a core: two at a time leave the scheduler its share.
+    turns: Arc<Semaphore>,
+}
+
+impl SignIn {
+    pub(crate) fn new(store: Arc<dyn Store>) -> SignIn {
+        SignIn { store, throttle: Throttle::default(), turns: Arc::new(Semaphore::new(2)) }
+    }
+
+    /// The user with this name and password. None: there is none, or too many guesses were wrong lately.
+    pub(crate) async fn check(&self, name: &str, password: String) -> Result<Option<User>, Failure> {
+        if !User::valid_name(name) || !self.throttle.admits(name) {
+            return Ok(None);
+        }
+        let user = self.store.user(name).await?;
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(Failure::new(503, "Too many sign-ins at once. Try again."));
+        };
+        let right = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            passwords::verify(&password, hash.as_deref())
+        });
+        let right = right.await.map_err(|_| Failure::internal())?;
+        self.throttle.note(name, right);
+        Ok(user.filter(|_| right))
+    }
+
+    /// Who calls; a token must be there.
+    pub(crate) async fn caller(&self, call: &Call) -> Result<Caller, Failure> {
+        self.caller_if_any(call).await?.ok_or_else(|| Failure::new(499, "Token Required"))
+    }
+
+    /// Who calls, if a token is there; then it must be good.
+    pub(crate) async fn caller_if_any(&self, call: &Call) -> Result<Option<Caller>, Failure> {
+        let Some(token) = &call.token else { return Ok(None) };
+        let known = self.store.token(hash(token)).await?;
+        let now = self.store.now().await?;
+        let held = known.filter(|known| known.expires > now && fits(known, call));
+        let user = match held {
+            Some(held) => self.store.user(&held.user).await?,
+            None => None,
+        };
+        let user = user.ok_or_else(|| Failure::new(498, "Invalid token."))?;
+        Ok(Some(Caller { user, ip: call.ip.map(|ip| ip.to_string()) }))
+    }
+}
+
+/// What the store knows a token by.
+fn hash(token: &str) -> TokenHash {
+    TokenHash(Sha256::digest(token.as_bytes()).into())
+}
+
+/// Whether the request has what the token is bound to. A referer stands for its site: the pages below it
+/// are it too.
+fn fits(token: &Token, call: &Call) -> bool {
+    match &token.binding {
+        TokenBinding::None => true,
+        TokenBinding::Ip(ip) => call.ip.is_some_and(|from| from.to_string() == *ip),
+        TokenBinding::Referer(bound) => call.referer.as_ref().is_some_and(|referer| {
+            let below = referer.strip_prefix(bound.trim_end_matches('/'));
+            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }),
+    }
+}

@@ -1,0 +1,63 @@
+//! What changes a task: create, update, enable, disable, delete, run now.
+
+use isochrone_domain::{RunId, TaskId};
+
+use super::wire::Changed;
+use super::{Admitted, Of, fields};
+use crate::answer::{Answer, Document, Failure};
+
+/// `POST createTask`
+pub(crate) async fn create(of: Of<'_>) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let submission = fields::submission(&admitted.call.parameters)?;
+    let task = admitted.portal.submissions.create(&admitted.caller, &admitted.owner, submission).await?;
+    Ok(changed(&admitted, "Task created", task.id))
+}
+
+/// `POST tasks/<id>/update`
+pub(crate) async fn update(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let task = admitted.task(id).await?;
+    let change = fields::change(&admitted.call.parameters, &task.policies)?;
+    admitted.portal.submissions.update(&admitted.caller, task.id, change).await?;
+    Ok(changed(&admitted, "Task updated", task.id))
+}
+
+/// `POST tasks/<id>/enable`
+pub(crate) async fn enable(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let task = admitted.task(id).await?;
+    admitted.portal.submissions.enable(&admitted.caller, task.id).await?;
+    Ok(changed(&admitted, "Task enabled", task.id))
+}
+
+/// `POST tasks/<id>/disable`
+pub(crate) async fn disable(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let task = admitted.task(id).await?;
+    admitted.portal.submissions.disable(&admitted.caller, task.id).await?;
+    Ok(changed(&admitted, "Task disabled", task.id))
+}
+
+/// `POST tasks/<id>/delete`
+pub(crate) async fn delete(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let task = admitted.task(id).await?;
+    admitted.portal.submissions.delete(&admitted.caller, task.id).await?;
+    Ok(Document::new("Task deleted", Changed::task(task.id)).into())
+}
+
+/// `POST tasks/<id>/run`: Isochrone's own. The same `requestId` (32 hex digits) makes the same run.
+pub(crate) async fn run_now(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let task = admitted.task(id).await?;
+    // Any 128 bits will do; an id type reads and draws them.
+    let request = admitted.call.parameters.id::<RunId>("requestId")?.unwrap_or_else(RunId::random);
+    let run = admitted.portal.submissions.run_now(&admitted.caller, task.id, *request.as_bytes()).await?;
+    let path = format!("{}/runs/{}", admitted.path(task.id), run.id);
+    Ok(Document::new("Run asked for", Changed::run(&run)).link("Run", path).into())
+}
+
+fn changed(admitted: &Admitted<'_>, title: &str, task: TaskId) -> Answer {
+    Document::new(title, Changed::task(task)).link("Task", admitted.path(task)).into()
+}

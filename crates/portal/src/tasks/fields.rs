@@ -1,0 +1,92 @@
+//! The parameters of createTask and update as the domain's types.
+
+use isochrone_domain::{Change, CronFields, EpochMillis, Policies, Submission, TaskType};
+
+use super::policies;
+use crate::answer::Failure;
+use crate::request::{Limit, Parameters};
+
+/// What createTask's parameters ask for. What the domain checks (schedule, dates, JSON, what a type
+/// requires) is checked there.
+pub(super) fn submission(parameters: &Parameters) -> Result<Submission, Failure> {
+    let field =
+        |name| parameters.required(name).and_then(|_| cron(parameters, name)).map(Option::unwrap_or_default);
+    Ok(Submission {
+        title: text(parameters, "title").unwrap_or_default(),
+        kind: kind(parameters)?.ok_or_else(|| Failure::parameter("type", "is required"))?,
+        item_id: parameters.id("itemId")?,
+        task_url: text(parameters, "taskURL"),
+        parameters: text(parameters, "parameters"),
+        cron: CronFields {
+            minute: field("minute")?,
+            hour: field("hour")?,
+            day_of_month: field("dayOfMonth")?,
+            month: field("month")?,
+            day_of_week: field("dayOfWeek")?,
+        },
+        start: date(parameters, "startDate")?,
+        end: date(parameters, "endDate")?,
+        max_occurrences: max_occurrences(parameters)?.and_then(Limit::most),
+        policies: policies::read(parameters, &Policies::default())?.unwrap_or_default(),
+    })
+}
+
+/// What update's parameters ask for; what is absent or empty stays. `policies`: the task's own.
+pub(super) fn change(parameters: &Parameters, policies: &Policies) -> Result<Change, Failure> {
+    Ok(Change {
+        title: text(parameters, "title"),
+        kind: kind(parameters)?,
+        item_id: parameters.id("itemId")?,
+        task_url: text(parameters, "taskURL"),
+        parameters: text(parameters, "parameters"),
+        minute: cron(parameters, "minute")?,
+        hour: cron(parameters, "hour")?,
+        day_of_month: cron(parameters, "dayOfMonth")?,
+        month: cron(parameters, "month")?,
+        day_of_week: cron(parameters, "dayOfWeek")?,
+        start: date(parameters, "startDate")?,
+        end: date(parameters, "endDate")?,
+        max_occurrences: max_occurrences(parameters)?.map(Limit::most),
+        active: parameters.flag("isActive")?,
+        policies: policies::read(parameters, policies)?,
+    })
+}
+
+fn text(parameters: &Parameters, name: &str) -> Option<String> {
+    parameters.given(name).map(str::to_owned)
+}
+
+/// A field of the schedule. Quartz reads `1e400` and `1.5` as 1, by the lenience that reads `5x` as 5, and
+/// digits of any script as digits; whoever sends these means something else.
+fn cron(parameters: &Parameters, name: &'static str) -> Result<Option<String>, Failure> {
+    let Some(field) = parameters.given(name) else { return Ok(None) };
+    let floating = field.as_bytes().windows(3).any(|three| {
+        three[0].is_ascii_digit() && b".eE".contains(&three[1]) && matches!(three[2], b'0'..=b'9' | b'-')
+    });
+    if floating {
+        return Err(Failure::parameter(name, "has a number in floating-point form; expected whole numbers"));
+    }
+    if field.chars().any(|letter| letter.is_numeric() && !letter.is_ascii()) {
+        return Err(Failure::parameter(name, "has a digit other than 0 to 9"));
+    }
+    Ok(Some(field.to_owned()))
+}
+
+fn kind(parameters: &Parameters) -> Result<Option<TaskType>, Failure> {
+    let parse = |text: &str| {
+        text.parse().map_err(|_| {
+            let text: String = text.chars().take(40).collect();
+            let known: Vec<&str> = TaskType::ALL.iter().map(|kind| kind.name()).collect();
+            Failure::parameter("type", format!("is '{text}'; expected one of {}", known.join(", ")))
+        })
+    };
+    parameters.given("type").map(parse).transpose()
+}
+
+fn date(parameters: &Parameters, name: &'static str) -> Result<Option<EpochMillis>, Failure> {
+    Ok(parameters.whole(name, 0..=EpochMillis::MAX.0)?.map(EpochMillis))
+}
+
+fn max_occurrences(parameters: &Parameters) -> Result<Option<Limit>, Failure> {
+    parameters.limit("maxOccurrences", i64::from(i32::MAX))
+}

@@ -1,0 +1,90 @@
+//! A task's runs.
+
+use isochrone_domain::{Run, RunId, Task};
+use isochrone_store::RunFilter;
+use serde::Serialize;
+
+use super::wire::{Changed, RunDocument};
+use super::{Admitted, Of};
+use crate::answer::{Answer, Document, Failure, missing};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RunList {
+    total: u64,
+    start: u64,
+    num: u64,
+    next_start: i64,
+    runs: Vec<RunDocument>,
+}
+
+/// `GET tasks/<id>/runs`
+pub(crate) async fn runs(of: Of<'_>, task: &str) -> Result<Answer, Failure> {
+    let admitted = of.reader().await?;
+    let task = admitted.task(task).await?;
+    let paging = admitted.call.parameters.paging(30, 100)?;
+    let filter = RunFilter { task: Some(task.id), ..RunFilter::default() };
+    let found = admitted.portal.submissions.runs(&admitted.caller, &filter, paging.page()).await?;
+    let links: Vec<_> = found.rows.iter().map(|run| (label(run), path(&admitted, run))).collect();
+    let list = RunList {
+        total: found.total,
+        start: paging.start,
+        num: paging.num,
+        next_start: paging.next_start(found.rows.len(), found.total),
+        runs: found.rows.into_iter().map(|run| document(&admitted, run)).collect(),
+    };
+    let page = Document::new("Runs", list);
+    Ok(links.into_iter().fold(page, |page, (label, path)| page.link(label, path)).into())
+}
+
+/// `GET tasks/<id>/runs/<runId>`
+pub(crate) async fn run(of: Of<'_>, task: &str, run: &str) -> Result<Answer, Failure> {
+    let admitted = of.reader().await?;
+    let (task, run) = admitted.run(task, run).await?;
+    let path = path(&admitted, &run);
+    let page = Document::new(label(&run), document(&admitted, run).with_task(task));
+    Ok(page.link("Log", format!("{path}/log")).into())
+}
+
+/// `POST tasks/<id>/runs/<runId>/cancel`: Isochrone's own.
+pub(crate) async fn cancel(of: Of<'_>, task: &str, run: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let (_, run) = admitted.run(task, run).await?;
+    let run = admitted.portal.submissions.cancel_run(&admitted.caller, run.id).await?;
+    Ok(changed(&admitted, "Cancel asked for", &run))
+}
+
+/// `POST tasks/<id>/runs/<runId>/retry`: Isochrone's own.
+pub(crate) async fn retry(of: Of<'_>, task: &str, run: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let (_, run) = admitted.run(task, run).await?;
+    let run = admitted.portal.submissions.retry_run(&admitted.caller, run.id).await?;
+    Ok(changed(&admitted, "Retry asked for", &run))
+}
+
+impl Admitted<'_> {
+    /// The task's run with this id, and the task.
+    pub(super) async fn run(&self, task: &str, run: &str) -> Result<(Task, Run), Failure> {
+        let task = self.task(task).await?;
+        let id: RunId = run.parse().map_err(|_| missing("run"))?;
+        let run = self.portal.submissions.run(&self.caller, id).await?;
+        if run.task == task.id { Ok((task, run)) } else { Err(missing("run")) }
+    }
+}
+
+fn changed(admitted: &Admitted<'_>, title: &str, run: &Run) -> Answer {
+    Document::new(title, Changed::run(run)).link("Run", path(admitted, run)).into()
+}
+
+fn document(admitted: &Admitted<'_>, run: Run) -> RunDocument {
+    let url = admitted.call.url(&path(admitted, &run));
+    RunDocument::new(run, url)
+}
+
+fn path(admitted: &Admitted<'_>, run: &Run) -> String {
+    format!("{}/runs/{}", admitted.path(run.task), run.id)
+}
+
+fn label(run: &Run) -> String {
+    format!("Run of {}: {}", run.planned, run.status.wire())
+}

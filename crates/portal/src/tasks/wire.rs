@@ -1,0 +1,234 @@
+//! Tasks and runs as JSON documents, with ArcGIS's names.
+
+use isochrone_domain::{CronFields, EpochMillis, LogLine, Run, RunStatus, Task, TaskId, TaskState, Trigger};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::policies;
+
+/// The task resource. The keys up to `cronSchedule` are there even when they are empty: ArcGIS's Python
+/// client reads them without a default.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TaskDocument {
+    id: String,
+    item_id: Option<String>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: String,
+    max_occurrences: i64,
+    parameters: Box<RawValue>,
+    cron_schedule: CronFields,
+    user_id: String,
+    task_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_date: Option<EpochMillis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_date: Option<EpochMillis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_start: Option<EpochMillis>,
+    run_interval_seconds: i64,
+    created: EpochMillis,
+    updated: EpochMillis,
+    active: bool,
+    task_state: &'static str,
+    // From here on Isochrone's own.
+    schedule_description: String,
+    occurrences: u64,
+    consecutive_failures: u32,
+    #[serde(flatten)]
+    policies: policies::Shown,
+}
+
+impl From<Task> for TaskDocument {
+    fn from(task: Task) -> TaskDocument {
+        let schedule = task.schedule();
+        let interval = task.next_fire.and_then(|next| Some((schedule.next(next.0)? - next.0) / 1_000));
+        TaskDocument {
+            id: task.id.to_string(),
+            item_id: task.item_id.map(|id| id.to_string()),
+            kind: task.kind.name(),
+            max_occurrences: task.max_occurrences.map_or(-1, |max| i64::try_from(max).unwrap_or(i64::MAX)),
+            parameters: object_as_sent(task.parameters.clone()),
+            start_date: task.start,
+            end_date: task.end,
+            next_start: task.next_fire,
+            run_interval_seconds: interval.unwrap_or(0),
+            created: task.created,
+            updated: task.updated,
+            active: task.state == TaskState::Active,
+            task_state: state(&task),
+            schedule_description: schedule.describe(),
+            occurrences: task.occurrences,
+            consecutive_failures: task.consecutive_failures,
+            policies: (&task.policies).into(),
+            title: task.title,
+            cron_schedule: task.cron,
+            user_id: task.owner,
+            task_url: task.task_url,
+        }
+    }
+}
+
+impl TaskDocument {
+    /// What a page calls the task, and its path below the API's root.
+    pub(super) fn link(&self) -> (String, String) {
+        let label = if self.title.is_empty() { &self.id } else { &self.title };
+        (label.clone(), format!("/community/users/{}/tasks/{}", self.user_id, self.id))
+    }
+}
+
+/// The text as it was sent, so that no number is rounded and no key is moved; `{}` where there is none.
+fn object_as_sent(text: Option<String>) -> Box<RawValue> {
+    let empty = || RawValue::from_string("{}".to_owned()).expect("an empty object is JSON");
+    // The domain has read it as an object before it was stored.
+    text.and_then(|text| RawValue::from_string(text).ok()).unwrap_or_else(empty)
+}
+
+fn state(task: &Task) -> &'static str {
+    match task.state {
+        TaskState::Active if task.next_fire.is_none() => "completed",
+        TaskState::Active => "active",
+        TaskState::Paused => "paused",
+        TaskState::Disabled => "disabled",
+    }
+}
+
+/// The run resource. `result` is there even when it is empty.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RunDocument {
+    run_id: String,
+    task_id: String,
+    status: &'static str,
+    result: String,
+    created: EpochMillis,
+    modified: EpochMillis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<EpochMillis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_time: Option<EpochMillis>,
+    url: String,
+    // From here on Isochrone's own.
+    planned: EpochMillis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due: Option<EpochMillis>,
+    reason: &'static str,
+    reason_text: &'static str,
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_requested_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<ProgressDocument>,
+    artifacts: Vec<ArtifactDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<TaskDocument>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProgressDocument {
+    percent: Option<u8>,
+    message: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ArtifactDocument {
+    name: String,
+    content_type: String,
+    size: u64,
+    url: String,
+}
+
+impl RunDocument {
+    /// The run whose resource is at `url`.
+    pub(super) fn new(run: Run, url: String) -> RunDocument {
+        let (reason, ended, due) = match run.status {
+            RunStatus::Ended { reason, at, .. } => (reason, Some(at), None),
+            RunStatus::Queued { due } => (run.fired, None, Some(due)),
+            RunStatus::Waiting | RunStatus::Executing { .. } => (run.fired, None, None),
+        };
+        let artifacts = run.artifacts.into_iter().map(|artifact| ArtifactDocument {
+            url: format!("{url}/artifacts/{}", super::artifacts::segment(&artifact.name)),
+            name: artifact.name,
+            content_type: artifact.content_type,
+            size: artifact.size,
+        });
+        RunDocument {
+            run_id: run.id.to_string(),
+            task_id: run.task.to_string(),
+            status: run.status.wire(),
+            result: run.result.unwrap_or_default(),
+            created: run.created,
+            modified: ended.or(run.started).unwrap_or(run.created),
+            start_time: run.started,
+            end_time: ended,
+            planned: run.planned,
+            due,
+            reason: reason.code(),
+            reason_text: reason.sentence(),
+            attempt: run.attempt,
+            requested_by: match run.trigger {
+                Trigger::Request { by } => Some(by),
+                Trigger::Schedule { .. } => None,
+            },
+            cancel_requested_by: run.cancel.map(|cancel| cancel.by),
+            progress: run
+                .progress
+                .map(|progress| ProgressDocument { percent: progress.percent, message: progress.message }),
+            artifacts: artifacts.collect(),
+            url,
+            task: None,
+        }
+    }
+
+    /// Beside the run, its task.
+    pub(super) fn with_task(mut self, task: Task) -> RunDocument {
+        self.task = Some(task.into());
+        self
+    }
+}
+
+/// A change was made.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Changed {
+    success: bool,
+    task_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<String>,
+}
+
+impl Changed {
+    /// To a task.
+    pub(super) fn task(id: TaskId) -> Changed {
+        Changed { success: true, task_id: id.to_string(), run_id: None }
+    }
+
+    /// To a run.
+    pub(super) fn run(run: &Run) -> Changed {
+        Changed { success: true, task_id: run.task.to_string(), run_id: Some(run.id.to_string()) }
+    }
+}
+
+/// A line of a run's log.
+#[derive(Serialize)]
+pub(super) struct LineDocument {
+    time: EpochMillis,
+    stream: isochrone_domain::LogStream,
+    text: String,
+}
+
+impl From<LogLine> for LineDocument {
+    fn from(line: LogLine) -> LineDocument {
+        LineDocument { time: line.at, stream: line.stream, text: line.text }
+    }
+}
+
+/// The path of a task below the API's root.
+pub(super) fn task_path(owner: &str, task: TaskId) -> String {
+    format!("/community/users/{owner}/tasks/{task}")
+}

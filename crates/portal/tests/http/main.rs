@@ -1,0 +1,10 @@
+//! The portal over real HTTP, on a real SQLite store.
+
+mod bad_input;
+mod pages;
+mod reference;
+mod rights;
+mod runs;
+mod server;
+mod sign_in;
+mod tasks;

@@ -1,0 +1,225 @@
+//! Tasks: created, read, listed, changed, deleted.
+
+use serde_json::{Value, json};
+
+use crate::server::{Server, error, hourly};
+
+const TASKS: &str = "/community/users/bob/tasks";
+
+#[tokio::test]
+async fn what_was_sent_is_read_back_to_the_letter() {
+    let server = Server::start().await;
+    let parameters = r#"{"z": 1.0, "a": 123456789012345678901234567890, "z": 2, "t": "\u00e9"}"#;
+    let title = "Zürich 東京 🗺️ \u{202e}rtl <b>\"'&";
+    let id = server
+        .create(
+            "bob",
+            &hourly(&[
+                ("title", title),
+                ("parameters", parameters),
+                ("minute", "0,30"),
+                ("dayOfWeek", "MON-FRI"),
+                ("dayOfMonth", "?"),
+                ("misfirePolicy", "runAll:24"),
+                ("overlapPolicy", "queue"),
+                ("maxRetries", "3"),
+                ("retryBackoffSeconds", "60"),
+                ("timeoutSeconds", "900"),
+                ("crashPolicy", "atMostOnce"),
+                ("maxConsecutiveFailures", "-1"),
+            ]),
+        )
+        .await;
+    let request = server.client.get(server.url(&format!("{TASKS}/{id}?f=json"))).bearer_auth("bob");
+    let text = request.send().await.expect("an answer").text().await.expect("text");
+    assert!(text.contains(parameters), "{text}");
+    let task: Value = serde_json::from_str(&text).expect("json");
+    for (name, value) in [
+        ("title", json!(title)),
+        ("maxOccurrences", json!(-1)),
+        ("misfirePolicy", json!("runAll:24")),
+        ("overlapPolicy", json!("queue")),
+        ("maxRetries", json!(3)),
+        ("retryBackoffSeconds", json!(60)),
+        ("timeoutSeconds", json!(900)),
+        ("crashPolicy", json!("atMostOnce")),
+        ("maxConsecutiveFailures", json!(-1)),
+        ("taskState", json!("active")),
+        ("active", json!(true)),
+    ] {
+        assert_eq!(task[name], value, "{name}");
+    }
+    assert_eq!(task["cronSchedule"]["dayOfWeek"], "MON-FRI");
+    assert!(task.get("startDate").is_none() && task.get("error").is_none());
+}
+
+#[tokio::test]
+async fn the_three_spellings_of_create() {
+    let server = Server::start().await;
+    for path in ["/createTask", "/tasks/createTask", "/tasks/anything/createTask", "/tasks/createTask/"] {
+        let answer = server.post("bob", &format!("/community/users/bob{path}"), &hourly(&[])).await;
+        assert_eq!(answer["success"], true, "{path}: {answer}");
+    }
+    assert_eq!(server.task_count().await, 4);
+}
+
+#[tokio::test]
+async fn the_body_goes_before_the_query() {
+    let server = Server::start().await;
+    let path = "/community/users/bob/createTask?title=query&maxOccurrences=7&minute=61";
+    let answer = server.post("bob", path, &hourly(&[("title", "body")])).await;
+    let task = server.get("bob", &format!("{TASKS}/{}", answer["taskId"].as_str().expect("an id"))).await;
+    assert_eq!((&task["title"], &task["maxOccurrences"]), (&json!("body"), &json!(7)));
+}
+
+#[tokio::test]
+async fn what_the_python_client_sends_for_its_shortcuts_is_understood() {
+    let server = Server::start().await;
+    let id = server.create("bob", &hourly(&[("dayOfMonth", "*"), ("dayOfWeek", "*")])).await;
+    let task = server.get("bob", &format!("{TASKS}/{id}")).await;
+    assert_eq!(
+        task["cronSchedule"],
+        json!({"minute": "0", "hour": "*", "dayOfMonth": "*", "month": "*", "dayOfWeek": "*"})
+    );
+    assert_eq!(task["runIntervalSeconds"], 3600);
+    server.create("bob", &hourly(&[("type", "RunDataPipeline")])).await;
+}
+
+#[tokio::test]
+async fn lists_are_paged_and_filtered() {
+    let server = Server::start().await;
+    let mut ids = Vec::new();
+    for number in 0..12 {
+        let title = number.to_string();
+        let kind = if number % 3 == 0 { "UpdateInsightsWorkbook" } else { "ExecuteNotebook" };
+        ids.push(server.create("bob", &hourly(&[("title", &title), ("type", kind)])).await);
+    }
+    let first = server.get("bob", TASKS).await;
+    let shape = ["total", "start", "num", "nextStart"].map(|name| first[name].as_i64().expect("a number"));
+    assert_eq!(shape, [12, 1, 10, 11]);
+    assert_eq!(titles(&first), (0..10).map(|n| n.to_string()).collect::<Vec<_>>());
+
+    // ArcGIS's Python client asks the last task's URL for the second page.
+    let second = server.get("bob", &format!("{TASKS}/{}?start=11&num=10", ids[9])).await;
+    assert_eq!(second["id"], ids[9].as_str());
+    assert_eq!((titles(&second), &second["nextStart"]), (vec!["10".to_owned(), "11".to_owned()], &json!(-1)));
+
+    assert_eq!(
+        server.get("bob", &format!("{TASKS}?types=UpdateInsightsWorkbook,GPService")).await["total"],
+        4
+    );
+    assert_eq!(server.get("bob", &format!("{TASKS}?active=False")).await["total"], 0);
+    server.post("bob", &format!("{TASKS}/{}/disable", ids[0]), &[]).await;
+    assert_eq!(server.get("bob", &format!("{TASKS}?active=false")).await["total"], 1);
+    assert_eq!(server.get("bob", &format!("{TASKS}?itemId={}", "0".repeat(32))).await["total"], 0);
+    assert_eq!(server.get("bob", &format!("{TASKS}?num=0")).await["total"], 12);
+    assert_eq!(server.get("bob", &format!("{TASKS}?num=5000")).await["num"], 100);
+    assert_eq!(server.get("carol", "/community/users/carol/tasks").await["total"], 0);
+    for (query, name) in [
+        ("start=0", "start"),
+        ("start=-1", "start"),
+        ("num=1e400", "num"),
+        ("active=maybe", "active"),
+        ("itemId=1", "itemId"),
+        ("types=Nonsense", "types"),
+    ] {
+        let (code, message, _) = error(&server.get("bob", &format!("{TASKS}?{query}")).await);
+        assert_eq!((code, message.contains(&format!("'{name}'"))), (400, true), "{query}: {message}");
+    }
+}
+
+fn titles(list: &Value) -> Vec<String> {
+    let tasks = list["tasks"].as_array().expect("a list");
+    tasks.iter().map(|task| task["title"].as_str().expect("a title").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn an_update_changes_what_it_names() {
+    let server = Server::start().await;
+    let form = hourly(&[
+        ("title", "old"),
+        ("parameters", "{\"a\":1}"),
+        ("maxRetries", "2"),
+        ("endDate", "4102444800000"),
+    ]);
+    let id = server.create("bob", &form).await;
+    let path = format!("{TASKS}/{id}");
+    let before = server.get("bob", &path).await;
+    let answer = server
+        .post(
+            "bob",
+            &format!("{path}/update"),
+            &[
+                ("minute", "30"),
+                ("maxOccurrences", "5"),
+                ("title", ""),
+                ("itemId", ""),
+                ("endDate", ""),
+                ("taskUrl", "https://host/x"),
+                ("overlapPolicy", "allow"),
+            ],
+        )
+        .await;
+    assert_eq!(answer, json!({"success": true, "taskId": id}));
+    let after = server.get("bob", &path).await;
+    assert_eq!(
+        after["cronSchedule"],
+        json!({"minute": "30", "hour": "*", "dayOfMonth": "*", "month": "*", "dayOfWeek": "?"})
+    );
+    for kept in ["title", "parameters", "itemId", "maxRetries", "created", "endDate"] {
+        assert_eq!(after[kept], before[kept], "{kept}");
+    }
+    assert_eq!((&after["taskUrl"], &after["maxOccurrences"]), (&json!("https://host/x"), &json!(5)));
+    assert_eq!(after["overlapPolicy"], "allow");
+    assert_ne!(after["nextStart"], before["nextStart"]);
+
+    // The client sends back what it read: -1 takes the limit away.
+    server.post("bob", &format!("{path}/update"), &[("maxOccurrences", "-1"), ("isActive", "False")]).await;
+    let paused = server.get("bob", &path).await;
+    assert_eq!(
+        (&paused["maxOccurrences"], &paused["taskState"], &paused["active"]),
+        (&json!(-1), &json!("paused"), &json!(false))
+    );
+
+    for (name, value) in [
+        ("minute", "61"),
+        ("maxOccurrences", "0"),
+        ("parameters", "[]"),
+        ("isActive", "1"),
+        ("type", "x"),
+        ("startDate", "NaN"),
+        ("itemId", "1"),
+        ("misfirePolicy", "x"),
+    ] {
+        let answer =
+            server.post("bob", &format!("{path}/update"), &[("title", "changed"), (name, value)]).await;
+        let (code, message, _) = error(&answer);
+        assert_eq!((code, message.contains(&format!("'{name}'"))), (400, true), "{answer}");
+    }
+    assert_eq!(server.get("bob", &path).await, paused);
+}
+
+#[tokio::test]
+async fn enable_disable_and_delete() {
+    let server = Server::start().await;
+    let id = server.create("bob", &hourly(&[])).await;
+    let path = format!("{TASKS}/{id}");
+    for (change, state, has_next) in [("disable", "paused", false), ("enable", "active", true)] {
+        let answer = server.post("bob", &format!("{path}/{change}"), &[]).await;
+        assert_eq!(answer, json!({"success": true, "taskId": id}));
+        let task = server.get("bob", &path).await;
+        assert_eq!((&task["taskState"], task["nextStart"].is_i64()), (&json!(state), has_next));
+    }
+    for change in ["enable", "disable", "delete", "update", "run"] {
+        assert_eq!(error(&server.get("bob", &format!("{path}/{change}")).await).0, 405, "{change}");
+    }
+    assert_eq!(server.post("bob", &format!("{path}/delete"), &[]).await["success"], true);
+    for gone in [
+        server.post("bob", &format!("{path}/delete"), &[]).await,
+        server.get("bob", &path).await,
+        server.get("bob", &format!("{TASKS}/nonsense")).await,
+    ] {
+        let (code, message, _) = error(&gone);
+        assert_eq!((code, message.as_str()), (400, "Task does not exist or is inaccessible."));
+    }
+}
