@@ -46,6 +46,10 @@ impl SignIn {
         let Ok(Ok(turn)) = turn else {
             return Err(Failure::new(503, "Too many sign-ins at once. Try again."));
         };
+        // Guesses that came all at once were all admitted; those that waited know better by now.
+        if !self.throttle.admits(name) {
+            return Ok(None);
+        }
         let right = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             passwords::verify(&password, hash.as_deref())
