@@ -50,13 +50,15 @@ const METHODS: [Method; 15] = [
 
 /// The rule, written down once more and otherwise.
 fn allowed(role: Role, own: bool, method: Method) -> bool {
-    use Method as M;
-    match (role, method) {
-        (Role::Admin, _) => true,
-        (_, M::AllTasks | M::AllRuns) => false,
-        (Role::Publisher, _) => own,
-        (Role::Viewer, M::Task | M::TasksOfOwner | M::Run | M::RunsOfTask | M::RunsOfOwner) => own,
-        (Role::Viewer, _) => false,
+    let of_everybody = matches!(method, Method::AllTasks | Method::AllRuns);
+    let reads = matches!(
+        method,
+        Method::Task | Method::TasksOfOwner | Method::Run | Method::RunsOfTask | Method::RunsOfOwner
+    );
+    match role {
+        Role::Admin => true,
+        Role::Publisher => own && !of_everybody,
+        Role::Viewer => own && reads,
     }
 }
 
