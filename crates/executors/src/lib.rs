@@ -1,0 +1,7 @@
+//! The code that carries out each task type: one folder a type.
+
+pub mod notebook;
+pub mod report;
+mod unconfigured;
+
+pub use unconfigured::Unconfigured;

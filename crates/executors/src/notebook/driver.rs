@@ -1,0 +1,207 @@
+//! The driver's process: a small Python program on nbclient that executes the notebook.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use isochrone_domain::{Run, TaskId};
+use rustix::process::{Pid, Signal, kill_process, setpriority_process};
+use serde::Serialize;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::oneshot;
+
+use super::config::Config;
+use super::limits;
+use super::scratch::Scratch;
+use super::tree::{Spare, Tree};
+
+const PROGRAM: &str = include_str!("driver.py");
+
+/// In the environment of all of a notebook's processes, with a value of the attempt's own.
+const MARK: &str = "ISOCHRONE_ATTEMPT";
+
+/// How long a notebook's processes may take to die: a fork bomb competes with its killer.
+const KILL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the kill is waited for where nothing else may go on meanwhile.
+const DROP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the driver is told.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Job<'a> {
+    notebook: &'a Path,
+    output: &'a Path,
+    kernel_log: &'a Path,
+    working_directory: &'a Path,
+    /// What the paths of the kernel's sockets begin with.
+    sockets: &'a Path,
+    parameters: Option<&'a str>,
+    output_bytes: u64,
+}
+
+/// A running driver. Dropping it kills it and all that it started.
+pub(super) struct Driver {
+    child: Child,
+    tree: Arc<Mutex<Tree>>,
+    ended: bool,
+    /// The driver ends itself and all others when this closes, so that they don't survive the worker.
+    _lifeline: ChildStdin,
+}
+
+/// A driver's output streams.
+pub(super) struct Streams {
+    pub(super) events: ChildStdout,
+    pub(super) errors: ChildStderr,
+}
+
+impl Driver {
+    /// Starts the notebook whose bytes are `notebook`.
+    pub(super) async fn start(
+        python: &Path,
+        scratch: &Scratch,
+        config: &Config,
+        notebook: &[u8],
+        parameters: Option<&str>,
+        run: &Run,
+    ) -> io::Result<(Driver, Streams)> {
+        let program = scratch.path("driver.py");
+        tokio::fs::write(&program, PROGRAM).await?;
+        tokio::fs::write(scratch.path("input.ipynb"), notebook).await?;
+        let token = TaskId::random().to_string();
+        let mut child = command(python, scratch, &token, run).arg("-I").arg(&program).spawn()?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let (Some(id), Some(mut lifeline), Some(events), Some(errors)) =
+            (id, child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(io::Error::other("the driver ended before it began"));
+        };
+        let tree = Arc::new(Mutex::new(Tree::new(id.as_raw_pid(), format!("{MARK}={token}"))));
+        // Before it has read its job, it has started nothing.
+        limits::set(id, config)?;
+        let job = Job {
+            notebook: &scratch.path("input.ipynb"),
+            output: &executed(scratch),
+            kernel_log: &scratch.path("kernel.log"),
+            working_directory: &scratch.work(),
+            sockets: &scratch.runtime().join("k"),
+            parameters,
+            output_bytes: config.output_bytes(),
+        };
+        let mut line = serde_json::to_vec(&job)?;
+        line.push(b'\n');
+        // A driver that dies at once is told by its exit, not by this.
+        drop(lifeline.write_all(&line).await);
+        let driver = Driver { child, tree, ended: false, _lifeline: lifeline };
+        Ok((driver, Streams { events, errors }))
+    }
+
+    pub(super) fn tree(&self) -> Arc<Mutex<Tree>> {
+        Arc::clone(&self.tree)
+    }
+
+    /// The most memory that the notebook's processes had, in bytes.
+    pub(super) fn peak_memory(&self) -> u64 {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner).peak_memory
+    }
+
+    /// Asks the driver to interrupt the notebook and to end.
+    pub(super) fn interrupt(&self) {
+        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+            // It may have ended by itself.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+
+    /// Kills everything but the driver.
+    pub(super) async fn kill_notebook(&self) {
+        self.kill(Spare::Driver).await;
+    }
+
+    /// Gives the driver `grace` to end by itself and kills whatever is left, the driver last. Says how
+    /// the driver ended by itself, if it did.
+    pub(super) async fn end(&mut self, grace: Duration) -> Option<ExitStatus> {
+        let by_itself = tokio::time::timeout(grace, self.child.wait()).await.ok().and_then(Result::ok);
+        self.kill(Spare::Driver).await;
+        self.kill(Spare::Nobody).await;
+        self.ended = true;
+        drop(self.child.wait().await);
+        by_itself
+    }
+
+    async fn kill(&self, spare: Spare) {
+        let (over, killed) = oneshot::channel();
+        kill_in_thread(self.tree(), spare, move || over.send(()).unwrap_or_default());
+        drop(killed.await);
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if !self.ended {
+            let (over, killed) = std::sync::mpsc::channel();
+            kill_in_thread(self.tree(), Spare::Nobody, move || over.send(()).unwrap_or_default());
+            let _ = killed.recv_timeout(DROP_PATIENCE);
+        }
+    }
+}
+
+/// In a thread of its own, which may be more urgent than all others.
+fn kill_in_thread(tree: Arc<Mutex<Tree>>, spare: Spare, then: impl FnOnce() + Send + 'static) {
+    let kill = move || {
+        // Only root may; others' fork bombs are bounded by the operating system.
+        let _ = setpriority_process(None, -20);
+        let mut tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tree.end(spare, KILL_PATIENCE) {
+            tracing::error!(?spare, ?tree, "some of a notebook's processes can't be killed");
+        }
+        drop(tree);
+        then();
+    };
+    if let Err(error) = std::thread::Builder::new().name("notebook-end".to_owned()).spawn(kill) {
+        tracing::error!(%error, "no thread to kill a notebook's processes");
+    }
+}
+
+/// Where the driver keeps the executed notebook.
+pub(super) fn executed(scratch: &Scratch) -> std::path::PathBuf {
+    scratch.path("output.ipynb")
+}
+
+/// Nothing of the worker's environment is passed on but the search path and the language.
+fn command(python: &Path, scratch: &Scratch, token: &str, run: &Run) -> Command {
+    let mut command = Command::new(python);
+    command
+        .env_clear()
+        .env("PATH", search_path(python))
+        .env("LANG", std::env::var_os("LANG").unwrap_or_else(|| "C.UTF-8".into()))
+        .env("TZ", "UTC")
+        .env("HOME", scratch.home())
+        .env("TMPDIR", scratch.temporary())
+        .env("IPYTHONDIR", scratch.home().join(".ipython"))
+        .env("JUPYTER_RUNTIME_DIR", scratch.runtime())
+        // Spares the log a warning of the debugger, which nobody uses here.
+        .env("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+        .env("ISOCHRONE_TASK_ID", run.task.to_string())
+        .env("ISOCHRONE_RUN_ID", run.id.to_string())
+        .env("ISOCHRONE_PLANNED", run.planned.to_string())
+        .env(MARK, token)
+        .current_dir(scratch.work())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+/// The environment's own programs first, as if it were activated.
+fn search_path(python: &Path) -> OsString {
+    let usual = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    let own = python.parent().map(Path::to_path_buf);
+    std::env::join_paths(own.into_iter().chain(std::env::split_paths(&usual))).unwrap_or(usual)
+}

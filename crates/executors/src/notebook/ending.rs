@@ -1,0 +1,124 @@
+//! What an execution means for its run.
+
+use std::time::Duration;
+
+use isochrone_domain::{AttemptEnd, Reason};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use super::config::Config;
+use super::limits::Excess;
+use super::supervise::{Seen, Verdict};
+
+/// Whether there is an executed notebook with the run.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// Under this name.
+    As(String),
+    /// For this reason.
+    No(String),
+}
+
+/// Why these bytes are no notebook, if that is plain to see.
+pub(super) fn no_notebook(content: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Notebook {
+        #[serde(rename = "nbformat")]
+        _nbformat: IgnoredAny,
+    }
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    match serde_json::from_slice::<Notebook>(content) {
+        Ok(_) => None,
+        Err(error) if error.is_data() => Some(format!("the item is not a notebook: {error}")),
+        Err(error) => Some(format!("the item is not a notebook, as it is not JSON: {error}")),
+    }
+}
+
+/// How the attempt ended.
+pub(super) fn ending(seen: &Seen, kept: &Kept, took: Duration, config: &Config) -> AttemptEnd {
+    if let Some(excess) = seen.excess.or_else(|| memory_excess(seen, config)) {
+        return failed(excess.reason(), excess.sentence(config));
+    }
+    if let (Some(reason), false) = (seen.stopped, seen.verdict == Some(Verdict::Done)) {
+        return failed(Reason::Cancelled, format!("the notebook was stopped ({reason:?})"));
+    }
+    match &seen.verdict {
+        Some(Verdict::Done) => AttemptEnd::Succeeded { result: success(seen, kept, took) },
+        Some(Verdict::Refused { message }) => failed(Reason::BadInput, message.clone()),
+        Some(Verdict::CellFailed { ename, evalue, cell }) => {
+            failed(Reason::ExecutionError, format!("{ename}: {evalue} (cell {cell} of {})", seen.cells))
+        }
+        Some(Verdict::KernelDied { message, cell: 0 }) => {
+            failed(Reason::ProcessDied, format!("the notebook's kernel died as it started: {message}"))
+        }
+        Some(Verdict::KernelDied { message, cell }) => failed(
+            Reason::ProcessDied,
+            format!("the notebook's kernel died: {message} (cell {cell} of {})", seen.cells),
+        ),
+        Some(Verdict::DriverFailed { message }) => {
+            failed(Reason::Internal, format!("the notebook's driver failed: {message}"))
+        }
+        None => failed(
+            Reason::ProcessDied,
+            format!("the notebook's driver died ({}); the run's log may tell why", seen.exit),
+        ),
+    }
+}
+
+/// One process alone is refused memory before all together are seen to have too much: it raises
+/// Python's MemoryError, or dies of it.
+fn memory_excess(seen: &Seen, config: &Config) -> Option<Excess> {
+    let over = match &seen.verdict {
+        // NumPy's is called _ArrayMemoryError.
+        Some(Verdict::CellFailed { ename, .. }) => ename.ends_with("MemoryError"),
+        Some(Verdict::KernelDied { .. }) | None => {
+            seen.stopped.is_none() && seen.peak_memory > config.memory_bytes() / 10 * 9
+        }
+        _ => false,
+    };
+    over.then_some(Excess::Memory)
+}
+
+fn failed(reason: Reason, result: String) -> AttemptEnd {
+    AttemptEnd::Failed { reason, result }
+}
+
+fn success(seen: &Seen, kept: &Kept, took: Duration) -> String {
+    let mut result = json!({
+        "backend": "local",
+        "status": "succeeded",
+        "executedCells": seen.executed,
+        "totalCells": seen.cells,
+        "durationMs": took.as_millis() as u64,
+    });
+    match kept {
+        Kept::As(name) => result["outputNotebook"] = json!(name),
+        Kept::No(why) => result["outputNotebookMissing"] = json!(why),
+    }
+    result.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_a_notebook_from_other_bytes() {
+        assert_eq!(no_notebook(br#"{"cells": [], "nbformat": 4}"#), None);
+        assert_eq!(no_notebook(b"\xef\xbb\xbf{\"nbformat\": 4}"), None);
+        let deep = "[".repeat(10_000);
+        for (bytes, word) in [
+            (&b"print(1)"[..], "not JSON"),
+            (b"", "not JSON"),
+            (b"\xff\xfe", "not JSON"),
+            (br#"{"nbformat": 4"#, "not JSON"),
+            (br#"{"type": "FeatureCollection"}"#, "nbformat"),
+            (b"[1, 2]", "not a notebook"),
+            (deep.as_bytes(), "not a notebook"),
+        ] {
+            let why = no_notebook(bytes).expect("no notebook");
+            assert!(why.contains(word), "{why}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the driver says while it executes a notebook.
+
+use isochrone_domain::LogStream;
+use serde::Deserialize;
+
+/// One line of the driver's output.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub(super) enum Event {
+    /// The notebook was read.
+    Notebook {
+        /// How many code cells it has.
+        cells: u32,
+    },
+    /// The kernel runs.
+    Kernel {
+        /// Its process, which leads a process group of its own.
+        pid: i32,
+    },
+    /// A code cell begins.
+    CellStarted {
+        /// Counted from 1.
+        cell: u32,
+    },
+    /// A code cell has ended, one way or another.
+    CellFinished,
+    /// A cell's output; not always whole lines.
+    Output {
+        /// Where it was written.
+        stream: Stream,
+        /// What.
+        text: String,
+    },
+    /// The cells' output is more than it may be.
+    OutputLimit,
+    /// The notebook or its parameters can't be used.
+    Refused {
+        /// Why.
+        message: String,
+    },
+    /// A cell raised an error that nothing tolerates.
+    CellFailed {
+        /// The error's class.
+        ename: String,
+        /// Its text.
+        evalue: String,
+        /// Counted from 1.
+        cell: u32,
+    },
+    /// The kernel ended by itself.
+    KernelDied {
+        /// As nbclient says it.
+        message: String,
+        /// The cell that ran, 0 if none did yet.
+        cell: u32,
+    },
+    /// The driver itself met an error that it does not expect.
+    DriverFailed {
+        /// The error.
+        message: String,
+    },
+    /// Every cell was executed, or one said that the rest is not needed.
+    Done {
+        /// How many code cells were executed.
+        executed: u32,
+    },
+}
+
+/// A kernel's output stream.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl From<Stream> for LogStream {
+    fn from(stream: Stream) -> LogStream {
+        match stream {
+            Stream::Stdout => LogStream::Stdout,
+            Stream::Stderr => LogStream::Stderr,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Lines out of streams whose writers can't be trusted to end them.
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// A log line is cut here.
+const LONGEST_LINE: usize = 8 * 1024;
+
+/// Reads lines of bounded length.
+pub(super) struct LineReader<R> {
+    input: R,
+    longest: usize,
+    buffer: Vec<u8>,
+    /// Where the next line begins in the buffer.
+    start: usize,
+}
+
+impl<R: AsyncRead + Unpin> LineReader<R> {
+    /// A longer line comes in pieces of this length.
+    pub(super) fn new(input: R, longest: usize) -> LineReader<R> {
+        LineReader { input, longest, buffer: Vec::new(), start: 0 }
+    }
+
+    /// The next line without its end; none at the end of the stream. Safe to cancel.
+    pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut searched = self.start;
+        loop {
+            if let Some(length) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
+                let end = searched + length;
+                let line = self.buffer[self.start..end].to_vec();
+                self.start = end + 1;
+                return Some(line);
+            }
+            if self.buffer.len() - self.start >= self.longest {
+                return self.rest();
+            }
+            self.buffer.drain(..self.start);
+            self.start = 0;
+            searched = self.buffer.len();
+            self.buffer.reserve(16 * 1024);
+            match self.input.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return self.rest(),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn rest(&mut self) -> Option<Vec<u8>> {
+        let rest = self.buffer.split_off(self.start);
+        self.buffer.clear();
+        self.start = 0;
+        (!rest.is_empty()).then_some(rest)
+    }
+}
+
+/// Cuts a stream's pieces into lines for the log.
+#[derive(Default)]
+pub(super) struct LineCutter {
+    begun: String,
+}
+
+impl LineCutter {
+    /// The lines that `text` completes.
+    pub(super) fn push(&mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for piece in text.split_inclusive('\n') {
+            match piece.strip_suffix('\n') {
+                Some(end) => {
+                    self.begun.push_str(end);
+                    lines.push(as_shown(&std::mem::take(&mut self.begun)));
+                }
+                None => self.begun.push_str(piece),
+            }
+            while self.begun.len() > LONGEST_LINE {
+                let rest = self.begun.split_off(self.begun.floor_char_boundary(LONGEST_LINE));
+                lines.push(std::mem::replace(&mut self.begun, rest));
+            }
+        }
+        lines
+    }
+
+    /// The line that was begun and never ended.
+    pub(super) fn finish(&mut self) -> Option<String> {
+        let rest = std::mem::take(&mut self.begun);
+        (!rest.is_empty()).then(|| as_shown(&rest))
+    }
+}
+
+/// A terminal shows what comes after the last carriage return: progress bars redraw themselves so.
+fn as_shown(line: &str) -> String {
+    let line = line.trim_end_matches('\r');
+    line.rsplit('\r').next().unwrap_or(line).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn reads_lines_and_cuts_endless_ones() {
+        let text = b"one\n\ntwo\nthis one has no end";
+        let mut lines = LineReader::new(&text[..], 1_000);
+        let mut seen = Vec::new();
+        while let Some(line) = lines.next().await {
+            seen.push(String::from_utf8(line).unwrap());
+        }
+        assert_eq!(seen, ["one", "", "two", "this one has no end"]);
+
+        let endless = vec![b'x'; 1 << 20];
+        let mut lines = LineReader::new(&endless[..], 4_096);
+        let mut total = 0;
+        while let Some(line) = lines.next().await {
+            assert!(line.len() < 4_096 + 64 * 1024);
+            total += line.len();
+        }
+        assert_eq!(total, endless.len());
+    }
+
+    #[test]
+    fn pieces_become_lines() {
+        let mut cutter = LineCutter::default();
+        assert!(cutter.push("half a ").is_empty());
+        assert_eq!(cutter.push("line\nnext\r\n 10%\r 90%\r100%\nrest"), ["half a line", "next", "100%"]);
+        assert_eq!(cutter.finish().as_deref(), Some("rest"));
+        assert_eq!(cutter.finish(), None);
+        assert_eq!(cutter.push(&"é".repeat(10_000)).len(), 2);
+    }
+}

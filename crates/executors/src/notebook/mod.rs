@@ -1,0 +1,175 @@
+//! ExecuteNotebook on this machine: a driver on nbclient, in a Python environment of our own making.
+//!
+//! The way of a run: get the item's bytes ([`Notebooks`]), make the environment if it is not there yet
+//! ([`PythonEnvironment`]), start the driver in a folder of its own, supervise it, keep what it
+//! executed, and say how it ended.
+
+mod config;
+mod driver;
+mod ending;
+mod environment;
+mod events;
+mod limits;
+mod lines;
+mod processes;
+mod scratch;
+mod supervise;
+mod tree;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use isochrone_domain::{AttemptEnd, ItemId, LogStream, Reason, Task, TaskType};
+use isochrone_worker::{Attempt, Executor};
+
+pub use config::Config;
+pub use environment::{EnvironmentError, PythonEnvironment};
+
+use driver::Driver;
+use ending::Kept;
+use scratch::Scratch;
+
+/// Where notebooks come from.
+#[async_trait]
+pub trait Notebooks: Send + Sync {
+    /// The item's .ipynb as it was stored; none if there is no such item. The error is for people.
+    async fn content(&self, id: ItemId) -> Result<Option<Vec<u8>>, String>;
+}
+
+/// Carries out ExecuteNotebook.
+pub struct ExecuteNotebook {
+    notebooks: Arc<dyn Notebooks>,
+    environment: PythonEnvironment,
+    config: Config,
+    /// The folders of the attempts are in it.
+    scratch: PathBuf,
+}
+
+impl ExecuteNotebook {
+    /// Executes what `notebooks` has, in `environment`. Working folders are made below `data_dir`; what
+    /// an earlier process left there is removed.
+    pub fn new(
+        data_dir: &Path,
+        environment: PythonEnvironment,
+        notebooks: Arc<dyn Notebooks>,
+        config: Config,
+    ) -> ExecuteNotebook {
+        let scratch = data_dir.join("tmp");
+        scratch::sweep(&scratch);
+        ExecuteNotebook { notebooks, environment, config, scratch }
+    }
+
+    async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
+        let notebook = self.notebook(attempt.task()).await?;
+        let python = self.python(attempt).await?;
+        let began = Instant::now();
+        let scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
+        let parameters = attempt.task().parameters.as_deref();
+        let (driver, streams) =
+            Driver::start(&python, &scratch, &self.config, &notebook, parameters, attempt.run())
+                .await
+                .map_err(|error| internal("notebook driver", &error))?;
+        drop(notebook);
+        let seen = supervise::supervise(driver, streams, attempt, &self.config).await;
+        let kept = self.keep(attempt, &scratch, &seen).await;
+        Ok(ending::ending(&seen, &kept, began.elapsed(), &self.config))
+    }
+
+    async fn notebook(&self, task: &Task) -> Result<Vec<u8>, AttemptEnd> {
+        let Some(id) = task.item_id else {
+            let result = "the task names no item to execute".to_owned();
+            return Err(AttemptEnd::SubmitFailed { reason: Reason::ItemMissing, result });
+        };
+        let content = self.notebooks.content(id).await.map_err(|error| internal("item", &error))?;
+        let content = content.ok_or_else(|| AttemptEnd::SubmitFailed {
+            reason: Reason::ItemMissing,
+            result: format!("there is no item {id}"),
+        })?;
+        match ending::no_notebook(&content) {
+            None => Ok(content),
+            Some(why) => Err(AttemptEnd::Failed { reason: Reason::BadInput, result: why }),
+        }
+    }
+
+    /// The environment's Python. While it is being made, the run's log shows how far that is.
+    async fn python(&self, attempt: &Attempt) -> Result<PathBuf, AttemptEnd> {
+        let mut lines = self.environment.progress();
+        let mut ready = std::pin::pin!(self.environment.ready());
+        loop {
+            tokio::select! {
+                biased;
+                reason = attempt.stopped() => {
+                    let result = format!("stopped ({reason:?}) while the Python environment was being made");
+                    return Err(AttemptEnd::Failed { reason: Reason::Cancelled, result });
+                }
+                Ok(line) = lines.recv() => attempt.log(LogStream::System, line).await,
+                python = &mut ready => return python.map_err(|error| AttemptEnd::SubmitFailed {
+                    reason: Reason::Internal,
+                    result: error.to_string(),
+                }),
+            }
+        }
+    }
+
+    /// Keeps the executed notebook, whole or as far as it came.
+    async fn keep(&self, attempt: &Attempt, scratch: &Scratch, seen: &supervise::Seen) -> Kept {
+        if seen.stopped == Some(isochrone_worker::StopReason::LeaseLost) {
+            return Kept::No("the attempt's lease was lost".to_owned());
+        }
+        let path = driver::executed(scratch);
+        let data = match tokio::fs::read(&path).await {
+            Ok(data) => data,
+            Err(error) => return Kept::No(format!("no executed notebook: {error}")),
+        };
+        let name = artifact_name(attempt.task());
+        let kept = attempt.keep(&name, "application/x-ipynb+json", Bytes::from(data)).await;
+        match kept {
+            Ok(()) => Kept::As(name),
+            Err(error) => {
+                let why = format!("the executed notebook could not be kept: {error}");
+                attempt.log(LogStream::System, why.clone()).await;
+                Kept::No(why)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Executor for ExecuteNotebook {
+    fn kind(&self) -> TaskType {
+        TaskType::ExecuteNotebook
+    }
+
+    fn default_timeout(&self) -> Duration {
+        self.config.timeout()
+    }
+
+    async fn execute(&self, attempt: &Attempt) -> AttemptEnd {
+        self.carry_out(attempt).await.unwrap_or_else(|end| end)
+    }
+}
+
+fn internal(what: &str, error: &dyn std::fmt::Display) -> AttemptEnd {
+    AttemptEnd::Failed { reason: Reason::Internal, result: format!("{what}: {error}") }
+}
+
+/// The task's title as a plain file name; its item's id where it has none.
+fn artifact_name(task: &Task) -> String {
+    const LONGEST: usize = 80;
+    let plain: String = task
+        .title
+        .chars()
+        .map(|c| if c.is_alphanumeric() || " -_.()".contains(c) { c } else { '_' })
+        .take(LONGEST)
+        .collect();
+    let plain = plain.trim_matches([' ', '.']);
+    let stem = match (plain, task.item_id) {
+        ("", Some(item)) => item.to_string(),
+        ("", None) => "notebook".to_owned(),
+        (plain, _) => plain.strip_suffix(".ipynb").unwrap_or(plain).to_owned(),
+    };
+    stem + ".ipynb"
+}

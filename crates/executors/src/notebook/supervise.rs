@@ -1,0 +1,211 @@
+//! Watches a driver from its first event to the death of its last process.
+
+use std::time::Duration;
+
+use isochrone_domain::LogStream;
+use isochrone_worker::{Attempt, StopReason};
+use tokio::process::{ChildStderr, ChildStdout};
+
+use super::config::Config;
+use super::driver::{Driver, Streams};
+use super::events::{Event, Stream};
+use super::limits::{self, Excess};
+use super::lines::{LineCutter, LineReader};
+
+/// The driver writes no longer lines.
+const LONGEST_EVENT: usize = 1 << 20;
+const LONGEST_ERROR_LINE: usize = 8 * 1024;
+
+/// How long the driver may take to interrupt the notebook, keep it and end. Less than the worker's
+/// own patience, by what the killing and the keeping take.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(6);
+
+/// How long the driver may take to notice that its kernel was killed, and keep the notebook.
+const LAST_WORDS: Duration = Duration::from_secs(4);
+
+/// How long a driver that died without a verdict may take to be gone.
+const EXIT_GRACE: Duration = Duration::from_secs(1);
+
+/// How the notebook ended, as the driver says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Done,
+    Refused { message: String },
+    CellFailed { ename: String, evalue: String, cell: u32 },
+    KernelDied { message: String, cell: u32 },
+    DriverFailed { message: String },
+}
+
+/// What was seen of a notebook's execution.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// How many code cells there are.
+    pub(super) cells: u32,
+    /// How many were executed without an error.
+    pub(super) executed: u32,
+    /// None: the driver died before it could tell.
+    pub(super) verdict: Option<Verdict>,
+    /// The limit that it was over, if any.
+    pub(super) excess: Option<Excess>,
+    /// Why the worker ended it, if it did.
+    pub(super) stopped: Option<StopReason>,
+    /// How the driver's process ended, for people.
+    pub(super) exit: String,
+    /// The most memory that its processes had, in bytes.
+    pub(super) peak_memory: u64,
+}
+
+/// What comes first.
+enum Turn {
+    Ended,
+    Over(Excess),
+    Stop(StopReason),
+}
+
+/// Reports what the driver says until it ends, is stopped or is over a limit. When this returns, none
+/// of the notebook's processes is left; when it is dropped, too.
+pub(super) async fn supervise(
+    mut driver: Driver,
+    streams: Streams,
+    attempt: &Attempt,
+    config: &Config,
+) -> Seen {
+    let mut listener = Listener::new(streams, attempt, config);
+    let turn = tokio::select! {
+        biased;
+        reason = attempt.stopped() => Turn::Stop(reason),
+        over = listener.listen() => over.map_or(Turn::Ended, Turn::Over),
+        excess = limits::watch(driver.tree(), config) => Turn::Over(excess),
+    };
+    let patience = match turn {
+        // Another worker may begin at any moment.
+        Turn::Ended | Turn::Stop(StopReason::LeaseLost) => Duration::ZERO,
+        Turn::Stop(_) => {
+            driver.interrupt();
+            INTERRUPT_GRACE
+        }
+        Turn::Over(_) => {
+            driver.kill_notebook().await;
+            LAST_WORDS
+        }
+    };
+    // A driver that nobody hears can't write, and so not end.
+    drop(tokio::time::timeout(patience, async { while listener.listen().await.is_some() {} }).await);
+    let mut seen = listener.seen;
+    let died = matches!(turn, Turn::Ended) && seen.verdict.is_none();
+    let exit = driver.end(if died { EXIT_GRACE } else { Duration::ZERO }).await;
+    seen.exit = exit.map_or_else(|| "it had to be killed".to_owned(), |status| status.to_string());
+    seen.peak_memory = driver.peak_memory();
+    match turn {
+        Turn::Ended => {}
+        Turn::Over(excess) => seen.excess = Some(excess),
+        Turn::Stop(reason) => seen.stopped = Some(reason),
+    }
+    seen
+}
+
+/// Hears what the driver says on both its streams.
+struct Listener<'a> {
+    attempt: &'a Attempt,
+    events: LineReader<ChildStdout>,
+    errors: LineReader<ChildStderr>,
+    errors_open: bool,
+    /// How much more the driver may write on its error stream.
+    errors_left: u64,
+    stdout: LineCutter,
+    stderr: LineCutter,
+    seen: Seen,
+}
+
+impl<'a> Listener<'a> {
+    fn new(streams: Streams, attempt: &'a Attempt, config: &Config) -> Listener<'a> {
+        Listener {
+            attempt,
+            events: LineReader::new(streams.events, LONGEST_EVENT),
+            errors: LineReader::new(streams.errors, LONGEST_ERROR_LINE),
+            errors_open: true,
+            errors_left: config.output_bytes(),
+            stdout: LineCutter::default(),
+            stderr: LineCutter::default(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// Listens until the driver has no more to say, or is over the limit of output; may be called
+    /// again then. Safe to cancel, but for the lines that it was about to log.
+    async fn listen(&mut self) -> Option<Excess> {
+        loop {
+            tokio::select! {
+                line = self.events.next() => match line {
+                    None => return None,
+                    Some(line) => match serde_json::from_slice(&line) {
+                        Ok(event) => if let Some(excess) = self.take(event).await {
+                            return Some(excess);
+                        },
+                        Err(error) => tracing::warn!(%error, "the notebook driver wrote no event"),
+                    }
+                },
+                line = self.errors.next(), if self.errors_open => match line {
+                    None => self.errors_open = false,
+                    Some(line) => {
+                        let left = self.errors_left.checked_sub(line.len() as u64 + 1);
+                        let Some(left) = left else { return Some(Excess::Output) };
+                        self.errors_left = left;
+                        let line = String::from_utf8_lossy(&line).into_owned();
+                        self.attempt.log(LogStream::Stderr, line).await;
+                    }
+                },
+            }
+        }
+    }
+
+    async fn take(&mut self, event: Event) -> Option<Excess> {
+        match event {
+            Event::Notebook { cells } => self.seen.cells = cells,
+            Event::Kernel { pid } => tracing::debug!(pid, "the notebook's kernel runs"),
+            Event::CellStarted { cell } => self.cell_started(cell).await,
+            Event::CellFinished => self.finish_lines().await,
+            Event::Output { stream, text } => self.log(stream, &text).await,
+            Event::OutputLimit => return Some(Excess::Output),
+            Event::Refused { message } => self.seen.verdict = Some(Verdict::Refused { message }),
+            Event::CellFailed { ename, evalue, cell } => {
+                self.seen.verdict = Some(Verdict::CellFailed { ename, evalue, cell });
+            }
+            Event::KernelDied { message, cell } => {
+                self.finish_lines().await;
+                self.seen.verdict = Some(Verdict::KernelDied { message, cell });
+            }
+            Event::DriverFailed { message } => self.seen.verdict = Some(Verdict::DriverFailed { message }),
+            Event::Done { executed } => {
+                self.seen.executed = executed;
+                self.seen.verdict = Some(Verdict::Done);
+            }
+        }
+        None
+    }
+
+    async fn cell_started(&self, cell: u32) {
+        let cells = self.seen.cells.max(cell);
+        let percent = u8::try_from((cell - 1) * 100 / cells).ok();
+        self.attempt.progress(percent, format!("cell {cell} of {cells}")).await;
+    }
+
+    async fn log(&mut self, stream: Stream, text: &str) {
+        let cutter = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        for line in cutter.push(text) {
+            self.attempt.log(stream.into(), line).await;
+        }
+    }
+
+    async fn finish_lines(&mut self) {
+        for (stream, cutter) in [(LogStream::Stdout, &mut self.stdout), (LogStream::Stderr, &mut self.stderr)]
+        {
+            if let Some(line) = cutter.finish() {
+                self.attempt.log(stream, line).await;
+            }
+        }
+    }
+}

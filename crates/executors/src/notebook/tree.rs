@@ -1,0 +1,257 @@
+//! The processes of one notebook: what they use, and how they end.
+//!
+//! The driver makes itself the parent of whatever its descendants leave behind, and lives until it
+//! is killed, so that each of them is found by its parents, sessions of their own or not. Should the
+//! driver be gone all the same, they are found by a mark in their environment, by their sessions, and
+//! by having been seen before. A fork bomb is faster than a list of it: all are stopped first, in
+//! rounds, each of which meets fewer, and killed when a round meets no new one.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitOptions, getpid, getsid, kill_process, waitpid};
+
+use super::processes::{self, Process};
+
+/// What a notebook's processes use together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// How many there are, the driver and the kernel included.
+    pub(super) processes: usize,
+    /// Their memory in bytes.
+    pub(super) memory: u64,
+}
+
+/// The processes of one notebook.
+#[derive(Debug)]
+pub(super) struct Tree {
+    driver: i32,
+    /// NAME=value, in the environment of each process that has not cleared it.
+    mark: String,
+    /// Members, by id, with the time when they began.
+    seen: HashMap<i32, u64>,
+    /// The most memory that any look has found.
+    pub(super) peak_memory: u64,
+}
+
+/// Whom `end` leaves alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spare {
+    /// Nobody.
+    Nobody,
+    /// The driver, so that it can tell what it knows.
+    Driver,
+}
+
+/// A round of signals waits this long for the next.
+const ROUND: Duration = Duration::from_millis(5);
+
+impl Tree {
+    /// The tree that grows from the process `driver`.
+    pub(super) fn new(driver: i32, mark: String) -> Tree {
+        let seen = processes::read(driver).map(|process| (driver, process.began)).into_iter().collect();
+        Tree { driver, mark, seen, peak_memory: 0 }
+    }
+
+    /// What the tree uses now. Memory is exact only where the sum that counts shared pages more than
+    /// once is over `memory_limit`.
+    pub(super) fn usage(&mut self, memory_limit: u64) -> Usage {
+        let members = self.members();
+        let mut memory: u64 = members.iter().map(|process| process.resident).sum();
+        if memory > memory_limit {
+            memory = members
+                .iter()
+                .map(|process| processes::proportional_memory(process.pid).unwrap_or(process.resident))
+                .sum();
+        }
+        self.seen.retain(|pid, _| *pid == self.driver);
+        self.seen.extend(members.iter().map(|process| (process.pid, process.began)));
+        self.peak_memory = self.peak_memory.max(memory);
+        Usage { processes: members.len(), memory }
+    }
+
+    /// Members in whatever order they stand in the list of processes.
+    fn members(&self) -> Vec<Process> {
+        let mut others: Vec<Process> = processes::all().collect();
+        let mut family = Family::of(self);
+        let mut members = Vec::new();
+        loop {
+            let (found, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|other| family.takes(other));
+            if found.is_empty() {
+                return members;
+            }
+            members.extend(found);
+            others = rest;
+        }
+    }
+
+    /// Kills the tree. False: some of it could not be killed within `patience`.
+    pub(super) fn end(&mut self, spare: Spare, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        loop {
+            while self.signal(Signal::STOP, spare).new > 0 && Instant::now() < until {}
+            if self.signal(Signal::KILL, spare).alive == 0 && self.is_over(spare) {
+                self.reap_adopted();
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(ROUND);
+        }
+    }
+
+    /// One round through all processes: each member gets the signal as soon as it is met.
+    fn signal(&mut self, signal: Signal, spare: Spare) -> Round {
+        let mut round = Round::default();
+        let mut family = Family::of(self);
+        let orphaned = !self.driver_lives();
+        for process in processes::all() {
+            let marked = || orphaned && processes::has_in_environment(process.pid, &self.mark);
+            if !family.takes(&process) && (family.is_foreign(&process) || !marked()) {
+                continue;
+            }
+            family.add(&process);
+            if !self.is_alive(&process, spare) {
+                continue;
+            }
+            round.alive += 1;
+            if signal == Signal::STOP && process.stopped {
+                continue;
+            }
+            round.new += 1;
+            if let Some(pid) = Pid::from_raw(process.pid) {
+                // It may have ended by itself.
+                let _ = kill_process(pid, signal);
+            }
+        }
+        self.seen = family.known;
+        round
+    }
+
+    fn is_over(&mut self, spare: Spare) -> bool {
+        let members = self.members();
+        self.seen.extend(members.iter().map(|process| (process.pid, process.began)));
+        !members.iter().any(|process| self.is_alive(process, spare))
+    }
+
+    fn driver_lives(&self) -> bool {
+        let began = self.seen.get(&self.driver);
+        processes::read(self.driver).is_some_and(|driver| !driver.zombie && Some(&driver.began) == began)
+    }
+
+    fn is_alive(&self, process: &Process, spare: Spare) -> bool {
+        !process.zombie && (spare == Spare::Nobody || process.pid != self.driver)
+    }
+
+    /// Buries members whose parent this process became, as the first process of a container does.
+    /// The driver is not among them: whoever started it waits for it.
+    fn reap_adopted(&self) {
+        for (&pid, &began) in &self.seen {
+            let ours = |process: &Process| {
+                process.zombie && process.began == began && process.parent == getpid().as_raw_pid()
+            };
+            if pid != self.driver && processes::read(pid).as_ref().is_some_and(ours) {
+                let _ = waitpid(Pid::from_raw(pid), WaitOptions::NOHANG);
+            }
+        }
+    }
+}
+
+/// What a round of signals met.
+#[derive(Clone, Copy, Default)]
+struct Round {
+    alive: usize,
+    /// Those that got the signal.
+    new: usize,
+}
+
+/// Who is known to belong, while the list of all processes is gone through.
+struct Family {
+    known: HashMap<i32, u64>,
+    /// Members met on the way.
+    pids: HashSet<i32>,
+    /// Their sessions.
+    sessions: HashSet<i32>,
+    own: i32,
+    own_session: Option<i32>,
+}
+
+impl Family {
+    fn of(tree: &Tree) -> Family {
+        Family {
+            known: tree.seen.clone(),
+            pids: HashSet::new(),
+            sessions: HashSet::new(),
+            own: getpid().as_raw_pid(),
+            own_session: getsid(None).ok().map(Pid::as_raw_pid),
+        }
+    }
+
+    /// Whether the process is a member by what is known so far; then its children are, too.
+    fn takes(&mut self, process: &Process) -> bool {
+        let belongs = !self.is_foreign(process)
+            && (self.known.get(&process.pid) == Some(&process.began)
+                || self.pids.contains(&process.parent)
+                || self.sessions.contains(&process.session));
+        if belongs {
+            self.add(process);
+        }
+        belongs
+    }
+
+    /// This process and the system's first are never members.
+    fn is_foreign(&self, process: &Process) -> bool {
+        process.pid == self.own || process.pid == 1
+    }
+
+    fn add(&mut self, process: &Process) {
+        self.known.insert(process.pid, process.began);
+        self.pids.insert(process.pid);
+        // The driver has a group of its own, but shares the worker's session.
+        if self.own_session != Some(process.session) {
+            self.sessions.insert(process.session);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !holds() {
+            assert!(Instant::now() < until, "never: {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn finds_and_kills_what_left_the_session_and_ignores_signals() {
+        let mark = format!("ISOCHRONE_TREE={}-{}", std::process::id(), "a");
+        let (name, value) = mark.split_once('=').unwrap();
+        let mut driver = Command::new("sh")
+            .args([
+                "-c",
+                "trap '' TERM HUP; (setsid sh -c 'trap \"\" TERM; sleep 1000; sleep 1000' &) ; sleep 1000",
+            ])
+            .env(name, value)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut tree = Tree::new(i32::try_from(driver.id()).unwrap(), mark.clone());
+        let marked = || {
+            processes::all()
+                .filter(|process| !process.zombie && processes::has_in_environment(process.pid, &mark))
+                .count()
+        };
+        wait_for("shell, its sleep, the escaped shell and its sleep", || marked() >= 4);
+        assert!(tree.usage(u64::MAX).memory > 0);
+        assert!(tree.end(Spare::Nobody, Duration::from_secs(5)));
+        driver.wait().unwrap();
+        assert_eq!(marked(), 0);
+    }
+}

@@ -1,0 +1,1 @@
+//! ExecuteReport: administrative reports on this server, as CSV.

@@ -1,0 +1,56 @@
+//! Where parameters go, and which are refused.
+
+use isochrone_domain::Reason;
+use serde_json::Value;
+
+use crate::bench::{Bench, cell, notebook, tagged};
+
+fn sources(executed: &Value) -> Vec<String> {
+    let lines = |source: &Value| match source {
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+        other => other.as_str().unwrap_or_default().to_owned(),
+    };
+    executed["cells"].as_array().unwrap().iter().map(|cell| lines(&cell["source"])).collect()
+}
+
+#[tokio::test]
+async fn an_earlier_injection_is_replaced() {
+    let cells = [
+        tagged(&["parameters"], "n = 1"),
+        cell("n += 1"),
+        tagged(&["injected-parameters"], "n = 5"),
+        cell("n"),
+    ];
+    let outcome = Bench::new(notebook(&cells)).parameters(r#"{"n": 8}"#).run().await;
+    assert!(outcome.printed("8"), "{:?}", outcome.log);
+    assert_eq!(sources(&outcome.executed().await), ["n = 1", "n += 1", "# Parameters\nn = 8", "n"]);
+}
+
+#[tokio::test]
+async fn without_any_tag_they_come_first_and_every_json_value_survives() {
+    let parameters =
+        r#"{"a": null, "b": [true, -0.5, 1e400, 9223372036854775808], "c": {"k\n'": "é\u0000\ud800"}}"#;
+    let check = "assert a is None and b == [True, -0.5, float('inf'), 2**63], b\n\
+                 assert c == {\"k\\n'\": 'é\\0\\ud800'}";
+    let outcome = Bench::new(notebook(&[cell(check)])).parameters(parameters).run().await;
+    assert_eq!(outcome.result()["executedCells"], 2);
+    assert!(sources(&outcome.executed().await)[0].starts_with("# Parameters\na = None\n"));
+}
+
+#[tokio::test]
+async fn no_parameters_no_cell() {
+    let outcome = Bench::new(notebook(&[cell("1")])).parameters(r#"{"notebookParameters": {}}"#).run().await;
+    assert_eq!(sources(&outcome.executed().await), ["1"]);
+}
+
+#[tokio::test]
+async fn what_python_cannot_take_is_bad_input() {
+    for (parameters, word) in
+        [(r#"{"no name": 1}"#, "'no name'"), (r#"{"class": 1}"#, "'class'"), ("[1]", "object"), ("{", "JSON")]
+    {
+        let outcome = Bench::cells(&["1"]).parameters(parameters).run().await;
+        let (reason, text) = outcome.failure();
+        assert_eq!(reason, Reason::BadInput);
+        assert!(text.contains(word), "{text}");
+    }
+}
