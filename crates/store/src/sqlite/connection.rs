@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::{Result, StoreError};
@@ -51,29 +52,26 @@ pub(super) fn cannot(verb: &str, path: &Path, error: &io::Error) -> StoreError {
 
 /// The connection that writes. Each commit is on the disk when it returns.
 pub(super) fn writable(file: &Path) -> Result<Connection> {
-    let db = Connection::open_with_flags(
-        file,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    db.busy_timeout(BUSY_TIMEOUT)?;
+    let db = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITER_CACHE_KIB, 128)?;
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "foreign_keys", true)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
-    db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     db.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES, |_| Ok(()))?;
-    db.set_prepared_statement_cache_capacity(128);
     Ok(db)
 }
 
 /// A connection that only reads, and never waits for the one that writes.
 pub(super) fn read_only(file: &Path) -> Result<Connection> {
-    let db = Connection::open_with_flags(
-        file,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+    open(file, OpenFlags::SQLITE_OPEN_READ_ONLY, READER_CACHE_KIB, 64)
+}
+
+fn open(file: &Path, flags: OpenFlags, cache_kib: i64, statements: usize) -> Result<Connection> {
+    let db = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
-    db.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
-    db.set_prepared_statement_cache_capacity(64);
+    // A prepared statement keeps its plan. Else SQLite plans anew for other values, many times a second.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    db.pragma_update(None, "cache_size", -cache_kib)?;
+    db.set_prepared_statement_cache_capacity(statements);
     Ok(db)
 }
 

@@ -77,8 +77,10 @@ fn insert(db: &Connection, task: &Task, run: &Run) -> Result<()> {
         Trigger::Schedule { generation } => Some(generation.0),
         Trigger::Request { .. } => None,
     };
-    let sql = "INSERT INTO fires (fire, task, run, kind, owner, title, generation, planned, decided, reason)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let End { outcome, reason, at } = End::of(run);
+    let sql = "INSERT INTO fires (fire, task, run, kind, owner, title, generation, planned, decided, reason,
+                                  outcome, end_reason, ended_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     rows::execute(
         db,
         sql,
@@ -93,20 +95,40 @@ fn insert(db: &Connection, task: &Task, run: &Run) -> Result<()> {
             run.planned.0,
             run.created.0,
             run.fired.code(),
+            outcome,
+            reason,
+            at,
         ],
-    )?;
-    note(db, run)
+    )
+    .map(drop)
+}
+
+/// The columns that tell of a run's end; null until there is one.
+struct End {
+    outcome: Option<&'static str>,
+    reason: Option<&'static str>,
+    at: Option<i64>,
+}
+
+impl End {
+    fn of(run: &Run) -> End {
+        match run.status {
+            RunStatus::Ended { outcome, reason, at } => {
+                End { outcome: Some(outcome.name()), reason: Some(reason.code()), at: Some(at.0) }
+            }
+            RunStatus::Waiting | RunStatus::Queued { .. } | RunStatus::Executing { .. } => {
+                End { outcome: None, reason: None, at: None }
+            }
+        }
+    }
 }
 
 /// Writes into the ledger when a run began and how it ended, as the run has it now.
 pub(super) fn note(db: &Connection, run: &Run) -> Result<()> {
-    let (outcome, reason, ended) = match run.status {
-        RunStatus::Ended { outcome, reason, at } => (Some(outcome.name()), Some(reason.code()), Some(at.0)),
-        RunStatus::Waiting | RunStatus::Queued { .. } | RunStatus::Executing { .. } => (None, None, None),
-    };
+    let End { outcome, reason, at } = End::of(run);
     let started = run.started.map(|at| at.0);
     let sql = "UPDATE fires SET started = ?2, outcome = ?3, end_reason = ?4, ended_at = ?5 WHERE fire = ?1";
-    rows::execute(db, sql, params![run.fire.as_bytes(), started, outcome, reason, ended]).map(drop)
+    rows::execute(db, sql, params![run.fire.as_bytes(), started, outcome, reason, at]).map(drop)
 }
 
 /// Writes an end into the rows of a task's runs that have none: they are deleted with it.
