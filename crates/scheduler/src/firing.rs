@@ -1,6 +1,6 @@
 //! Decides what is due and keeps it: ledger rows, counts, runs and next fires, in one commit a batch.
 
-use isochrone_domain::{Decision, EpochMillis, FirePlan, Reason, RunId, plan_fires};
+use isochrone_domain::{Decision, EpochMillis, FirePlan, Reason, RunId, Task, plan_fires};
 use isochrone_store::{DueTask, FireCommit, Saved, Store, StoreError, Unclaimed};
 use tracing::{debug, error, info, warn};
 
@@ -43,6 +43,20 @@ pub(crate) async fn fire_batch(store: &dyn Store, now: EpochMillis) -> Result<Fi
         }
     }
     Ok(fired)
+}
+
+/// Decides what of one task is due at `now`. False: nothing is, or somebody else was first.
+pub(crate) async fn fire_task(store: &dyn Store, task: Task, now: EpochMillis) -> Result<bool, StoreError> {
+    let unfinished = store.unfinished(task.id).await?;
+    let plans = plan(vec![DueTask { task, unfinished }], now);
+    let answers = store.commit_fires(plans.iter().map(|plan| commit(plan, now)).collect()).await?;
+    let mut fired = Fired::default();
+    for (plan, answer) in plans.iter().zip(answers) {
+        if answer == Saved::Done {
+            fired.keep(plan, now);
+        }
+    }
+    Ok(fired.kept > 0)
 }
 
 fn plan(due: Vec<DueTask>, now: EpochMillis) -> Vec<FirePlan> {

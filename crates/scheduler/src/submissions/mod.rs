@@ -1,5 +1,6 @@
 //! What people and programs ask for: tasks and runs, with their rights checked.
 
+mod backfill;
 mod error;
 mod quotas;
 mod runs;
@@ -14,6 +15,7 @@ use isochrone_domain::{Action, AuditEntry, EpochMillis, Limits, RunId, Task, Tas
 use isochrone_store::{Store, StoreError};
 
 use crate::Wake;
+use crate::firing::fire_task;
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -62,6 +64,23 @@ impl Submissions {
         let task = self.found(id).await?;
         allow(caller.user.may_write(&task.owner))?;
         Ok(task)
+    }
+
+    /// The task, if the caller may change it, and the moment at which nothing of it was due: what is due
+    /// is decided first, for a change would forget it.
+    async fn decided(&self, caller: &Caller, id: TaskId) -> Result<(Task, EpochMillis), SubmitError> {
+        loop {
+            let task = self.writable(caller, id).await?;
+            let now = self.now().await?;
+            if task.next_fire.is_none_or(|next| next > now) {
+                return Ok((task, now));
+            }
+            let version = task.version;
+            if !fire_task(&*self.store, task, now).await? && self.found(id).await?.version == version {
+                // Nothing can be decided, whoever tries.
+                return Err(too_busy());
+            }
+        }
     }
 
     async fn now(&self) -> Result<EpochMillis, StoreError> {

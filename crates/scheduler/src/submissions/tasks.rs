@@ -74,8 +74,8 @@ impl Submissions {
     /// Deletes the task and its runs; attempts that execute are told to stop. The ledger and the audit
     /// log keep theirs.
     pub async fn delete(&self, caller: &Caller, id: TaskId) -> Result<(), SubmitError> {
-        let task = self.writable(caller, id).await?;
-        let audit = caller.did(Action::DeleteTask, &task, None, self.now().await?);
+        let (task, now) = self.decided(caller, id).await?;
+        let audit = caller.did(Action::DeleteTask, &task, None, now);
         if !self.store.delete_task(id, audit).await? {
             return Err(SubmitError::NotFound { what: "task" });
         }
@@ -94,8 +94,7 @@ impl Submissions {
         changed: impl Fn(&Task, EpochMillis) -> Result<Task, SubmitError>,
     ) -> Result<Task, SubmitError> {
         for _ in 0..TRIES {
-            let old = self.writable(caller, id).await?;
-            let now = self.now().await?;
+            let (old, now) = self.decided(caller, id).await?;
             let new = changed(&old, now)?;
             if (Task { updated: old.updated, ..new.clone() }) == old {
                 return Ok(old);
