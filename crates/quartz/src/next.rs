@@ -120,3 +120,28 @@ impl Iterator for Fires {
 }
 
 impl std::iter::FusedIterator for Fires {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Fields;
+
+    fn next_date(month: &str, after: (i64, u32, u32)) -> Option<(i64, u32, u32)> {
+        let fields = Fields { minute: "0", hour: "0", day_of_month: "29W", month, day_of_week: "?" };
+        let schedule = Schedule::parse(&fields).expect("a good schedule");
+        let after = days_from_civil(after.0, after.1, after.2) * 86_400_000;
+        schedule.next(after).map(|next| civil_from_days(next / 86_400_000))
+    }
+
+    #[test]
+    fn leaps_over_a_short_month_only_from_past_the_fire_of_the_month_before() {
+        assert_eq!(next_date("*", (2025, 1, 5)), Some((2025, 1, 29)));
+        assert_eq!(next_date("*", (2025, 1, 29)), Some((2025, 3, 28)));
+        assert_eq!(next_date("*", (2025, 1, 30)), Some((2025, 3, 28)));
+        assert_eq!(next_date("*", (2025, 1, 31)), Some((2025, 2, 28)));
+        // The same where January itself is not asked for.
+        assert_eq!(next_date("FEB", (2025, 1, 5)), Some((2025, 2, 28)));
+        assert_eq!(next_date("FEB", (2025, 1, 30)), Some((2028, 2, 29)));
+        assert_eq!(next_date("FEB", (2025, 1, 31)), Some((2025, 2, 28)));
+    }
+}

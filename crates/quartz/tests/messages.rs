@@ -111,6 +111,7 @@ fn what_quartz_documents_passes_strict_reading() {
         "0|0|?|*|Friday",
         "0|0|?|*|6L",
         "0|0|?|*|FRI#3",
+        "0|0|?|*|7#2",
         "0|0|?|*|FRIL",
         "0|0|?|*|L",
         " 0 |0\t|15W|*|?",
