@@ -11,7 +11,9 @@ use isochrone_domain::{
 };
 use isochrone_scheduler::{Caller, Quota, Quotas, SubmitError};
 use isochrone_store::{Page, RunFilter, TaskFilter};
-use world::{KIND, LEASE, NOON, World, caller, clock_at, cron, every_minute, slow_clock_at, submission};
+use world::{
+    KIND, LEASE, MINUTE, NOON, World, caller, clock_at, cron, every_minute, slow_clock_at, submission,
+};
 
 const ALL: Page = Page { offset: 0, limit: 100 };
 
@@ -291,4 +293,47 @@ async fn changes_at_the_same_moment_as_fires_are_all_kept() {
     assert!(max_occurrences >= Some(100_002));
     let ran = world.ledger(task).await.iter().filter(|row| row.reason != Reason::SkippedMisfire).count();
     assert_eq!(occurrences, ran as u64, "no fire was lost or counted twice by a change");
+}
+
+#[tokio::test]
+async fn what_is_due_is_decided_before_a_change_or_a_deletion_can_forget_it() {
+    let now = isochrone_domain::EpochMillis(NOON.0 + 20_000);
+    let overdue = async || {
+        let world = World::new(slow_clock_at(now)).await;
+        // Nobody fires it: no scheduler runs.
+        let task = world.insert(every_minute(allow()), NOON).await.id;
+        (world, task)
+    };
+    let (world, task) = overdue().await;
+    let change = Change { minute: Some("0".to_owned()), ..Change::default() };
+    world.submissions.update(&pia(), task, change).await.unwrap();
+    assert_eq!(world.ledger(task).await.len(), 1);
+
+    let (world, task) = overdue().await;
+    world.submissions.disable(&pia(), task).await.unwrap();
+    assert_eq!(world.ledger(task).await.len(), 1);
+
+    let (world, task) = overdue().await;
+    world.submissions.delete(&pia(), task).await.unwrap();
+    let rows = world.ledger(task).await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].outcome.map(|(_, reason, _)| reason), Some(Reason::TaskDeleted));
+}
+
+#[tokio::test]
+async fn a_backfill_runs_what_was_not_run_and_once() {
+    let now = isochrone_domain::EpochMillis(NOON.0 + 20_000);
+    let world = World::new(slow_clock_at(now)).await;
+    let task =
+        world.insert(every_minute(allow()), isochrone_domain::EpochMillis(NOON.0 - 5 * MINUTE)).await.id;
+    let span = || isochrone_domain::EpochMillis(NOON.0 - 5 * MINUTE)..=now;
+    let made = world.submissions.backfill(&pia(), task, span()).await.unwrap();
+    assert_eq!(made.len(), 5, "the latest of the six ran by the misfire policy");
+    assert!(made.iter().all(|run| run.planned < NOON));
+    assert_eq!(world.submissions.backfill(&pia(), task, span()).await.unwrap(), []);
+    assert_eq!(world.task(task).await.occurrences, 6);
+
+    let paul = caller("paul", Role::Publisher);
+    let refused = world.submissions.backfill(&paul, task, span()).await;
+    assert!(matches!(refused, Err(SubmitError::Forbidden)), "{refused:?}");
 }
