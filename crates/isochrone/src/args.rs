@@ -1,0 +1,289 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use isochrone_domain::{ItemId, Role, RunId, TaskId, TaskType};
+
+/// Scheduled GIS work that provably ran.
+#[derive(Debug, Parser)]
+#[command(name = "isochrone", version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// How results are written.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub(crate) output: OutputFormat,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Configuration file (TOML). Without it: isochrone.toml, if there is one here.
+    #[arg(long, global = true, value_name = "FILE", env = "ISOCHRONE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything is kept.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON value; lists are arrays.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Everything in one process: portal, scheduler and worker on an embedded store and queue.
+    Up(Up),
+    /// Scheduled tasks.
+    Task {
+        #[command(subcommand)]
+        command: TaskCommand,
+    },
+    /// Runs of tasks.
+    Run {
+        #[command(subcommand)]
+        command: RunCommand,
+    },
+    /// Users.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Items: the notebooks that tasks run.
+    Item {
+        #[command(subcommand)]
+        command: ItemCommand,
+    },
+    /// Schedules in Quartz's dialect.
+    Cron {
+        #[command(subcommand)]
+        command: CronCommand,
+    },
+    /// The configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Checks what Isochrone needs here, and says what to do about what is missing.
+    Doctor,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Up {
+    /// Add a sample notebook and two sample tasks, and tell what happens as it happens.
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Address and port of the HTTP listener.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskCommand {
+    /// Make a task.
+    Create(Box<TaskCreate>),
+    /// List tasks.
+    List {
+        /// Of this owner only.
+        #[arg(long)]
+        owner: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+    },
+    /// Show a task.
+    Show { task: TaskId },
+    /// Change a task; what is not given stays.
+    Update(Box<TaskUpdate>),
+    /// Let a task plan fires again.
+    Enable { task: TaskId },
+    /// Make a task plan no fires.
+    Disable { task: TaskId },
+    /// Delete a task and its runs.
+    Delete { task: TaskId },
+    /// Run a task now.
+    Run {
+        task: TaskId,
+        /// Wait until the run has ended; the exit code tells how.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Tell when a task fires next, and why its last fires ended as they did.
+    Explain {
+        task: TaskId,
+        /// As if it were this moment (epoch ms).
+        #[arg(long, value_name = "MS")]
+        at: Option<i64>,
+    },
+    /// Make runs for planned minutes of the past.
+    Backfill {
+        task: TaskId,
+        /// From this moment on (epoch ms).
+        #[arg(long, value_name = "MS")]
+        from: i64,
+        /// Up to and including this moment (epoch ms).
+        #[arg(long, value_name = "MS")]
+        to: i64,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CronArgs {
+    #[arg(long)]
+    pub(crate) minute: Option<String>,
+    #[arg(long)]
+    pub(crate) hour: Option<String>,
+    #[arg(long)]
+    pub(crate) day_of_month: Option<String>,
+    #[arg(long)]
+    pub(crate) month: Option<String>,
+    #[arg(long)]
+    pub(crate) day_of_week: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WorkArgs {
+    #[arg(long)]
+    pub(crate) title: Option<String>,
+    /// The item that the task works on.
+    #[arg(long, value_name = "ID")]
+    pub(crate) item: Option<ItemId>,
+    /// A geoprocessing task's URL.
+    #[arg(long, value_name = "URL")]
+    pub(crate) task_url: Option<String>,
+    /// A JSON object.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) parameters: Option<String>,
+    /// No fire before this moment (epoch ms).
+    #[arg(long, value_name = "MS")]
+    pub(crate) start: Option<i64>,
+    /// No fire after this moment (epoch ms).
+    #[arg(long, value_name = "MS")]
+    pub(crate) end: Option<i64>,
+    /// How many runs the task may make.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_occurrences: Option<u64>,
+    #[command(flatten)]
+    pub(crate) cron: CronArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TaskCreate {
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: TaskType,
+    /// Whose task it is.
+    #[arg(long, default_value = "admin")]
+    pub(crate) owner: String,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TaskUpdate {
+    pub(crate) task: TaskId,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// List runs, the latest planned first.
+    List {
+        /// Of this task only.
+        #[arg(long)]
+        task: Option<TaskId>,
+        /// Of this owner's tasks only.
+        #[arg(long)]
+        owner: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 30)]
+        limit: u64,
+    },
+    /// Show a run.
+    Show { run: RunId },
+    /// Print a run's log.
+    Logs {
+        run: RunId,
+        /// Go on until the run has ended.
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Ask a run to end.
+    Cancel { run: RunId },
+    /// Try an ended run again.
+    Retry { run: RunId },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user, or give one another role and password.
+    Add {
+        name: String,
+        /// admin, publisher or viewer.
+        #[arg(long)]
+        role: Role,
+        /// Read the password from the first line of standard input.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// List users.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ItemCommand {
+    /// Add a notebook, or replace the data of the one with this id.
+    Add {
+        file: PathBuf,
+        /// 32 hex digits; without it a new one.
+        #[arg(long)]
+        id: Option<ItemId>,
+        /// Without it the file's name.
+        #[arg(long)]
+        title: Option<String>,
+        /// Whose item it is.
+        #[arg(long, default_value = "admin")]
+        owner: String,
+    },
+    /// List items.
+    List {
+        /// Of this owner only.
+        #[arg(long)]
+        owner: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CronCommand {
+    /// Tell when a schedule fires next, and say it in words.
+    Next {
+        /// MINUTE HOUR DOM MONTH DOW, each an argument of its own.
+        #[arg(value_names = ["MINUTE", "HOUR", "DOM", "MONTH", "DOW"], num_args = 5, allow_hyphen_values = true,
+              required_unless_present = "stdin")]
+        fields: Vec<String>,
+        /// How many fires.
+        #[arg(long, default_value_t = 5)]
+        count: usize,
+        /// After this moment (epoch ms); without it: now.
+        #[arg(long, value_name = "MS", allow_hyphen_values = true)]
+        after: Option<i64>,
+        /// Read JSON lines, answer each with a JSON line.
+        #[arg(long, conflicts_with = "fields")]
+        stdin: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show every setting, its value and where it came from.
+    Show,
+    /// Only tell whether the configuration is good.
+    Check,
+}

@@ -1,0 +1,202 @@
+//! `isochrone doctor`: checks what Isochrone needs here, and says what to do about what is missing.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use isochrone_executors::notebook::PythonEnvironment;
+use isochrone_store::sqlite;
+use serde::Serialize;
+
+use crate::args::OutputFormat;
+use crate::config::{Config, Loaded};
+use crate::output::{self, Row};
+use crate::wiring::House;
+
+/// Space below which the disk is told of, in MiB.
+const LITTLE_SPACE: u64 = 1_024;
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Good,
+    Warning,
+    Bad,
+}
+
+#[derive(Serialize)]
+struct Check {
+    what: &'static str,
+    verdict: Verdict,
+    found: String,
+    advice: String,
+}
+
+impl Row for Check {
+    const COLUMNS: &'static [&'static str] = &["check", "verdict", "found", "what to do"];
+
+    fn cells(&self) -> Vec<String> {
+        let verdict = match self.verdict {
+            Verdict::Good => "good",
+            Verdict::Warning => "warning",
+            Verdict::Bad => "BAD",
+        };
+        vec![self.what.to_owned(), verdict.to_owned(), self.found.clone(), self.advice.clone()]
+    }
+}
+
+impl Check {
+    fn good(what: &'static str, found: impl Into<String>) -> Check {
+        Check { what, verdict: Verdict::Good, found: found.into(), advice: String::new() }
+    }
+
+    fn other(
+        what: &'static str,
+        verdict: Verdict,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Check {
+        Check { what, verdict, found: found.into(), advice: advice.into() }
+    }
+}
+
+pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCode> {
+    let config = &loaded.config;
+    let checks = vec![
+        data_directory(config),
+        server(config),
+        disk(config),
+        clock(),
+        python(config).await,
+        sandbox(),
+        backends(),
+    ];
+    let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
+    output::list(format, &checks)?;
+    Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn data_directory(config: &Config) -> Check {
+    const WHAT: &str = "store";
+    let dir = config.data_dir.display();
+    if !config.data_dir.is_dir() {
+        return Check::other(
+            WHAT,
+            Verdict::Warning,
+            format!("no data directory at {dir} yet"),
+            "`isochrone up` makes it; or name another with --data-dir",
+        );
+    }
+    match House::open(config) {
+        Ok(_) => Check::good(WHAT, format!("SQLite in {dir}: every acknowledged write is synced to disk")),
+        Err(error) => Check::other(
+            WHAT,
+            Verdict::Bad,
+            format!("{error:#}"),
+            "check the directory's owner and free space; restore it from a backup if it is damaged",
+        ),
+    }
+}
+
+fn server(config: &Config) -> Check {
+    const WHAT: &str = "server";
+    if !config.data_dir.is_dir() {
+        return Check::good(WHAT, "none runs on this data directory");
+    }
+    match sqlite::lock(&config.data_dir) {
+        Ok(_lock) => Check::other(
+            WHAT,
+            Verdict::Warning,
+            "none runs on this data directory: nothing fires",
+            "start `isochrone up`",
+        ),
+        Err(isochrone_store::StoreError::InUse(_)) => Check::good(WHAT, "one runs on this data directory"),
+        Err(error) => Check::other(
+            WHAT,
+            Verdict::Bad,
+            error.to_string(),
+            "the data directory must be writable for the user that runs Isochrone",
+        ),
+    }
+}
+
+fn disk(config: &Config) -> Check {
+    const WHAT: &str = "disk";
+    let existing = config.data_dir.ancestors().find(|dir| dir.is_dir());
+    let dir = existing.unwrap_or(std::path::Path::new("."));
+    match rustix::fs::statvfs(dir) {
+        Ok(space) => {
+            let mib = space.f_bavail.saturating_mul(space.f_frsize) >> 20;
+            let found = format!("{mib} MiB free");
+            if mib < LITTLE_SPACE {
+                let advice = "make room: a full disk stops new tasks and runs from being kept";
+                Check::other(WHAT, Verdict::Warning, found, advice)
+            } else {
+                Check::good(WHAT, found)
+            }
+        }
+        Err(error) => Check::other(WHAT, Verdict::Warning, error.to_string(), "look at the file system"),
+    }
+}
+
+/// One process, one clock: only a clock that was never set can be told.
+fn clock() -> Check {
+    const WHAT: &str = "clock";
+    let now = isochrone_store::Clock::SYSTEM.now();
+    if now.civil().0 < 2024 {
+        let advice = "set the clock (NTP): schedules fire by it";
+        return Check::other(WHAT, Verdict::Bad, format!("it is {now}?"), advice);
+    }
+    Check::good(WHAT, format!("{now}; schedules are in UTC"))
+}
+
+async fn python(config: &Config) -> Check {
+    const WHAT: &str = "notebooks";
+    let environment = PythonEnvironment::new(config.data_dir.join("python"), &config.notebook);
+    if config.notebook.python.is_some() || environment.is_made().await {
+        return match environment.ready().await {
+            Ok(python) => Check::good(WHAT, format!("Jupyter with {}", python.display())),
+            Err(error) => Check::other(
+                WHAT,
+                Verdict::Bad,
+                error.to_string(),
+                "install nbclient and ipykernel there, or unset notebook.python",
+            ),
+        };
+    }
+    let venv = tokio::process::Command::new("python3").args(["-c", "import venv, ensurepip"]).output().await;
+    match venv {
+        Ok(output) if output.status.success() => {
+            Check::good(WHAT, "Python 3 with venv; the environment is made on first use")
+        }
+        Ok(_) => Check::other(
+            WHAT,
+            Verdict::Bad,
+            "Python 3 lacks its venv module",
+            "install it (Debian, Ubuntu: apt-get install python3-venv)",
+        ),
+        Err(_) => Check::other(
+            WHAT,
+            Verdict::Bad,
+            "no Python 3",
+            "install it (Debian, Ubuntu: apt-get install python3 python3-venv), or set notebook.python",
+        ),
+    }
+}
+
+fn sandbox() -> Check {
+    Check::other(
+        "sandbox",
+        Verdict::Warning,
+        "notebooks run as this user, with limits on memory, processes, files, output and time",
+        "let only people whom you trust with this account make tasks",
+    )
+}
+
+fn backends() -> Check {
+    Check::other(
+        "task types",
+        Verdict::Warning,
+        "ExecuteNotebook and ExecuteReport run here; runs of the other types end submitfailed",
+        "nothing: their backends come with a later version",
+    )
+}

@@ -1,0 +1,102 @@
+//! `isochrone item`: the notebooks that tasks run.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use isochrone_domain::{Action, EpochMillis, Item, ItemId};
+use isochrone_store::Page;
+use serde::Serialize;
+
+use crate::args::{ItemCommand, OutputFormat};
+use crate::config::Loaded;
+use crate::output::{self, Row};
+use crate::wiring::{self, House};
+
+/// An item's data lies in the store, beside all that must survive.
+const MOST_BYTES: u64 = 64 << 20;
+
+#[derive(Serialize)]
+struct ItemRow(Item);
+
+impl Row for ItemRow {
+    const COLUMNS: &'static [&'static str] = &["id", "type", "title", "owner", "bytes", "modified"];
+
+    fn cells(&self) -> Vec<String> {
+        let item = &self.0;
+        vec![
+            item.id.to_string(),
+            item.kind.clone(),
+            item.title.clone(),
+            item.owner.clone(),
+            item.size.to_string(),
+            item.modified.to_string(),
+        ]
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Added {
+    item_id: ItemId,
+    title: String,
+}
+
+pub(crate) async fn run(loaded: &Loaded, command: ItemCommand, output: OutputFormat) -> Result<ExitCode> {
+    match command {
+        ItemCommand::Add { file, id, title, owner } => {
+            let data = read(&file)?;
+            let title = title.unwrap_or_else(|| {
+                file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+            });
+            let house = House::open(&loaded.config)?;
+            let item_id = add_notebook(&house, id, &title, &owner, data).await?;
+            output::one(output, &Added { item_id, title })?;
+        }
+        ItemCommand::List { owner } => {
+            let house = House::open_existing(&loaded.config)?;
+            let page = Page { offset: 0, limit: 10_000 };
+            let items = house.store.items(owner.as_deref(), page).await?;
+            let rows: Vec<ItemRow> = items.rows.into_iter().map(ItemRow).collect();
+            output::list(output, &rows)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    let about = || format!("the notebook {}", file.display());
+    let size = std::fs::metadata(file).with_context(about)?.len();
+    if size > MOST_BYTES {
+        bail!("{} has {size} bytes; at most {MOST_BYTES} are allowed", file.display());
+    }
+    std::fs::read(file).with_context(about)
+}
+
+/// Adds a notebook, or replaces the data of the one with this id.
+pub(crate) async fn add_notebook(
+    house: &House,
+    id: Option<ItemId>,
+    title: &str,
+    owner: &str,
+    data: Vec<u8>,
+) -> Result<ItemId> {
+    let id = id.unwrap_or_else(ItemId::random);
+    let now: EpochMillis = house.store.now().await?;
+    let known = house.store.item(id).await?;
+    let item = Item {
+        id,
+        owner: known.as_ref().map_or_else(|| owner.to_owned(), |item| item.owner.clone()),
+        title: title.to_owned(),
+        kind: "Notebook".to_owned(),
+        size: data.len() as u64,
+        created: known.map_or(now, |item| item.created),
+        modified: now,
+    };
+    let audit = isochrone_domain::AuditEntry {
+        item: Some(id),
+        ..wiring::audit(Action::AddItem, now, &item.title, &item.owner)
+    };
+    house.store.put_item(&item, data, audit).await?;
+    Ok(id)
+}

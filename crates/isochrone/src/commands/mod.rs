@@ -1,0 +1,11 @@
+//! The commands, a file each.
+
+pub(crate) mod config;
+pub(crate) mod cron;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod item;
+pub(crate) mod run;
+pub(crate) mod task;
+pub(crate) mod up;
+pub(crate) mod user;

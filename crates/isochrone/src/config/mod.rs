@@ -1,0 +1,240 @@
+//! The configuration: defaults < TOML file < environment < flags.
+//!
+//! `ISOCHRONE__SECTION__KEY` sets `section.key`; `ISOCHRONE_ADMIN_PASSWORD` is a short name, and a
+//! secret may come from a file named by the variable with `_FILE` added. An unknown key is an error.
+
+mod secret;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use figment::providers::{Env, Format, Serialized, Toml};
+use figment::{Figment, Source};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use secret::Secret;
+
+use crate::args::{Command, Global, Up};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where everything is kept.
+    pub(crate) data_dir: PathBuf,
+    /// The first user's password; without it a random one is made and shown once.
+    pub(crate) admin_password: Option<Secret>,
+    pub(crate) http: Http,
+    pub(crate) log: Log,
+    pub(crate) worker: Worker,
+    pub(crate) notebook: isochrone_executors::notebook::Config,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Http {
+    /// Loopback only, until there is HTTPS.
+    pub(crate) listen: SocketAddr,
+    /// The portal answers under `/` and under this path.
+    pub(crate) context: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    /// tracing's filter: `info`, `isochrone_scheduler=debug,warn` ...
+    pub(crate) filter: String,
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// Pretty on a terminal, JSON lines elsewhere.
+    Auto,
+    Pretty,
+    Json,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Worker {
+    /// Runs at a time, of each type but notebooks.
+    pub(crate) slots: usize,
+    /// Notebooks at a time; 0: as many as there are cores.
+    pub(crate) notebook_slots: usize,
+    /// How long running work may go on after Ctrl-C, in seconds.
+    pub(crate) drain_seconds: u64,
+    /// How long a run stays a dead worker's, in seconds; renewed five times within it.
+    pub(crate) lease_seconds: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Refuse what Quartz accepts by accident (`5x` for 5).
+    pub(crate) strict_cron: bool,
+    /// Active tasks a user may have; 0: any number.
+    pub(crate) active_tasks_per_user: u64,
+}
+
+/// For tests: a clock that runs faster than the world's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Clock {
+    pub(crate) speed: u32,
+    /// Epoch ms at which it was right.
+    pub(crate) origin: i64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            data_dir: PathBuf::from("isochrone-data"),
+            admin_password: None,
+            http: Http { listen: SocketAddr::from(([127, 0, 0, 1], 7080)), context: "portal".to_owned() },
+            log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
+            worker: Worker { slots: 128, notebook_slots: 0, drain_seconds: 20, lease_seconds: 15 },
+            notebook: isochrone_executors::notebook::Config::default(),
+            limits: Limits { strict_cron: false, active_tasks_per_user: 0 },
+            clock: Clock { speed: 1, origin: 0 },
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn store_clock(&self) -> isochrone_store::Clock {
+        match self.clock.speed {
+            0 | 1 => isochrone_store::Clock::SYSTEM,
+            speed => isochrone_store::Clock::faster(speed, isochrone_domain::EpochMillis(self.clock.origin)),
+        }
+    }
+
+    pub(crate) fn domain_limits(&self) -> isochrone_domain::Limits {
+        isochrone_domain::Limits { strict_cron: self.limits.strict_cron, ..Default::default() }
+    }
+
+    fn check(&self) -> Result<()> {
+        if !self.http.listen.ip().is_loopback() {
+            bail!(
+                "http.listen is {}: without HTTPS the portal listens on loopback only (tokens and passwords \
+                 would cross the network in the clear); put a reverse proxy with TLS before it",
+                self.http.listen
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The configuration and where it came from.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    figment: Figment,
+}
+
+/// Reads the configuration.
+pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(file) = config_file(global)? {
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    figment = figment.merge(Env::prefixed("ISOCHRONE__").split("__"));
+    if let Some(password) = secret::from_environment("ISOCHRONE_ADMIN_PASSWORD")? {
+        figment = figment.merge(Named { key: "admin_password", value: password.into(), by: "environment" });
+    }
+    if let Some(dir) = &global.data_dir {
+        let dir = dir.to_string_lossy().into_owned();
+        figment = figment.merge(Named { key: "data_dir", value: dir.into(), by: "--data-dir" });
+    }
+    if let Command::Up(Up { http: Some(http), .. }) = command {
+        let http = http.to_string();
+        figment = figment.merge(Named { key: "http.listen", value: http.into(), by: "--http" });
+    }
+    let config: Config = figment.extract().context("the configuration can't be used")?;
+    config.check()?;
+    Ok(Loaded { config, figment })
+}
+
+fn config_file(global: &Global) -> Result<Option<PathBuf>> {
+    match &global.config {
+        Some(file) if !file.is_file() => bail!("the configuration file {} is not there", file.display()),
+        Some(file) => Ok(Some(file.clone())),
+        None => Ok(Some(Path::new("isochrone.toml")).filter(|file| file.is_file()).map(Path::to_path_buf)),
+    }
+}
+
+/// One value from one place with a name.
+struct Named {
+    key: &'static str,
+    value: figment::value::Value,
+    by: &'static str,
+}
+
+impl figment::Provider for Named {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::named(self.by)
+    }
+
+    fn data(
+        &self,
+    ) -> std::result::Result<figment::value::Map<figment::Profile, figment::value::Dict>, figment::Error>
+    {
+        let mut value = self.value.clone();
+        let mut keys = self.key.rsplit('.');
+        let last = keys.next().expect("a key has a part");
+        let mut dict = figment::value::Dict::from([(last.to_owned(), value)]);
+        for key in keys {
+            value = dict.into();
+            dict = figment::value::Dict::from([(key.to_owned(), value)]);
+        }
+        Ok(figment::value::Map::from([(figment::Profile::default(), dict)]))
+    }
+}
+
+/// A setting as `config show` tells it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Setting {
+    pub(crate) key: String,
+    pub(crate) value: serde_json::Value,
+    pub(crate) from: String,
+}
+
+impl Loaded {
+    /// Every setting with its value and its origin; secrets are hidden.
+    pub(crate) fn settings(&self) -> Result<Vec<Setting>> {
+        let mut leaves = BTreeMap::new();
+        flatten("", serde_json::to_value(&self.config)?, &mut leaves);
+        Ok(leaves.into_iter().map(|(key, value)| Setting { from: self.origin(&key), key, value }).collect())
+    }
+
+    fn origin(&self, key: &str) -> String {
+        match self.figment.find_metadata(key) {
+            Some(metadata) => match &metadata.source {
+                Some(Source::File(path)) => path.display().to_string(),
+                _ if metadata.name.contains("environment variable") => {
+                    format!("ISOCHRONE__{}", key.to_uppercase().replace('.', "__"))
+                }
+                Some(Source::Code(_)) => "default".to_owned(),
+                _ => metadata.name.to_string(),
+            },
+            None => "default".to_owned(),
+        }
+    }
+}
+
+fn flatten(prefix: &str, value: serde_json::Value, leaves: &mut BTreeMap<String, serde_json::Value>) {
+    match value {
+        serde_json::Value::Object(object) => {
+            for (key, value) in object {
+                let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+                flatten(&key, value, leaves);
+            }
+        }
+        value => {
+            leaves.insert(prefix.to_owned(), value);
+        }
+    }
+}

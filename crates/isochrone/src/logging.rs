@@ -1,0 +1,21 @@
+//! Sets up tracing.
+
+use std::io::IsTerminal;
+
+use anyhow::{Context, Result};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Log, LogFormat};
+
+/// Logs go to standard error: standard output is for results.
+pub(crate) fn init(log: &Log) -> Result<()> {
+    let filter = EnvFilter::try_new(&log.filter).context("log.filter can't be read")?;
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Pretty => builder.with_ansi(terminal).init(),
+        LogFormat::Auto if terminal => builder.with_ansi(true).init(),
+        LogFormat::Auto | LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

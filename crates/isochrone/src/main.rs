@@ -1,0 +1,65 @@
+//! The binary: arguments, configuration, wiring, nothing else.
+
+mod args;
+mod commands;
+mod config;
+mod demo;
+mod logging;
+mod output;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.command {
+        // Pure and often called in a pipe: no configuration, no runtime.
+        Command::Cron { command } => commands::cron::run(&command, args.output),
+        command => with_runtime(command, &args.global, args.output),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("isochrone: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn with_runtime(
+    command: Command,
+    global: &args::Global,
+    output: args::OutputFormat,
+) -> anyhow::Result<ExitCode> {
+    let loaded = config::load(global, &command)?;
+    if let Command::Config { command } = command {
+        return commands::config::run(&command, &loaded, output);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        match command {
+            Command::Up(up) => commands::up::run(&loaded, &up).await,
+            Command::Task { command } => commands::task::run(&loaded, command, output).await,
+            Command::Run { command } => commands::run::run(&loaded, command, output).await,
+            Command::User { command } => commands::user::run(&loaded, command, output).await,
+            Command::Item { command } => commands::item::run(&loaded, command, output).await,
+            Command::Doctor => commands::doctor::run(&loaded, output).await,
+            Command::Cron { .. } | Command::Config { .. } => unreachable!("answered above"),
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    done
+}
+
+/// `isochrone run list | head` is no error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}

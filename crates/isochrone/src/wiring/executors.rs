@@ -1,0 +1,37 @@
+//! Which executor carries out which type, and what each works with.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use isochrone_domain::{ItemId, TaskType};
+use isochrone_executors::Unconfigured;
+use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
+use isochrone_store::Store;
+use isochrone_worker::Executor;
+
+use super::House;
+use crate::config::Config;
+
+/// An executor for every type; those without a backend here say so.
+pub(crate) fn executors(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
+    let notebooks = Arc::new(StoredNotebooks(Arc::clone(&house.store)));
+    let notebook =
+        ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());
+    let mut executors: Vec<Arc<dyn Executor>> = vec![Arc::new(notebook)];
+    for kind in TaskType::ALL {
+        if executors.iter().all(|executor| executor.kind() != kind) {
+            executors.push(Arc::new(Unconfigured::new(kind)));
+        }
+    }
+    executors
+}
+
+/// Notebooks are items of the store.
+struct StoredNotebooks(Arc<dyn Store>);
+
+#[async_trait]
+impl Notebooks for StoredNotebooks {
+    async fn content(&self, id: ItemId) -> Result<Option<Vec<u8>>, String> {
+        self.0.item_data(id).await.map_err(|error| error.to_string())
+    }
+}

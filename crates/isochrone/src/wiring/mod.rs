@@ -1,0 +1,100 @@
+//! Puts the parts together: which store, which queue, which executors.
+
+mod executors;
+mod records;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
+use isochrone_executors::notebook::PythonEnvironment;
+use isochrone_scheduler::{Caller, Quotas, Submissions, Wake};
+use isochrone_store::Store;
+use isochrone_store::sqlite::SqliteStore;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+
+use crate::config::Config;
+
+pub(crate) use executors::executors;
+
+/// The store and what stands on it: all that a command needs.
+pub(crate) struct House {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) artifacts: Arc<dyn ObjectStore>,
+    pub(crate) submissions: Arc<Submissions>,
+    pub(crate) wake: Wake,
+    /// Where notebooks run.
+    pub(crate) python: PythonEnvironment,
+}
+
+impl House {
+    /// Opens the data directory; makes it where it is missing.
+    pub(crate) fn open(config: &Config) -> Result<House> {
+        let dir = &config.data_dir;
+        make_private_dir(dir)?;
+        // Absolute: child processes have working directories of their own.
+        let data_dir = std::path::absolute(dir).context("the data directory's path")?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir, config.store_clock())?);
+        let artifacts_dir = data_dir.join("artifacts");
+        std::fs::create_dir_all(&artifacts_dir).context("the folder for artifacts")?;
+        let artifacts: Arc<dyn ObjectStore> =
+            Arc::new(LocalFileSystem::new_with_prefix(&artifacts_dir).context("the folder for artifacts")?);
+        let wake = Wake::new();
+        let quotas = Quotas::default();
+        let submissions =
+            Arc::new(Submissions::new(Arc::clone(&store), config.domain_limits(), quotas, wake.clone()));
+        let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
+        Ok(House { data_dir, store, artifacts, submissions, wake, python })
+    }
+
+    /// Opens a data directory that is there.
+    pub(crate) fn open_existing(config: &Config) -> Result<House> {
+        if !config.data_dir.is_dir() {
+            bail!(
+                "there is no data directory at {}; start `isochrone up` first, or name it with --data-dir",
+                config.data_dir.display()
+            );
+        }
+        House::open(config)
+    }
+
+    /// Whoever may open the data directory may do everything in it.
+    pub(crate) fn operator() -> Caller {
+        let user = User {
+            name: "admin".to_owned(),
+            role: Role::Admin,
+            password_hash: String::new(),
+            created: EpochMillis(0),
+            last_login: None,
+        };
+        Caller { user, ip: None }
+    }
+}
+
+/// Makes a directory that only its owner can enter: it holds password hashes and other people's data.
+fn make_private_dir(dir: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("the data directory {} can't be made", dir.display()))
+}
+
+/// What the command line does, is done by the operator.
+pub(crate) fn audit(action: Action, at: EpochMillis, title: &str, owner: &str) -> AuditEntry {
+    AuditEntry {
+        at,
+        actor: "admin".to_owned(),
+        ip: None,
+        action,
+        task: None,
+        run: None,
+        item: None,
+        title: title.to_owned(),
+        owner: owner.to_owned(),
+    }
+}

@@ -1,0 +1,233 @@
+//! The isochrone binary as a process of its own, and a client for it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::ADMIN_PASSWORD;
+
+/// How a server is started.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// The binary.
+    pub binary: PathBuf,
+    /// Its data directory; it outlives the process.
+    pub data_dir: PathBuf,
+    /// Further environment variables (`ISOCHRONE__SECTION__KEY`).
+    pub environment: BTreeMap<String, String>,
+}
+
+impl ServerOptions {
+    /// A server with the defaults, on a port of its own.
+    pub fn new(binary: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> ServerOptions {
+        ServerOptions { binary: binary.into(), data_dir: data_dir.into(), environment: BTreeMap::new() }
+    }
+
+    /// With an environment variable.
+    pub fn env(mut self, name: &str, value: impl ToString) -> ServerOptions {
+        self.environment.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// With a clock that runs `speed` times as fast as the world's from now on. The same at each start,
+    /// so that it goes on where it was.
+    pub fn clock(self, speed: u32) -> ServerOptions {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis());
+        self.env("ISOCHRONE__CLOCK__SPEED", speed).env("ISOCHRONE__CLOCK__ORIGIN", now)
+    }
+
+    /// With the Python environment that all tests share: it is made once, in the cache folder.
+    pub fn shared_python(self) -> Result<ServerOptions> {
+        let cache = std::env::var_os("ISOCHRONE_TEST_CACHE")
+            .map_or_else(|| std::env::temp_dir().join("isochrone-test"), PathBuf::from)
+            .join("python");
+        std::fs::create_dir_all(&cache)?;
+        std::fs::create_dir_all(&self.data_dir)?;
+        let link = self.data_dir.join("python");
+        if !link.exists() {
+            std::os::unix::fs::symlink(&cache, &link)?;
+        }
+        Ok(self)
+    }
+
+    /// The command with the right environment and nothing of the caller's configuration.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ISOCHRONE_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .envs(&self.environment)
+            .env("ISOCHRONE_ADMIN_PASSWORD", ADMIN_PASSWORD)
+            .arg("--data-dir")
+            .arg(&self.data_dir);
+        command
+    }
+
+    /// Runs a command of the command line on the same data directory, with this standard input.
+    pub fn cli(&self, args: &[&str], stdin: &str) -> Result<Output> {
+        let mut child = self
+            .command()
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("the binary")?;
+        let mut input = child.stdin.take().context("standard input")?;
+        let text = stdin.to_owned();
+        let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
+        let output = child.wait_with_output()?;
+        // A command that needs no input may end before it is written.
+        drop(writer.join());
+        Ok(output)
+    }
+
+    /// Runs a command with `--output json` and gives what it printed.
+    pub fn cli_json(&self, args: &[&str]) -> Result<Value> {
+        let output = self.cli(&[&["--output", "json"], args].concat(), "")?;
+        if !output.status.success() {
+            bail!("{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        serde_json::from_slice(&output.stdout).with_context(|| format!("{args:?} printed no JSON"))
+    }
+}
+
+/// A running server. Dropped, it is killed.
+pub struct Server {
+    child: Child,
+    /// `http://127.0.0.1:port`.
+    pub url: String,
+    /// From start to its first answer.
+    pub ready_after: Duration,
+    http: reqwest::Client,
+    token: Option<String>,
+}
+
+impl Server {
+    /// Starts a server and waits until it is ready.
+    pub async fn start(options: &ServerOptions) -> Result<Server> {
+        let began = Instant::now();
+        let mut child = options
+            .command()
+            .args(["up", "--http", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{}", options.binary.display()))?;
+        let stderr = child.stderr.take().context("standard error")?;
+        let (sender, receiver) = mpsc::channel();
+        let log = options.data_dir.with_extension("log");
+        std::thread::spawn(move || copy_log(stderr, &log, &sender));
+        let url = tokio::task::spawn_blocking(move || receiver.recv_timeout(Duration::from_secs(30)))
+            .await?
+            .context("the server did not become ready; its log lies beside its data directory")?;
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
+        let server = Server { child, url, ready_after: began.elapsed(), http, token: None };
+        Ok(server)
+    }
+
+    /// Signs in as `admin`; later calls carry the token.
+    pub async fn sign_in(mut self) -> Result<Server> {
+        let form = [("username", "admin"), ("password", ADMIN_PASSWORD), ("expiration", "1440")];
+        let answer = self.post("/sharing/rest/generateToken", &form).await?;
+        let token = answer["token"].as_str().with_context(|| format!("no token: {answer}"))?;
+        self.token = Some(token.to_owned());
+        Ok(self)
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// POSTs a form with `f=json`; gives the JSON answer.
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<Value> {
+        let form: Vec<_> = form.iter().copied().chain([("f", "json")]).collect();
+        self.send(self.http.post(format!("{}{path}", self.url)).form(&form)).await
+    }
+
+    /// GETs with `f=json`; gives the JSON answer.
+    pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
+        let query: Vec<_> = query.iter().copied().chain([("f", "json")]).collect();
+        self.send(self.http.get(format!("{}{path}", self.url)).query(&query)).await
+    }
+
+    /// GETs bytes.
+    pub async fn bytes(&self, path: &str) -> Result<Vec<u8>> {
+        let request = self.with_token(self.http.get(format!("{}{path}", self.url)));
+        Ok(request.send().await?.error_for_status()?.bytes().await?.to_vec())
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value> {
+        let text = self.with_token(request).send().await?.text().await?;
+        serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
+    }
+
+    fn with_token(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// createTask for `admin`; gives the task's id.
+    pub async fn create_task(&self, form: &[(&str, &str)]) -> Result<String> {
+        let answer = self.post("/sharing/rest/community/users/admin/tasks/createTask", form).await?;
+        let id = answer["taskId"].as_str().with_context(|| format!("createTask answered {answer}"))?;
+        Ok(id.to_owned())
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, then waits for the end; gives whether it ended well.
+    pub async fn terminate(mut self) -> Result<bool> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM)?;
+        crate::eventually_within(Duration::from_mins(1), "the server to end", || {
+            let ended = self.child.try_wait();
+            async move { Ok(ended?) }
+        })
+        .await
+        .map(|status| status.success())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Ended already: nothing to do.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Keeps the server's log in a file beside its data directory, and tells its address once it is ready.
+fn copy_log(stderr: impl std::io::Read, log: &Path, ready: &mpsc::Sender<String>) {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(log).ok();
+    for line in BufReader::new(stderr).lines().map_while(std::result::Result::ok) {
+        if let Some(rest) = line.strip_prefix("Isochrone is ready at ") {
+            let url = rest.split("/sharing").next().unwrap_or_default();
+            drop(ready.send(url.to_owned()));
+        }
+        if let Some(file) = &mut file {
+            drop(writeln!(file, "{line}"));
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The project's chores: `cargo xtask test | chaos | bench | lint`.
+
+mod bench;
+mod chaos;
+mod imports;
+mod tests;
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+enum Chore {
+    /// Every test, with all of its set-up.
+    Test,
+    /// Kills the real server at random moments, again and again, and reads the ledger.
+    Chaos(chaos::Args),
+    /// Measures and prints.
+    Bench {
+        #[command(subcommand)]
+        what: Option<bench::What>,
+    },
+    /// Clippy, and who imports whom.
+    Lint,
+}
+
+fn main() -> ExitCode {
+    let done = match Chore::parse() {
+        Chore::Test => tests::run(),
+        Chore::Chaos(args) => chaos::run(&args),
+        Chore::Bench { what } => bench::run(what),
+        Chore::Lint => lint(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn lint() -> Result<()> {
+    imports::check()?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    let shown = args.join(" ");
+    eprintln!("xtask: cargo {shown}");
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let status = Command::new(cargo).args(args).current_dir(root()).status().context("cargo")?;
+    if !status.success() {
+        bail!("cargo {shown} failed");
+    }
+    Ok(())
+}
+
+/// The workspace's folder.
+fn root() -> &'static std::path::Path {
+    std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}

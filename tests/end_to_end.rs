@@ -1,0 +1,266 @@
+//! From createTask to a finished run, as a client sees it: the real binary, a real store, a real kernel.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use isochrone_testkit::{Ledger, Server, ServerOptions, eventually, eventually_within};
+use serde_json::{Value, json};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
+const TASKS: &str = "/sharing/rest/community/users/admin/tasks";
+const ITEM: &str = "029b61ca770e428d9468a2a55f40b9fb";
+/// The first test that needs a kernel makes the Python environment.
+const WITH_PIP: Duration = Duration::from_mins(5);
+
+struct Place {
+    _dir: tempfile::TempDir,
+    options: ServerOptions,
+}
+
+fn place() -> Result<Place> {
+    let dir = tempfile::tempdir()?;
+    let options = ServerOptions::new(BINARY, dir.path().join("data")).shared_python()?;
+    Ok(Place { _dir: dir, options })
+}
+
+fn notebook(cells: &[(&str, &[&str])]) -> String {
+    let cells: Vec<Value> = cells
+        .iter()
+        .enumerate()
+        .map(|(n, (source, tags))| {
+            json!({"cell_type": "code", "id": format!("c{n}"), "execution_count": null, "outputs": [],
+                   "metadata": {"tags": tags}, "source": source})
+        })
+        .collect();
+    json!({"cells": cells, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+           "nbformat": 4, "nbformat_minor": 5})
+    .to_string()
+}
+
+fn add_notebook(options: &ServerOptions, source: &str) -> Result<()> {
+    let file = options.data_dir.with_extension("ipynb");
+    std::fs::write(&file, source)?;
+    let file = file.to_str().context("a path of text")?;
+    let added = options.cli(&["item", "add", file, "--id", ITEM, "--title", "Sums"], "")?;
+    ensure!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    Ok(())
+}
+
+fn minutely<'a>(kind: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut form = vec![
+        ("type", kind),
+        ("minute", "*/1"),
+        ("hour", "*"),
+        ("dayOfMonth", "*"),
+        ("month", "*"),
+        ("dayOfWeek", "?"),
+    ];
+    form.extend_from_slice(more);
+    form
+}
+
+async fn runs(server: &Server, task: &str) -> Result<Vec<Value>> {
+    let answer = server.get(&format!("{TASKS}/{task}/runs"), &[("num", "100")]).await?;
+    Ok(answer["runs"].as_array().with_context(|| format!("no runs: {answer}"))?.clone())
+}
+
+fn count(runs: &[Value], status: &str) -> usize {
+    runs.iter().filter(|run| run["status"] == status).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notebook_runs_on_schedule_and_its_results_can_be_read() -> Result<()> {
+    let place = place()?;
+    add_notebook(
+        &place.options,
+        &notebook(&[("numbers = []", &["parameters"]), ("print('the sum is', sum(numbers))", &[])]),
+    )?;
+    // A minute takes six seconds: longer than the notebook.
+    let options = place.options.clone().clock(10);
+    let server = Server::start(&options).await?.sign_in().await?;
+    let parameters = r#"{"notebookParameters":{"numbers":[40,2]},"saveInjectedParameters":true}"#;
+    let form = minutely(
+        "ExecuteNotebook",
+        &[
+            ("itemId", ITEM),
+            ("title", "Sums"),
+            ("parameters", parameters),
+            ("maxOccurrences", "2"),
+            ("overlapPolicy", "queue"),
+        ],
+    );
+    let task = server.create_task(&form).await?;
+    let seen = eventually_within(WITH_PIP, "two notebook runs to succeed", || async {
+        let runs = runs(&server, &task).await?;
+        ensure!(count(&runs, "failed") + count(&runs, "submitfailed") == 0, "{runs:#?}");
+        Ok((count(&runs, "succeeded") == 2).then_some(runs))
+    })
+    .await?;
+    let read = server.get(&format!("{TASKS}/{task}"), &[]).await?;
+    assert_eq!(read.get("nextStart"), None, "the limit is reached: {read}");
+
+    let run = seen[0]["runId"].as_str().context("a run id")?;
+    let log = server.get(&format!("{TASKS}/{task}/runs/{run}/log"), &[]).await?;
+    assert!(log.to_string().contains("the sum is 42"), "{log}");
+    let executed = server.bytes(&format!("{TASKS}/{task}/runs/{run}/artifacts/Sums.ipynb")).await?;
+    let executed: Value = serde_json::from_slice(&executed)?;
+    assert!(executed.to_string().contains("the sum is 42"), "{executed}");
+
+    let listed = options.cli_json(&["run", "list", "--task", &task])?;
+    let ids = |runs: &Value| runs.as_array().map_or(0, Vec::len);
+    assert_eq!(ids(&listed), 2, "the command line and the API agree: {listed}");
+    let printed = options.cli(&["run", "logs", run], "")?;
+    assert!(String::from_utf8(printed.stdout)?.contains("the sum is 42"));
+    ensure!(server.terminate().await?);
+    let ledger = Ledger::read(&options.data_dir).await?;
+    assert_eq!(ledger.tasks.values().map(|fires| fires.0.len()).sum::<usize>(), 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_a_csv_that_can_be_downloaded() -> Result<()> {
+    let place = place()?;
+    let server = Server::start(&place.options.clone().clock(60)).await?.sign_in().await?;
+    let parameters = r#"{"reportType":"org","reportSubType":"content","title":"Tasks"}"#;
+    let form = minutely("ExecuteReport", &[("title", "Every task"), ("parameters", parameters)]);
+    let task = server.create_task(&form).await?;
+    let run = eventually("a report", || async {
+        Ok(runs(&server, &task).await?.into_iter().find(|run| run["status"] == "succeeded"))
+    })
+    .await?;
+    let run_id = run["runId"].as_str().context("a run id")?;
+    let full = server.get(&format!("{TASKS}/{task}/runs/{run_id}"), &[]).await?;
+    let name = full["artifacts"][0]["name"].as_str().with_context(|| format!("an artifact: {full}"))?;
+    let csv = server.bytes(&format!("{TASKS}/{task}/runs/{run_id}/artifacts/{name}")).await?;
+    let csv = String::from_utf8(csv)?;
+    assert!(csv.starts_with("Title,") && csv.contains("Every task"), "{csv}");
+    ensure!(server.terminate().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_without_a_backend_says_which() -> Result<()> {
+    let place = place()?;
+    let server = Server::start(&place.options.clone().clock(60)).await?.sign_in().await?;
+    let cook = r#"{"service_url":"https://machine.esri.com/wa/rest/services/Hosted/S/SceneServer",
+        "num_of_caching_service_instances":2,"layer":"{}","update_mode":"PARTIAL_UPDATE_NODES"}"#;
+    let url = "https://machine.domain.com/wa/rest/services/Level1_Async/GPServer/Pairwise%20Buffer";
+    for (kind, more) in [
+        ("ExecuteSceneCook", vec![("parameters", cook)]),
+        ("GPService", vec![("parameters", "{}"), ("taskURL", url)]),
+        ("ExecuteWorkflowManager", vec![]),
+        ("UpdateInsightsWorkbook", vec![]),
+    ] {
+        let mut form = minutely(kind, &more);
+        form.push(("itemId", ITEM));
+        let task = server.create_task(&form).await?;
+        let run = eventually("a run that ends", || async {
+            Ok(runs(&server, &task).await?.into_iter().find(|run| run["status"] == "submitfailed"))
+        })
+        .await?;
+        let result = run["result"].as_str().unwrap_or_default();
+        assert!(result.contains(kind), "{kind}: {run}");
+    }
+    ensure!(server.terminate().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_notebook_is_cancelled() -> Result<()> {
+    let place = place()?;
+    add_notebook(
+        &place.options,
+        &notebook(&[("print('begun', flush=True)\nimport time\ntime.sleep(3600)", &[])]),
+    )?;
+    let server = Server::start(&place.options).await?.sign_in().await?;
+    let task = server.create_task(&minutely("ExecuteNotebook", &[("itemId", ITEM)])).await?;
+    server.post(&format!("{TASKS}/{task}/disable"), &[]).await?;
+    let run = server.post(&format!("{TASKS}/{task}/run"), &[]).await?;
+    let run = run["runId"].as_str().with_context(|| format!("run now: {run}"))?;
+    let at = format!("{TASKS}/{task}/runs/{run}");
+    eventually_within(WITH_PIP, "the notebook to begin", || async {
+        let log = server.get(&format!("{at}/log"), &[]).await?;
+        Ok(log.to_string().contains("begun").then_some(()))
+    })
+    .await?;
+    server.post(&format!("{at}/cancel"), &[]).await?;
+    let ended = eventually("the run to end", || async {
+        let run = server.get(&at, &[]).await?;
+        Ok((run["status"] != "executing").then_some(run))
+    })
+    .await?;
+    assert_eq!(ended["status"], "failed", "{ended}");
+    assert!(ended["result"].as_str().unwrap_or_default().contains("cancelled"), "{ended}");
+    ensure!(server.terminate().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_server_gives_its_run_back_and_the_next_one_ends_it() -> Result<()> {
+    let place = place()?;
+    // Slow the first time, quick the second.
+    let marker = place.options.data_dir.with_extension("marker");
+    let source = format!(
+        "import pathlib, time\nmarker = pathlib.Path({:?})\nif not marker.exists():\n    marker.touch()\n    \
+         print('slow', flush=True)\n    time.sleep(3600)\nprint('quick')",
+        marker.to_str().context("a path of text")?
+    );
+    add_notebook(&place.options, &notebook(&[(&source, &[])]))?;
+    let options = place.options.clone().env("ISOCHRONE__WORKER__DRAIN_SECONDS", 1);
+    let server = Server::start(&options).await?.sign_in().await?;
+    let task = server.create_task(&minutely("ExecuteNotebook", &[("itemId", ITEM)])).await?;
+    server.post(&format!("{TASKS}/{task}/disable"), &[]).await?;
+    let run = server.post(&format!("{TASKS}/{task}/run"), &[]).await?;
+    let run = run["runId"].as_str().context("a run id")?.to_owned();
+    eventually_within(WITH_PIP, "the notebook to be slow", || async { Ok(marker.exists().then_some(())) })
+        .await?;
+    ensure!(server.terminate().await?, "the server ends well");
+    let given_back = options.cli_json(&["run", "show", &run])?;
+    assert_eq!(given_back["status"], "scheduled", "{given_back}");
+    let server = Server::start(&options).await?.sign_in().await?;
+    let ended = eventually("the second attempt", || async {
+        let run = server.get(&format!("{TASKS}/{task}/runs/{run}"), &[]).await?;
+        Ok((run["status"] == "succeeded").then_some(run))
+    })
+    .await?;
+    assert_eq!(ended["attempt"], 2, "{ended}");
+    ensure!(server.terminate().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_of_downtime_is_told_minute_by_minute() -> Result<()> {
+    let place = place()?;
+    // An hour takes six seconds.
+    let options = place.options.clone().clock(600);
+    let server = Server::start(&options).await?.sign_in().await?;
+    let parameters = r#"{"reportType":"org","reportSubType":"users","title":"Users"}"#;
+    let task = server.create_task(&minutely("ExecuteReport", &[("parameters", parameters)])).await?;
+    eventually("a first fire", || async { Ok((!runs(&server, &task).await?.is_empty()).then_some(())) })
+        .await?;
+    server.kill()?;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let server = Server::start(&options).await?.sign_in().await?;
+    eventually("the backlog to be decided", || async {
+        let ledger = Ledger::read(&options.data_dir).await?;
+        let misfired = ledger.summary().into_iter().filter(|(what, _)| what.starts_with("skipped_misfire"));
+        Ok((misfired.map(|(_, count)| count).sum::<usize>() >= 50).then_some(()))
+    })
+    .await?;
+    server.post(&format!("{TASKS}/{task}/disable"), &[]).await?;
+    eventually("every run to end", || async {
+        let runs = options.cli_json(&["run", "list", "--limit", "100000"])?;
+        let open = runs.as_array().context("runs")?.iter();
+        Ok((open.filter(|run| run["ended"].is_null()).count() == 0).then_some(()))
+    })
+    .await?;
+    ensure!(server.terminate().await?);
+    let ledger = Ledger::read(&options.data_dir).await?;
+    ledger.check_every_minute()?;
+    assert!(
+        ledger.summary().keys().any(|what| what.starts_with("late -> succeeded")),
+        "the latest one ran, late: {:?}",
+        ledger.summary()
+    );
+    Ok(())
+}
