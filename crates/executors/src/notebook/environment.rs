@@ -85,6 +85,8 @@ pub struct PythonEnvironment(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     folder: PathBuf,
+    /// Makes the environments: a name on the search path.
+    base: PathBuf,
     configured: Option<PathBuf>,
     progress: broadcast::Sender<String>,
     state: Mutex<State>,
@@ -100,8 +102,13 @@ struct State {
 impl PythonEnvironment {
     /// The environment in `folder`, unless `config` names a Python. Nothing is done before [`Self::ready`].
     pub fn new(folder: impl Into<PathBuf>, config: &Config) -> PythonEnvironment {
+        Self::from_base(folder.into(), "python3".into(), config)
+    }
+
+    fn from_base(folder: PathBuf, base: PathBuf, config: &Config) -> PythonEnvironment {
         PythonEnvironment(Arc::new(Shared {
-            folder: folder.into(),
+            folder,
+            base,
             configured: config.python.clone(),
             progress: broadcast::Sender::new(256),
             state: Mutex::default(),
@@ -185,7 +192,7 @@ impl Shared {
     /// The version of the Python that environments are made from.
     async fn base(&self) -> Result<String, EnvironmentError> {
         let script = "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)";
-        let answer = Command::new("python3").args(["-c", script]).stdin(Stdio::null()).output().await;
+        let answer = Command::new(&self.base).args(["-c", script]).stdin(Stdio::null()).output().await;
         let answer = answer.map_err(|_| EnvironmentError::PythonMissing)?;
         let text = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
         let version = text.split(' ').next().unwrap_or_default();
@@ -204,8 +211,7 @@ impl Shared {
     /// Another base or other requirements make another environment.
     fn environment_of(&self, base: &str) -> PathBuf {
         let digest = Sha256::new().chain_update(base).chain_update(REQUIREMENTS).finalize();
-        let name: String = digest[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join(name)
+        self.folder.join(hex::encode(&digest[..6]))
     }
 
     /// One process at a time makes environments in the folder. The lock goes with its holder.
@@ -227,13 +233,13 @@ impl Shared {
     }
 
     async fn make_venv(&self, environment: &Path) -> Result<(), EnvironmentError> {
-        let mut modules = Command::new("python3");
+        let mut modules = Command::new(&self.base);
         let modules = modules.args(["-c", "import venv, ensurepip"]).stdin(Stdio::null());
         let answer = modules.output().await.map_err(|error| self.io(&error))?;
         if !answer.status.success() {
             return Err(EnvironmentError::VenvMissing { detail: last_line(&answer.stderr) });
         }
-        let mut venv = Command::new("python3");
+        let mut venv = Command::new(&self.base);
         venv.args(["-m", "venv"]).arg(environment);
         self.follow(venv).await.map_err(|last_lines| EnvironmentError::VenvMissing { detail: last_lines })
     }
@@ -317,3 +323,6 @@ async fn check(python: &Path) -> Result<(), EnvironmentError> {
 fn last_line(text: &[u8]) -> String {
     String::from_utf8_lossy(text).trim_end().lines().next_back().unwrap_or("it says nothing").to_owned()
 }
+
+#[cfg(test)]
+mod tests;

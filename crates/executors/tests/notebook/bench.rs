@@ -165,7 +165,7 @@ async fn read(
 impl Execution {
     /// Waits until the notebook has printed a line that begins so, and returns its rest.
     pub(crate) async fn printed(&self, beginning: &str) -> String {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         loop {
             let found = self
                 .log
@@ -234,7 +234,7 @@ pub(crate) fn alive(text: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     processes
         .filter(|path| path.file_name().unwrap().to_str().unwrap().parse::<u32>().is_ok())
-        .filter(|path| *path != PathBuf::from(format!("/proc/{}", std::process::id())))
+        .filter(|path| path.file_name().unwrap().to_str() != Some(&std::process::id().to_string()))
         .filter(|path| ["cmdline", "environ"].iter().any(|file| fs::read(path.join(file)).is_ok_and(holds)))
         .map(|path| fs::read_to_string(path.join("stat")).unwrap_or_default())
         .filter(|stat| !stat.is_empty() && !stat.contains(") Z "))

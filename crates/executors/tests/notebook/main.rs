@@ -1,5 +1,7 @@
 //! Notebooks executed by a real Jupyter: what comes out, and that nothing survives.
 
+#![allow(clippy::unwrap_used)]
+
 mod bench;
 mod limits;
 mod outcomes;
