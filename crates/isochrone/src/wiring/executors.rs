@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use isochrone_domain::{ItemId, TaskType};
 use isochrone_executors::Unconfigured;
 use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
+use isochrone_executors::report::ExecuteReport;
 use isochrone_store::Store;
 use isochrone_worker::Executor;
 
 use super::House;
+use super::records::StoreRecords;
 use crate::config::Config;
 
 /// An executor for every type; those without a backend here say so.
@@ -17,7 +19,8 @@ pub(crate) fn executors(house: &House, config: &Config) -> Vec<Arc<dyn Executor>
     let notebooks = Arc::new(StoredNotebooks(Arc::clone(&house.store)));
     let notebook =
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());
-    let mut executors: Vec<Arc<dyn Executor>> = vec![Arc::new(notebook)];
+    let report = ExecuteReport::new(Arc::new(StoreRecords(Arc::clone(&house.store))));
+    let mut executors: Vec<Arc<dyn Executor>> = vec![Arc::new(notebook), Arc::new(report)];
     for kind in TaskType::ALL {
         if executors.iter().all(|executor| executor.kind() != kind) {
             executors.push(Arc::new(Unconfigured::new(kind)));
