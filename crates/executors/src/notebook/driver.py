@@ -175,6 +175,7 @@ def make_client(notebook, job):
         number = 0  # Of the code cell that runs, counted from 1.
         finished = 0
         printed = 0
+        cut = False  # Whether there was too much output.
         kernel = None
 
         async def async_start_new_kernel(self, **kwargs):
@@ -228,9 +229,14 @@ def make_client(notebook, job):
                          for value in content["data"].values()]
             self.printed += sum(map(len, texts)) + sum(len(buffer) for buffer in msg.get("buffers") or [])
             if texts and self.printed > job["outputBytes"]:
+                if self.cut:
+                    return None
+                self.cut = True
                 emit("output_limit")
                 self.kill()
-                return None
+                if kind != "stream":
+                    return None
+                content["text"] = content["text"][:CHUNK]
             if kind == "stream":
                 self.log_text(content["name"], content["text"])
             elif kind == "error":

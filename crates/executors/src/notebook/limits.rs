@@ -10,6 +10,11 @@ use super::config::Config;
 use super::processes;
 use super::tree::Tree;
 
+/// Beyond this many times its limit of memory a process is refused more by the operating system, which
+/// not every program takes well (Jupyter's kernel loses output); before that, [`watch`] ends it. Private
+/// writable memory is meant, not address space: libraries reserve much of that and never touch it.
+const DATA_SLACK: u64 = 2;
+
 /// The operating system counts all threads of a user, other programs' included, and root's not at all:
 /// a bound for fork bombs, while [`watch`] counts the notebook's processes.
 const THREADS_EACH: u64 = 16;
@@ -17,9 +22,8 @@ const THREADS_EACH: u64 = 16;
 /// The kernel of the operating system holds each process to these by itself; what the processes use
 /// together is for [`watch`].
 pub(super) fn set(pid: Pid, config: &Config) -> rustix::io::Result<()> {
-    // Not the address space: libraries reserve much of it that they never touch.
     let limits = [
-        (Resource::Data, config.memory_bytes()),
+        (Resource::Data, config.memory_bytes().saturating_mul(DATA_SLACK)),
         (Resource::Fsize, config.file_bytes()),
         (Resource::Core, 0),
         (Resource::Nproc, processes::threads_of_this_user() + THREADS_EACH * config.processes as u64),

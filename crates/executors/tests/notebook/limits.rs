@@ -83,3 +83,12 @@ async fn a_file_has_a_largest_size() {
     assert_eq!(reason, Reason::ExecutionError);
     assert!(text.contains("File too large"), "{text}");
 }
+
+#[tokio::test]
+async fn one_print_that_is_too_large_ends_the_notebook() {
+    let mut bench = Bench::cells(&["print('x' * (1 << 30))"]);
+    bench.config.memory_mib = 1_024;
+    let outcome = bench.run().await;
+    let (reason, text) = outcome.failure();
+    assert!(matches!(reason, Reason::MemoryLimit | Reason::OutputLimit), "{text}");
+}

@@ -1,5 +1,7 @@
 //! Notebooks that the worker ends.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use isochrone_worker::{STOP_GRACE, StopReason};
@@ -67,4 +69,38 @@ async fn a_dropped_execution_leaves_nothing() {
     execution.printed("ready").await;
     execution.abandon().await;
     assert_eq!(alive(&mark), Vec::<String>::new());
+}
+
+const MARK_OF_THE_KILLED: &str = "ISOCHRONE_TEST_MARK";
+
+#[tokio::test]
+#[ignore = "stands in for a worker that the next test kills"]
+async fn a_worker_to_be_killed() {
+    let mark = std::env::var(MARK_OF_THE_KILLED).expect("the next test starts this one");
+    let execution = Bench::cells(&[&stubborn(&mark)]).start();
+    execution.printed("ready").await;
+    println!("\nready");
+    std::future::pending().await
+}
+
+#[test]
+fn a_killed_worker_leaves_nothing() {
+    let mark = unique();
+    let mut worker = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "stops::a_worker_to_be_killed", "--ignored", "--nocapture"])
+        .env(MARK_OF_THE_KILLED, &mark)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(worker.stdout.take().unwrap()).lines();
+    let ready = lines.map_while(Result::ok).any(|line| line == "ready");
+    let left = alive(&mark);
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    assert!(ready && left.len() > 1, "its notebook ran: {left:?}");
+    let until = Instant::now() + Duration::from_secs(20);
+    while !alive(&mark).is_empty() {
+        assert!(Instant::now() < until, "{:?}", alive(&mark));
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
