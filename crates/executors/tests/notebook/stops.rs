@@ -80,7 +80,7 @@ async fn a_worker_to_be_killed() {
     let execution = Bench::cells(&[&stubborn(&mark)]).start();
     execution.printed("ready").await;
     println!("\nready");
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[test]
