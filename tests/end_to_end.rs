@@ -166,6 +166,54 @@ async fn a_type_without_a_backend_says_which() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_private_notebook_runs_for_its_owner_alone() -> Result<()> {
+    let place = place()?;
+    let options = &place.options;
+    for name in ["ann", "bob"] {
+        let added = options.cli(&["user", "add", name, "--role", "publisher", "--password-stdin"], "pw\n")?;
+        ensure!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    }
+    let file = options.data_dir.with_extension("ipynb");
+    std::fs::write(&file, notebook(&[("print('private')", &[])]))?;
+    let file = file.to_str().context("a path of text")?;
+    options.cli_json(&["item", "add", file, "--id", ITEM, "--owner", "ann"])?;
+    let server = Server::start(options).await?;
+    for (owner, status) in [("ann", "succeeded"), ("bob", "submitfailed")] {
+        let create = [
+            "task",
+            "create",
+            "--type",
+            "ExecuteNotebook",
+            "--item",
+            ITEM,
+            "--owner",
+            owner,
+            "--minute",
+            "0",
+            "--hour",
+            "0",
+            "--day-of-month",
+            "29",
+            "--month",
+            "2",
+            "--day-of-week",
+            "?",
+        ];
+        let task = options.cli_json(&create)?;
+        let run = options.cli_json(&["task", "run", task["id"].as_str().context("a task id")?])?;
+        let run = run["id"].as_str().context("a run id")?;
+        let ended = eventually_within(WITH_PIP, "the run to end", || async {
+            let run = options.cli_json(&["run", "show", run])?;
+            Ok((!run["ended"].is_null()).then_some(run))
+        })
+        .await?;
+        assert_eq!(ended["status"], status, "{owner}: {ended}");
+    }
+    ensure!(server.terminate().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_running_notebook_is_cancelled() -> Result<()> {
     let place = place()?;
     add_notebook(

@@ -2,7 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EpochMillis, ItemId};
+use crate::{EpochMillis, ItemId, User};
+
+/// Who may read an item beside its owner and administrators. The names are ArcGIS's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Nobody.
+    #[default]
+    Private,
+    /// Every user.
+    Org,
+}
+
+impl Access {
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Access::Private => "private",
+            Access::Org => "org",
+        }
+    }
+}
 
 /// What is known of an item; its bytes are kept beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +33,9 @@ pub struct Item {
     pub id: ItemId,
     /// Whose it is.
     pub owner: String,
+    /// Who else may read it.
+    #[serde(default)]
+    pub access: Access,
     /// For people.
     pub title: String,
     /// ArcGIS's item type, such as `Notebook`.
@@ -22,4 +46,11 @@ pub struct Item {
     pub created: EpochMillis,
     /// When its data was last replaced.
     pub modified: EpochMillis,
+}
+
+impl Item {
+    /// Whether the user may read it, and so have tasks that run it.
+    pub fn readable_by(&self, user: &User) -> bool {
+        self.access == Access::Org || user.may_read(&self.owner)
+    }
 }

@@ -248,9 +248,9 @@ pub(crate) enum ItemCommand {
         /// Without it the file's name.
         #[arg(long)]
         title: Option<String>,
-        /// Whose item it is.
-        #[arg(long, default_value = "admin")]
-        owner: String,
+        /// Whose private item it is. Without it the item is admin's, and every user's tasks may run it.
+        #[arg(long)]
+        owner: Option<String>,
     },
     /// List items.
     List {

@@ -42,7 +42,7 @@ impl From<Item> for ItemDocument {
             description: None,
             snippet: None,
             url: None,
-            access: "private",
+            access: item.access.name(),
             created: item.created.0,
             modified: item.modified.0,
             owner_folder: None,
@@ -72,12 +72,12 @@ pub(crate) async fn data(portal: &Served, call: &Call, id: &str) -> Result<Answe
     }))
 }
 
-/// The item, for its owner and for administrators; for others it is not there.
+/// The item, for those who may read it; for others it is not there.
 async fn readable(portal: &Served, call: &Call, id: &str) -> Result<Item, Failure> {
     let caller = portal.sign_in.caller(call).await?;
     let id: ItemId = id.parse().map_err(|_| no_item())?;
     let item = portal.store.item(id).await?;
-    item.filter(|item| caller.user.may_read(&item.owner)).ok_or_else(no_item)
+    item.filter(|item| item.readable_by(&caller.user)).ok_or_else(no_item)
 }
 
 fn no_item() -> Failure {

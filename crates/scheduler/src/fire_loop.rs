@@ -22,6 +22,8 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 /// How often queue and store are compared, and how long a run has been published before it can count as
 /// lost.
 const REPUBLISH: Duration = Duration::from_secs(30);
+/// How long workers have to claim what was published before it is marked.
+const MARK_LATER: Duration = Duration::from_millis(25);
 /// Events that a watcher may lag behind before it misses some.
 const EVENTS: usize = 4_096;
 
@@ -124,13 +126,21 @@ impl Scheduler {
         loop {
             let now = self.store.now().await?;
             let fired = fire_batch(&*self.store, now).await?;
-            for event in fired.events {
+            for event in fired.events() {
                 self.events.tell(event);
             }
-            self.outbox.publish(&fired.runs).await;
-            kept_any |= fired.kept > 0;
-            if fired.kept == 0 || shutdown.is_cancelled() {
+            self.outbox.publish(&fired.runs()).await;
+            fired.log(now);
+            kept_any |= fired.any();
+            if !fired.any() || shutdown.is_cancelled() {
                 break;
+            }
+        }
+        if self.outbox.has_unmarked() {
+            // Claims want to write now, and a run that is claimed needs no mark.
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = sleep(MARK_LATER) => {}
             }
         }
         self.outbox.mark().await?;

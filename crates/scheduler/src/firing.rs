@@ -1,6 +1,6 @@
 //! Decides what is due and keeps it: ledger rows, counts, runs and next fires, in one commit a batch.
 
-use isochrone_domain::{Decision, EpochMillis, FirePlan, Reason, RunId, Task, plan_fires};
+use isochrone_domain::{Decision, EpochMillis, FirePlan, PlannedFire, Reason, RunId, Task, plan_fires};
 use isochrone_store::{DueTask, FireCommit, Saved, Store, StoreError, Unclaimed};
 use tracing::{debug, error, info, warn};
 
@@ -16,12 +16,8 @@ const FIRES: usize = 2_000;
 /// What came of a batch of due tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Fired {
-    /// Tasks whose fires are kept.
-    pub(crate) kept: usize,
-    /// Runs that a worker may take at once.
-    pub(crate) runs: Vec<Unclaimed>,
-    /// What to tell.
-    pub(crate) events: Vec<Event>,
+    /// What is kept: a plan a task.
+    kept: Vec<FirePlan>,
 }
 
 /// Fires one batch of what is due at `now`. A task that somebody else wrote meanwhile is left as it
@@ -31,32 +27,30 @@ pub(crate) async fn fire_batch(store: &dyn Store, now: EpochMillis) -> Result<Fi
     if due.is_empty() {
         return Ok(Fired::default());
     }
+    fire_all(store, due, now).await
+}
+
+/// Decides what of one task is due at `now`. False: nothing is, or somebody else was first.
+pub(crate) async fn fire_task(store: &dyn Store, task: Task, now: EpochMillis) -> Result<bool, StoreError> {
+    let unfinished = store.unfinished(task.id).await?;
+    let fired = fire_all(store, vec![DueTask { task, unfinished }], now).await?;
+    fired.log(now);
+    Ok(fired.any())
+}
+
+async fn fire_all(store: &dyn Store, due: Vec<DueTask>, now: EpochMillis) -> Result<Fired, StoreError> {
     let plans = plan(due, now);
     let answers = store.commit_fires(plans.iter().map(|plan| commit(plan, now)).collect()).await?;
     let mut fired = Fired::default();
-    for (plan, answer) in plans.iter().zip(answers) {
+    for (plan, answer) in plans.into_iter().zip(answers) {
         match answer {
-            Saved::Done => fired.keep(plan, now),
+            Saved::Done => fired.kept.push(plan),
             Saved::Stale | Saved::Repeated => {
                 debug!(task = %plan.task.id, ?answer, "somebody else was first with this task's fires");
             }
         }
     }
     Ok(fired)
-}
-
-/// Decides what of one task is due at `now`. False: nothing is, or somebody else was first.
-pub(crate) async fn fire_task(store: &dyn Store, task: Task, now: EpochMillis) -> Result<bool, StoreError> {
-    let unfinished = store.unfinished(task.id).await?;
-    let plans = plan(vec![DueTask { task, unfinished }], now);
-    let answers = store.commit_fires(plans.iter().map(|plan| commit(plan, now)).collect()).await?;
-    let mut fired = Fired::default();
-    for (plan, answer) in plans.iter().zip(answers) {
-        if answer == Saved::Done {
-            fired.keep(plan, now);
-        }
-    }
-    Ok(fired.kept > 0)
 }
 
 fn plan(due: Vec<DueTask>, now: EpochMillis) -> Vec<FirePlan> {
@@ -86,21 +80,42 @@ fn commit(plan: &FirePlan, now: EpochMillis) -> FireCommit {
 }
 
 impl Fired {
-    fn keep(&mut self, plan: &FirePlan, now: EpochMillis) {
-        self.kept += 1;
-        for fire in &plan.fires {
-            let (task, run) = (plan.task.id, fire.id.run());
-            tell(plan, fire.planned, fire.reason, run, now);
-            if fire.decision == Decision::Run {
-                self.runs.push(Unclaimed { run, kind: plan.task.kind, attempt: 0 });
-            }
-            let (planned, decision, reason) = (fire.planned, fire.decision, fire.reason);
-            self.events.push(Event::Fired { task, run, planned, decision, reason });
+    /// Whether anything is kept.
+    pub(crate) fn any(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// Runs that a worker may take at once.
+    pub(crate) fn runs(&self) -> Vec<Unclaimed> {
+        self.fires()
+            .filter(|(_, fire)| fire.decision == Decision::Run)
+            .map(|(plan, fire)| Unclaimed { run: fire.id.run(), kind: plan.task.kind, attempt: 0 })
+            .collect()
+    }
+
+    /// What to tell watchers.
+    pub(crate) fn events(&self) -> impl Iterator<Item = Event> {
+        self.fires().map(|(plan, fire)| Event::Fired {
+            task: plan.task.id,
+            run: fire.id.run(),
+            planned: fire.planned,
+            decision: fire.decision,
+            reason: fire.reason,
+        })
+    }
+
+    /// One line a fire. It takes a while where there are many: work that waits comes first.
+    pub(crate) fn log(&self, now: EpochMillis) {
+        for (plan, fire) in self.fires() {
+            tell(plan, fire.planned, fire.reason, fire.id.run(), now);
         }
+    }
+
+    fn fires(&self) -> impl Iterator<Item = (&FirePlan, &PlannedFire)> {
+        self.kept.iter().flat_map(|plan| plan.fires.iter().map(move |fire| (plan, fire)))
     }
 }
 
-/// One line a fire.
 fn tell(plan: &FirePlan, planned: EpochMillis, reason: Reason, run: RunId, now: EpochMillis) {
     let (task, kind) = (plan.task.id, plan.task.kind);
     let late_ms = now.since(planned);

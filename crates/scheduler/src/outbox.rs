@@ -71,6 +71,11 @@ impl Outbox {
         }
     }
 
+    /// Whether something is in the queue and not marked.
+    pub(crate) fn has_unmarked(&self) -> bool {
+        !self.unmarked.is_empty()
+    }
+
     /// Marks what was published, and answers how many that were.
     pub(crate) async fn mark(&mut self) -> Result<u64, StoreError> {
         let count = self.unmarked.len() as u64;

@@ -274,7 +274,9 @@ impl Shared {
         let collect = async {
             let mut last = std::collections::VecDeque::new();
             while let Some(line) = lines.recv().await {
-                self.say(line.clone());
+                if !of_no_news(&line) {
+                    self.say(line.clone());
+                }
                 last.push_back(line);
                 if last.len() > KEPT {
                     last.pop_front();
@@ -296,6 +298,13 @@ impl Shared {
     fn io(&self, error: &io::Error) -> EnvironmentError {
         EnvironmentError::Io { folder: self.folder.display().to_string(), detail: error.to_string() }
     }
+}
+
+/// pip tells of each requirement that is for another Python, and of where it looks.
+fn of_no_news(line: &str) -> bool {
+    ["Ignoring ", "Looking in ", "  Downloading ", "  Using cached "]
+        .iter()
+        .any(|head| line.starts_with(head))
 }
 
 async fn pass_lines(stream: Option<impl AsyncRead + Unpin>, sender: mpsc::Sender<String>) {

@@ -35,8 +35,9 @@ use scratch::Scratch;
 /// Where notebooks come from.
 #[async_trait]
 pub trait Notebooks: Send + Sync {
-    /// The item's .ipynb as it was stored; none if there is no such item. The error is for people.
-    async fn content(&self, id: ItemId) -> Result<Option<Vec<u8>>, String>;
+    /// The item's .ipynb as it was stored; none if there is no such item that the user `reader` may read.
+    /// The error is for people.
+    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, String>;
 }
 
 /// Carries out ExecuteNotebook.
@@ -83,10 +84,11 @@ impl ExecuteNotebook {
             let result = "the task names no item to execute".to_owned();
             return Err(AttemptEnd::SubmitFailed { reason: Reason::ItemMissing, result });
         };
-        let content = self.notebooks.content(id).await.map_err(|error| internal("item", &error))?;
+        let content =
+            self.notebooks.content(id, &task.owner).await.map_err(|error| internal("item", &error))?;
         let content = content.ok_or_else(|| AttemptEnd::SubmitFailed {
             reason: Reason::ItemMissing,
-            result: format!("there is no item {id}"),
+            result: format!("the item {id} does not exist or is not the task owner's to read"),
         })?;
         match ending::no_notebook(&content) {
             None => Ok(content),

@@ -56,7 +56,7 @@ struct OneNotebook(Vec<u8>);
 
 #[async_trait]
 impl Notebooks for OneNotebook {
-    async fn content(&self, id: ItemId) -> Result<Option<Vec<u8>>, String> {
+    async fn content(&self, id: ItemId, _reader: &str) -> Result<Option<Vec<u8>>, String> {
         Ok((id == ITEM).then(|| self.0.clone()))
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use isochrone_domain::{Action, EpochMillis, Item, ItemId};
+use isochrone_domain::{Access, Action, EpochMillis, Item, ItemId};
 use isochrone_store::Page;
 use serde::Serialize;
 
@@ -50,7 +50,7 @@ pub(crate) async fn run(loaded: &Loaded, command: ItemCommand, output: OutputFor
                 file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
             });
             let house = House::open(&loaded.config)?;
-            let item_id = add_notebook(&house, id, &title, &owner, data).await?;
+            let item_id = add_notebook(&house, id, &title, owner.as_deref(), data).await?;
             output::one(output, &Added { item_id, title })?;
         }
         ItemCommand::List { owner } => {
@@ -73,12 +73,13 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     std::fs::read(file).with_context(about)
 }
 
-/// Adds a notebook, or replaces the data of the one with this id.
+/// Adds a notebook, or replaces the data of the one with this id. Without an owner it is admin's, and
+/// every user's tasks may run it.
 pub(crate) async fn add_notebook(
     house: &House,
     id: Option<ItemId>,
     title: &str,
-    owner: &str,
+    owner: Option<&str>,
     data: Vec<u8>,
 ) -> Result<ItemId> {
     let id = id.unwrap_or_else(ItemId::random);
@@ -86,7 +87,12 @@ pub(crate) async fn add_notebook(
     let known = house.store.item(id).await?;
     let item = Item {
         id,
-        owner: known.as_ref().map_or_else(|| owner.to_owned(), |item| item.owner.clone()),
+        owner: owner.or(known.as_ref().map(|item| item.owner.as_str())).unwrap_or("admin").to_owned(),
+        access: match (owner, &known) {
+            (Some(_), _) => Access::Private,
+            (None, Some(item)) => item.access,
+            (None, None) => Access::Org,
+        },
         title: title.to_owned(),
         kind: "Notebook".to_owned(),
         size: data.len() as u64,

@@ -10,6 +10,7 @@ use isochrone_domain::{Role, TaskType};
 use isochrone_queue::local::LocalQueue;
 use isochrone_scheduler::Scheduler;
 use isochrone_worker::{Worker, WorkerConfig, WorkerParts};
+use rustix::process::DumpableBehavior;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ pub(crate) async fn run(loaded: &Loaded, up: &Up) -> Result<ExitCode> {
         "warn".clone_into(&mut log.filter);
     }
     logging::init(&log)?;
+    // A notebook runs as the same user: without this it could read our environment and memory.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let house = House::open(config)?;
     let _lock = isochrone_store::sqlite::lock(&house.data_dir)?;
     // Before the first user is made: a port that is taken must not cost the password that is shown once.

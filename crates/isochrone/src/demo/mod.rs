@@ -49,7 +49,7 @@ impl<'a> Demo<'a> {
 
     async fn add_samples(&self) -> Result<Task> {
         let data = NOTEBOOK_SOURCE.as_bytes().to_vec();
-        add_notebook(self.house, Some(NOTEBOOK), "Chart of a random walk", "admin", data).await?;
+        add_notebook(self.house, Some(NOTEBOOK), "Chart of a random walk", None, data).await?;
         let notebook = self.task_once(EVERY_MINUTE, every_minute()).await?;
         self.task_once(DAILY, daily()).await?;
         Ok(notebook)

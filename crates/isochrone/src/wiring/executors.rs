@@ -34,7 +34,15 @@ struct StoredNotebooks(Arc<dyn Store>);
 
 #[async_trait]
 impl Notebooks for StoredNotebooks {
-    async fn content(&self, id: ItemId) -> Result<Option<Vec<u8>>, String> {
-        self.0.item_data(id).await.map_err(|error| error.to_string())
+    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, String> {
+        let unreadable = |error: isochrone_store::StoreError| error.to_string();
+        let Some(item) = self.0.item(id).await.map_err(unreadable)? else {
+            return Ok(None);
+        };
+        let reader = self.0.user(reader).await.map_err(unreadable)?;
+        if !reader.is_some_and(|user| item.readable_by(&user)) {
+            return Ok(None);
+        }
+        self.0.item_data(id).await.map_err(unreadable)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, LogLine, LogStream, RunId,
+    Access, Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, LogLine, LogStream, RunId,
 };
 use isochrone_store::{Claim, Finished, ItemStore, RunStore};
 use object_store::ObjectStoreExt;
@@ -166,6 +166,7 @@ async fn items_are_their_owners() {
     let item = Item {
         id: ItemId::from_bytes([7; 16]),
         owner: "bob".to_owned(),
+        access: Access::Private,
         title: "chart".to_owned(),
         kind: "Notebook".to_owned(),
         size: 2,

@@ -1,6 +1,6 @@
 //! Items and their data.
 
-use isochrone_domain::{Action, AuditEntry, EpochMillis, Item, ItemId, TaskId};
+use isochrone_domain::{Access, Action, AuditEntry, EpochMillis, Item, ItemId, TaskId};
 use isochrone_store::Page;
 
 use super::Fresh;
@@ -11,6 +11,7 @@ fn item(owner: &str, created: i64) -> Item {
     Item {
         id: ItemId::random(),
         owner: owner.to_owned(),
+        access: Access::Private,
         title: "A notebook".to_owned(),
         kind: "Notebook".to_owned(),
         size: 3,

@@ -35,8 +35,9 @@ pub(crate) async fn measure(options: ServerOptions) -> Result<()> {
     started.sort_unstable();
     for (what, waits) in [("decided", &decided), ("started", &started)] {
         println!(
-            "lateness, {TASKS} tasks due at once: {what}: {} fires, median {} ms, p99 {} ms, worst {} ms",
+            "lateness, {TASKS} tasks due at once: {what}: {} fires, first {} ms, median {} ms, p99 {} ms, worst {} ms",
             waits.len(),
+            super::at(waits, 0.0),
             super::at(waits, 0.5),
             super::at(waits, 0.99),
             super::at(waits, 1.0)
