@@ -59,7 +59,7 @@ async fn execute(
     lease: &Lease,
     deadline: Duration,
 ) -> Option<AttemptEnd> {
-    let run = attempt.run().id;
+    let (run, number) = (attempt.run().id, attempt.run().attempt);
     let out_of_time = Instant::now() + deadline;
     let mut stop = lease.stop.clone();
     let mut told: Option<(StopReason, Instant)> = None;
@@ -83,7 +83,7 @@ async fn execute(
                 Some(reason) => told = told.or(Some((reason, Instant::now()))),
                 None => {}
             },
-            () = sleep_until(out_of_time), if told.is_none() => leases.stop(run, StopReason::Deadline),
+            () = sleep_until(out_of_time), if told.is_none() => leases.stop(run, number, StopReason::Deadline),
             () = sleep_until(force_at), if told.is_some() => {
                 let unanswered = AttemptEnd::Failed {
                     reason: Reason::Internal,

@@ -19,6 +19,10 @@ use crate::{NotKept, Report, WorkerParts};
 const STORED_LOG: usize = 64 << 10;
 const WHOLE_LOG: usize = 8 << 20;
 const LONGEST_LINE: usize = 8 << 10;
+/// What a line costs beside its text, in the store and in the spool: empty lines fill a disk too.
+const LINE_COST: usize = 40;
+/// Tries at keeping the last lines while the store is busy or away.
+const LAST_FLUSHES: u32 = 6;
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
 const FLUSH_LINES: usize = 256;
 
@@ -73,7 +77,9 @@ impl<'a> Journal<'a> {
 
     async fn take(&mut self, report: Report) {
         match report {
-            Report::Progress(progress) => self.leases.progress(self.run.id, progress),
+            Report::Progress(progress) => {
+                self.leases.progress(self.run.id, self.run.attempt, progress);
+            }
             Report::Log(stream, text) => self.line(stream, &text),
             Report::Artifact(artifact) => {
                 self.artifacts.retain(|kept| kept.name != artifact.name);
@@ -99,15 +105,16 @@ impl<'a> Journal<'a> {
     pub(crate) fn line(&mut self, stream: LogStream, text: &str) {
         let text = cut(text, LONGEST_LINE);
         let line = LogLine { at: self.parts.store.clock().now(), stream, text: text.to_owned() };
-        if self.spooled_bytes + text.len() > WHOLE_LOG {
+        let cost = text.len() + LINE_COST;
+        if self.spooled_bytes + cost > WHOLE_LOG {
             self.dropped_lines += 1;
             return;
         }
         if let Err(error) = self.spool(&line) {
             tracing::warn!(run_id = %self.run.id, %error, "the log can't be spooled");
         }
-        if self.stored_bytes + text.len() <= STORED_LOG {
-            self.stored_bytes += text.len();
+        if self.stored_bytes + cost <= STORED_LOG {
+            self.stored_bytes += cost;
             self.unsent.push(line);
         }
     }
@@ -117,7 +124,7 @@ impl<'a> Journal<'a> {
             Some(file) => file,
             empty => empty.insert(tempfile::tempfile()?),
         };
-        self.spooled_bytes += line.text.len() + 1;
+        self.spooled_bytes += line.text.len() + LINE_COST;
         writeln!(spool, "{} {} {}", line.at, stream_name(line.stream), line.text)
     }
 
@@ -141,8 +148,17 @@ impl<'a> Journal<'a> {
             let at = self.parts.store.clock().now();
             self.unsent.push(LogLine { at, stream: LogStream::System, text: note });
         }
-        if !self.unsent.is_empty() {
+        // The last lines say why the work failed: a store that is busy for a moment must not cost them.
+        let mut wait = FLUSH_EVERY;
+        for _ in 0..LAST_FLUSHES {
+            if self.unsent.is_empty() {
+                break;
+            }
             self.flush().await;
+            if !self.unsent.is_empty() {
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
         }
         if self.spooled_bytes > STORED_LOG {
             match self.keep_whole_log().await {

@@ -40,12 +40,19 @@ impl Leases {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an attempt that was just claimed.
-    pub(crate) fn hold(&self, run: RunId, attempt: u32, trusted_until: Instant) -> Lease {
+    /// Notes an attempt that was just claimed. An earlier attempt at the run may still work here: the
+    /// store's clock can have jumped over its lease, which this process measures by another one. It is
+    /// stopped, and this answers once its work is dead.
+    pub(crate) async fn hold(&self, run: RunId, attempt: u32, trusted_until: Instant) -> Lease {
         let (until_sender, until) = watch::channel(trusted_until);
         let (stop_sender, stop) = watch::channel(None);
         let entry = Entry { attempt, trusted_until: until_sender, stop: stop_sender, progress: None };
-        self.entries().insert(run, entry);
+        let earlier = self.entries().insert(run, entry);
+        if let Some(earlier) = earlier {
+            tracing::warn!(run_id = %run, attempt = earlier.attempt, "overtaken by a new attempt; stopped");
+            tell(&earlier.stop, StopReason::LeaseLost);
+            earlier.stop.closed().await;
+        }
         Lease { trusted_until: until, stop }
     }
 
@@ -58,15 +65,15 @@ impl Leases {
     }
 
     /// Notes progress, to be kept with the next renewal.
-    pub(crate) fn progress(&self, run: RunId, progress: Progress) {
-        if let Some(entry) = self.entries().get_mut(&run) {
+    pub(crate) fn progress(&self, run: RunId, attempt: u32, progress: Progress) {
+        if let Some(entry) = self.entries().get_mut(&run).filter(|entry| entry.attempt == attempt) {
             entry.progress = Some(progress);
         }
     }
 
     /// Tells an attempt to stop. The first reason stays, but for a lost lease, which overrides all.
-    pub(crate) fn stop(&self, run: RunId, reason: StopReason) {
-        if let Some(entry) = self.entries().get(&run) {
+    pub(crate) fn stop(&self, run: RunId, attempt: u32, reason: StopReason) {
+        if let Some(entry) = self.entries().get(&run).filter(|entry| entry.attempt == attempt) {
             tell(&entry.stop, reason);
         }
     }

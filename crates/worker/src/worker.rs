@@ -152,7 +152,7 @@ impl Worker {
         };
         tracing::info!(run_id = %claimed.run.id, task_id = %claimed.task.id, kind = %claimed.run.kind,
             attempt = claimed.run.attempt, "attempt begins");
-        let held = self.leases.hold(claimed.run.id, claimed.run.attempt, asked + lease.trusted);
+        let held = self.leases.hold(claimed.run.id, claimed.run.attempt, asked + lease.trusted).await;
         carry(&self.parts, &self.leases, executor, claimed, held).await;
     }
 }

@@ -18,6 +18,22 @@ use tokio::sync::Notify;
 
 const LONG: Duration = Duration::from_mins(10);
 
+/// Counts what works at the same time.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn one_more(now: &Arc<AtomicUsize>, most: &AtomicUsize) -> Counted {
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        Counted(now.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Stands for work that must be dead when its attempt is dropped.
 struct TellsWhenDropped(Arc<Notify>);
 
@@ -109,11 +125,10 @@ async fn no_more_runs_at_a_time_than_slots() {
     config.slots = 3;
     let _working = house.work(
         does(move |_: &Attempt| {
-            let (now, most) = (now.clone(), most.clone());
+            let counted = Counted::one_more(&now, &most);
             Box::pin(async move {
-                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let _counted = counted;
                 tokio::time::sleep(Duration::from_millis(30)).await;
-                now.fetch_sub(1, Ordering::SeqCst);
                 succeeded("")
             })
         }),
@@ -269,6 +284,41 @@ async fn an_attempt_whose_run_was_taken_away_is_dropped_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_run_that_comes_again_waits_until_its_earlier_attempt_here_is_dead() {
+    let house = House::new();
+    let run = house.run(Policies::default()).await;
+    house.wake(&run).await;
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    let mut config = House::config();
+    // No renewal comes in time to tell the first attempt.
+    config.renew_every = Duration::from_mins(10);
+    config.lease = Duration::from_mins(10);
+    let _working = house.work(
+        does(move |attempt: &Attempt| {
+            let first = attempt.run().attempt == 1;
+            let counted = Counted::one_more(&now, &most);
+            Box::pin(async move {
+                let _counted = counted;
+                if first {
+                    std::future::pending::<()>().await;
+                }
+                succeeded("the second attempt")
+            })
+        }),
+        config,
+    );
+    house.until(run.id, executing).await;
+    // The store takes the run back and the worker does not hear of it, as after a laptop's sleep: the
+    // store's clock has passed the lease, the worker's has not.
+    let _ = house.store.finish(run.id, 1, AttemptEnd::GivenBack, Vec::new()).await.expect("taken back");
+    house.wake(&run).await;
+    let run = house.until(run.id, ended).await;
+    assert_eq!((run.attempt, run.result.as_deref()), (2, Some("the second attempt")));
+    assert_eq!(seen.load(Ordering::SeqCst), 1, "never two at a time");
+}
+
+#[tokio::test]
 async fn a_deleted_tasks_attempt_is_dropped() {
     let house = House::new();
     let run = house.run(Policies::default()).await;
@@ -315,6 +365,27 @@ async fn a_long_log_is_capped_in_the_store_and_kept_whole_as_an_artifact() {
     assert!(log.last().expect("lines").contains("further lines were dropped"), "{:?}", log.last());
     let whole = run.artifacts.iter().find(|artifact| artifact.name == "log.txt").expect("the whole log");
     assert!((8_000_000..9_500_000).contains(&whole.size), "{} bytes as an artifact", whole.size);
+}
+
+#[tokio::test]
+async fn empty_lines_fill_the_log_too() {
+    let house = House::new();
+    let run = house.run(Policies::default()).await;
+    house.wake(&run).await;
+    let _working = house.work(
+        does(|attempt: &Attempt| {
+            Box::pin(async move {
+                for _ in 0..300_000 {
+                    attempt.log(LogStream::Stdout, "").await;
+                }
+                succeeded("")
+            })
+        }),
+        House::config(),
+    );
+    let run = house.until(run.id, ended).await;
+    assert!(house.log(run.id).await.len() < 2_000);
+    assert!(run.artifacts[0].size < 10_000_000, "{:?}", run.artifacts);
 }
 
 #[tokio::test]
