@@ -30,12 +30,12 @@ fn cron_next_answers_json_lines() -> Result<()> {
         r#"{"minute":"0","hour":"0","dayOfMonth":"*","month":"*","dayOfWeek":"*","after":0,"count":1}"#,
         "\n",
         r#"{"minute":"0","hour":"9","dayOfMonth":"LW","month":"*","dayOfWeek":"?","after":1691451979521,"count":1}"#,
-        "\nnonsense\n"
+        "\nnonsense\n\n"
     );
     let answered = place.options.cli(&["cron", "next", "--stdin"], questions)?;
     let answers: Vec<Value> =
         text(&answered.stdout).lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    assert_eq!(answers.len(), 4);
+    assert_eq!(answers.len(), 5, "an answer a line, an empty one too");
     assert_eq!(answers[0].to_string(), r#"{"valid":true,"next":[1691452200000,1691452800000]}"#);
     assert_eq!(answers[1]["valid"], false, "not repaired here: {}", answers[1]);
     assert!(answers[1]["error"].as_str().unwrap_or_default().contains("dayOfWeek"));
@@ -157,6 +157,50 @@ fn the_configuration_says_where_each_value_came_from() -> Result<()> {
     let refused = place.options.cli(&["--config", file, "config", "check"], "")?;
     ensure!(!refused.status.success());
     assert!(text(&refused.stderr).contains("slotz"), "{}", text(&refused.stderr));
+    Ok(())
+}
+
+#[test]
+fn a_password_of_digits_is_a_password_and_never_shown() -> Result<()> {
+    let place = place()?;
+    let options = place.options.clone().env("ISOCHRONE__ADMIN_PASSWORD", "20241234");
+    let shown = options.cli(&["config", "show"], "")?;
+    ensure!(shown.status.success(), "{}", text(&shown.stderr));
+    let bad = options.env("ISOCHRONE__ADMIN_PASSWORD", "[20241234]").cli(&["config", "check"], "")?;
+    for output in [shown, bad] {
+        ensure!(!text(&[output.stdout, output.stderr].concat()).contains("20241234"));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_limit_on_active_tasks_holds() -> Result<()> {
+    let Place { dir: _dir, options } = place()?;
+    let options = options.env("ISOCHRONE__LIMITS__ACTIVE_TASKS_PER_USER", 1);
+    let added = options.cli(&["user", "add", "admin", "--role", "admin", "--password-stdin"], "pw\n")?;
+    ensure!(added.status.success(), "{}", text(&added.stderr));
+    let create = [
+        "task",
+        "create",
+        "--type",
+        "ExecuteReport",
+        "--parameters",
+        "{}",
+        "--minute",
+        "0",
+        "--hour",
+        "0",
+        "--day-of-month",
+        "1",
+        "--month",
+        "*",
+        "--day-of-week",
+        "?",
+    ];
+    options.cli_json(&create)?;
+    let second = options.cli(&create, "")?;
+    ensure!(!second.status.success());
+    assert!(text(&second.stderr).contains("active"), "{}", text(&second.stderr));
     Ok(())
 }
 

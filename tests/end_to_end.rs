@@ -177,6 +177,8 @@ async fn a_private_notebook_runs_for_its_owner_alone() -> Result<()> {
     std::fs::write(&file, notebook(&[("print('private')", &[])]))?;
     let file = file.to_str().context("a path of text")?;
     options.cli_json(&["item", "add", file, "--id", ITEM, "--owner", "ann"])?;
+    let taken = options.cli(&["item", "add", file, "--id", ITEM, "--owner", "bob"], "")?;
+    ensure!(!taken.status.success(), "nobody takes another's item");
     let server = Server::start(options).await?;
     for (owner, status) in [("ann", "succeeded"), ("bob", "submitfailed")] {
         let create = [

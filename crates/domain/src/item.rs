@@ -39,6 +39,7 @@ pub struct Item {
     /// For people.
     pub title: String,
     /// ArcGIS's item type, such as `Notebook`.
+    #[serde(rename = "type")]
     pub kind: String,
     /// Its data's size in bytes.
     pub size: u64,

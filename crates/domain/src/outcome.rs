@@ -82,6 +82,8 @@ reasons! {
     BackendNotConfigured = "backend_not_configured": "No backend is configured for tasks of this type.",
     /// The item that the task points at does not exist.
     ItemMissing = "item_missing": "The item that the task points at does not exist.",
+    /// The task's owner has no right to it.
+    NotAllowed = "not_allowed": "The task's owner may not do this.",
     /// The item or the parameters can't be used.
     BadInput = "bad_input": "The task's item or parameters can't be used.",
     /// Something in Isochrone or its machine failed.

@@ -208,7 +208,7 @@ pub(crate) enum RunCommand {
     },
     /// Show a run.
     Show { run: RunId },
-    /// Print a run's log.
+    /// Print a run's log; as JSON, a line each.
     Logs {
         run: RunId,
         /// Go on until the run has ended.

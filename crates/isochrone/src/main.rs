@@ -60,6 +60,9 @@ fn with_runtime(
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+        .filter_map(|cause| match cause.downcast_ref::<std::io::Error>() {
+            Some(io) => Some(io.kind()),
+            None => cause.downcast_ref::<serde_json::Error>()?.io_error_kind(),
+        })
+        .any(|kind| kind == std::io::ErrorKind::BrokenPipe)
 }

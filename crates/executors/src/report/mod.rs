@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use isochrone_domain::{AttemptEnd, EpochMillis, Reason, TaskType};
+use isochrone_domain::{AttemptEnd, EpochMillis, Reason, Role, TaskType};
 use isochrone_worker::{Attempt, Executor};
 use serde_json::json;
 
@@ -34,6 +34,7 @@ impl ExecuteReport {
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let planned = attempt.run().planned;
         let subject = parameters::read(attempt.task().parameters.as_deref(), planned)?;
+        self.allow(&attempt.task().owner).await?;
         let table = self.table(subject).await.map_err(internal)?;
         let data = table.to_csv().map_err(internal)?;
         let name = file_name(subject, planned);
@@ -50,6 +51,17 @@ impl ExecuteReport {
             result["to"] = json!(span.to);
         }
         Ok(AttemptEnd::Succeeded { result: result.to_string() })
+    }
+
+    /// A report tells of everybody. The owner's role is asked at each run: it may have changed.
+    async fn allow(&self, owner: &str) -> Result<(), AttemptEnd> {
+        match self.records.role(owner).await.map_err(internal)? {
+            Some(Role::Admin) => Ok(()),
+            _ => Err(AttemptEnd::SubmitFailed {
+                reason: Reason::NotAllowed,
+                result: format!("administrative reports are for administrators; {owner} is none"),
+            }),
+        }
     }
 
     async fn table(&self, subject: Subject) -> Result<Table, String> {
@@ -138,6 +150,10 @@ mod tests {
             Ok(vec![task("=1+1", "anna", TaskState::Active)])
         }
 
+        async fn role(&self, user: &str) -> Result<Option<Role>, String> {
+            Ok(Some(if user == "anna" { Role::Admin } else { Role::Publisher }))
+        }
+
         async fn users(&self) -> Result<Vec<UserRecord>, String> {
             Ok(Vec::new())
         }
@@ -145,7 +161,15 @@ mod tests {
 
     /// The end, and what was kept as name and text.
     async fn execute(executor: &dyn Executor, parameters: &str) -> (AttemptEnd, Vec<(String, String)>) {
-        let mut task = task("Report", "anna", TaskState::Active);
+        execute_for("anna", executor, parameters).await
+    }
+
+    async fn execute_for(
+        owner: &str,
+        executor: &dyn Executor,
+        parameters: &str,
+    ) -> (AttemptEnd, Vec<(String, String)>) {
+        let mut task = task("Report", owner, TaskState::Active);
         task.parameters = Some(parameters.to_owned());
         let fire = FireId::requested(TaskId::from_bytes([1; 16]), [2; 16]);
         let run = Run {
@@ -194,6 +218,15 @@ mod tests {
         let [(name, text)] = &kept[..] else { panic!("{kept:?}") };
         assert_eq!(name, "content_2026-01-01T0000Z.csv");
         assert!(text.starts_with("Title,Item ID,") && text.contains("\r\n'=1+1,0101"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_report_is_for_administrators() {
+        let reports = ExecuteReport::new(Arc::new(OneTask));
+        let parameters = r#"{"reportType":"org","reportSubType":"content"}"#;
+        let (end, kept) = execute_for("bob", &reports, parameters).await;
+        assert!(matches!(end, AttemptEnd::SubmitFailed { reason: Reason::NotAllowed, .. }), "{end:?}");
+        assert!(kept.is_empty());
     }
 
     #[tokio::test]

@@ -17,6 +17,9 @@ pub trait Records: Send + Sync {
     /// Every task.
     async fn tasks(&self) -> Result<Vec<Task>, String>;
 
+    /// What this user may do; none if there is no such user.
+    async fn role(&self, user: &str) -> Result<Option<Role>, String>;
+
     /// Every user.
     async fn users(&self) -> Result<Vec<UserRecord>, String>;
 }

@@ -19,7 +19,7 @@ impl Row for Setting {
 pub(crate) fn run(command: &ConfigCommand, loaded: &Loaded, output: OutputFormat) -> Result<ExitCode> {
     match command {
         ConfigCommand::Show => output::list(output, &loaded.settings()?)?,
-        ConfigCommand::Check => println!("The configuration is good."),
+        ConfigCommand::Check => output::one(output, &serde_json::json!({"good": true}))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -86,15 +86,13 @@ fn tell(told: &Told, output: OutputFormat) -> Result<()> {
 }
 
 fn answer_lines() -> Result<()> {
-    let input = std::io::stdin().lock();
+    let mut input = std::io::stdin().lock();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let horizon = horizon();
-    for line in input.lines() {
-        let line = line?;
-        if line.trim().is_empty() {
-            continue;
-        }
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
         serde_json::to_writer(&mut out, &answer(&line, horizon))?;
+        line.clear();
         out.write_all(b"\n")?;
         // Whoever asks line by line waits for each answer.
         out.flush()?;
@@ -102,8 +100,8 @@ fn answer_lines() -> Result<()> {
     Ok(())
 }
 
-fn answer(line: &str, horizon: u16) -> Answer {
-    let question: Question = match serde_json::from_str(line) {
+fn answer(line: &[u8], horizon: u16) -> Answer {
+    let question: Question = match serde_json::from_slice(line) {
         Ok(question) => question,
         Err(error) => return Answer::Bad { valid: false, error: format!("no question: {error}") },
     };

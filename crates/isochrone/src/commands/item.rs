@@ -17,6 +17,7 @@ use crate::wiring::{self, House};
 const MOST_BYTES: u64 = 64 << 20;
 
 #[derive(Serialize)]
+#[serde(transparent)]
 struct ItemRow(Item);
 
 impl Row for ItemRow {
@@ -38,7 +39,7 @@ impl Row for ItemRow {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Added {
-    item_id: ItemId,
+    id: ItemId,
     title: String,
 }
 
@@ -50,8 +51,8 @@ pub(crate) async fn run(loaded: &Loaded, command: ItemCommand, output: OutputFor
                 file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
             });
             let house = House::open(&loaded.config)?;
-            let item_id = add_notebook(&house, id, &title, owner.as_deref(), data).await?;
-            output::one(output, &Added { item_id, title })?;
+            let id = add_notebook(&house, id, &title, owner.as_deref(), data).await?;
+            output::one(output, &Added { id, title })?;
         }
         ItemCommand::List { owner } => {
             let house = House::open_existing(&loaded.config)?;
@@ -85,14 +86,26 @@ pub(crate) async fn add_notebook(
     let id = id.unwrap_or_else(ItemId::random);
     let now: EpochMillis = house.store.now().await?;
     let known = house.store.item(id).await?;
+    let owner = match owner {
+        Some(name) => {
+            let user = house.store.user(name).await?;
+            Some(user.with_context(|| format!("there is no user {name}"))?.name)
+        }
+        None => None,
+    };
+    if let (Some(owner), Some(item)) = (&owner, &known)
+        && *owner != item.owner
+    {
+        bail!("item {id} is {}'s; it keeps its owner", item.owner);
+    }
     let item = Item {
         id,
-        owner: owner.or(known.as_ref().map(|item| item.owner.as_str())).unwrap_or("admin").to_owned(),
-        access: match (owner, &known) {
+        access: match (&owner, &known) {
             (Some(_), _) => Access::Private,
             (None, Some(item)) => item.access,
             (None, None) => Access::Org,
         },
+        owner: owner.or_else(|| known.as_ref().map(|item| item.owner.clone())).unwrap_or("admin".to_owned()),
         title: title.to_owned(),
         kind: "Notebook".to_owned(),
         size: data.len() as u64,

@@ -82,6 +82,13 @@ impl Row for TaskView {
     }
 }
 
+/// The task and its runs are gone; the ledger keeps its fires.
+#[derive(Serialize)]
+struct Deleted {
+    id: String,
+    deleted: bool,
+}
+
 pub(crate) fn state_name(task: &Task) -> &'static str {
     match task.state {
         TaskState::Active if task.next_fire.is_none() => "completed",
@@ -108,7 +115,7 @@ pub(crate) async fn run(loaded: &Loaded, command: TaskCommand, output: OutputFor
         TaskCommand::Disable { task } => tasks.disable(caller, task).await?,
         TaskCommand::Delete { task } => {
             tasks.delete(caller, task).await?;
-            println!("Task {task} and its runs are deleted; the ledger keeps its fires.");
+            output::one(output, &Deleted { id: task.to_string(), deleted: true })?;
             return Ok(ExitCode::SUCCESS);
         }
         TaskCommand::List { owner, limit } => {

@@ -102,7 +102,7 @@ fn worker(house: &House, config: &Config, queue: Arc<LocalQueue>) -> Arc<Worker>
     worker_config.slots = config.worker.slots;
     worker_config.slots_of.insert(TaskType::ExecuteNotebook, notebook_slots);
     worker_config.drain_grace = Duration::from_secs(config.worker.drain_seconds);
-    worker_config.lease = Duration::from_secs(config.worker.lease_seconds.max(1).into());
+    worker_config.lease = Duration::from_secs(config.worker.lease_seconds.into());
     worker_config.renew_every = worker_config.lease / 5;
     let wake = house.wake.clone();
     let parts = WorkerParts {
@@ -121,6 +121,7 @@ fn portal(house: &House, config: &Config) -> axum::Router {
         artifacts: Arc::clone(&house.artifacts),
         config: isochrone_portal::Config {
             context: config.http.context.clone(),
+            public_url: config.http.public_url.clone(),
             ..isochrone_portal::Config::default()
         },
     })

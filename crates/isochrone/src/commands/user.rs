@@ -12,6 +12,12 @@ use crate::output::{self, Row};
 use crate::wiring::{self, House};
 
 #[derive(Serialize)]
+struct Added {
+    name: String,
+    role: &'static str,
+}
+
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct UserRow {
     name: String,
@@ -40,7 +46,7 @@ pub(crate) async fn run(loaded: &Loaded, command: UserCommand, output: OutputFor
             let password = read_password()?;
             let house = House::open(&loaded.config)?;
             add(&house, &name, role, &password).await?;
-            println!("User {name} is there, with role {role}.");
+            output::one(output, &Added { name, role: role.name() })?;
         }
         UserCommand::List => {
             let house = House::open_existing(&loaded.config)?;
@@ -63,11 +69,7 @@ pub(crate) async fn run(loaded: &Loaded, command: UserCommand, output: OutputFor
 fn read_password() -> Result<String> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).context("no password on standard input")?;
-    let password = line.trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        bail!("no password on standard input");
-    }
-    Ok(password.to_owned())
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Adds a user, or gives one another role and password.
@@ -77,6 +79,9 @@ pub(crate) async fn add(
     role: isochrone_domain::Role,
     password: &str,
 ) -> Result<()> {
+    if password.is_empty() || password.len() > isochrone_portal::passwords::LONGEST {
+        bail!("a password has 1 to {} bytes", isochrone_portal::passwords::LONGEST);
+    }
     if !User::valid_name(name) {
         bail!("'{name}' is no user name: 1 to 128 letters, digits, '.', '_', '-' or '@'");
     }

@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use secret::Secret;
 
+use isochrone_domain::TaskType;
+use isochrone_scheduler::{Quota, Quotas};
+
 use crate::args::{Command, Global, Up};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +43,8 @@ pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
     /// The portal answers under `/` and under this path.
     pub(crate) context: String,
+    /// How clients reach the portal, as `https://host[:port][/context]`; without it, as each request says.
+    pub(crate) public_url: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,7 +82,7 @@ pub(crate) struct Worker {
 pub(crate) struct Limits {
     /// Refuse what Quartz accepts by accident (`5x` for 5).
     pub(crate) strict_cron: bool,
-    /// Active tasks a user may have; 0: any number.
+    /// Active tasks of one type that a user may have; 0: any number.
     pub(crate) active_tasks_per_user: u64,
 }
 
@@ -95,7 +100,11 @@ impl Default for Config {
         Config {
             data_dir: PathBuf::from("isochrone-data"),
             admin_password: None,
-            http: Http { listen: SocketAddr::from(([127, 0, 0, 1], 7080)), context: "portal".to_owned() },
+            http: Http {
+                listen: SocketAddr::from(([127, 0, 0, 1], 7080)),
+                context: "portal".to_owned(),
+                public_url: None,
+            },
             log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
             worker: Worker { slots: 128, notebook_slots: 0, drain_seconds: 20, lease_seconds: 15 },
             notebook: isochrone_executors::notebook::Config::default(),
@@ -117,7 +126,20 @@ impl Config {
         isochrone_domain::Limits { strict_cron: self.limits.strict_cron, ..Default::default() }
     }
 
+    pub(crate) fn quotas(&self) -> Quotas {
+        let per_user = Some(self.limits.active_tasks_per_user).filter(|limit| *limit > 0);
+        let quota = || Quota { per_user, per_organization: None };
+        TaskType::ALL.into_iter().fold(Quotas::default(), |quotas, kind| quotas.with(kind, quota()))
+    }
+
     fn check(&self) -> Result<()> {
+        tracing_subscriber::EnvFilter::try_new(&self.log.filter).context("log.filter can't be read")?;
+        if self.worker.slots == 0 {
+            bail!("worker.slots is 0: no run would ever start; expected at least 1");
+        }
+        if self.worker.lease_seconds == 0 {
+            bail!("worker.lease_seconds is 0; expected at least 1");
+        }
         if !self.http.listen.ip().is_loopback() {
             bail!(
                 "http.listen is {}: without HTTPS the portal listens on loopback only (tokens and passwords \

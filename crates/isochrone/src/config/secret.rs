@@ -3,12 +3,33 @@
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A value that is never shown: not in `config show`, not in a log, not in an error.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone)]
 pub(crate) struct Secret(String);
+
+/// A password of digits comes from the environment as a number, and an error would show it.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Text(String),
+            Natural(u64),
+            Whole(i64),
+            Flag(bool),
+        }
+        match Written::deserialize(deserializer) {
+            Ok(Written::Text(text)) => Ok(Secret(text)),
+            Ok(Written::Natural(number)) => Ok(Secret(number.to_string())),
+            Ok(Written::Whole(number)) => Ok(Secret(number.to_string())),
+            Ok(Written::Flag(flag)) => Ok(Secret(flag.to_string())),
+            Err(_) => Err(D::Error::custom("is no text; put it in quotes")),
+        }
+    }
+}
 
 impl Secret {
     pub(crate) fn reveal(&self) -> &str {
@@ -31,7 +52,9 @@ impl Serialize for Secret {
 /// The secret in a variable, or in the file that the variable with `_FILE` added names.
 pub(crate) fn from_environment(variable: &str) -> Result<Option<String>> {
     let file_variable = format!("{variable}_FILE");
-    match (std::env::var(variable).ok(), std::env::var(&file_variable).ok()) {
+    // Set to nothing is not set: so a compose file passes a variable on that nobody gave.
+    let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match (given(variable), given(&file_variable)) {
         (Some(_), Some(_)) => bail!("{variable} and {file_variable} are both set; unset one"),
         (Some(secret), None) => Ok(Some(secret)),
         (None, Some(file)) => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
 use isochrone_executors::notebook::PythonEnvironment;
-use isochrone_scheduler::{Caller, Quotas, Submissions, Wake};
+use isochrone_scheduler::{Caller, Submissions, Wake};
 use isochrone_store::Store;
 use isochrone_store::sqlite::SqliteStore;
 use object_store::ObjectStore;
@@ -39,13 +39,18 @@ impl House {
         let data_dir = std::path::absolute(dir).context("the data directory's path")?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir, config.store_clock())?);
         let artifacts_dir = data_dir.join("artifacts");
-        std::fs::create_dir_all(&artifacts_dir).context("the folder for artifacts")?;
-        let artifacts: Arc<dyn ObjectStore> =
-            Arc::new(LocalFileSystem::new_with_prefix(&artifacts_dir).context("the folder for artifacts")?);
+        make_private_dir(&artifacts_dir)?;
+        let artifacts =
+            LocalFileSystem::new_with_prefix(&artifacts_dir).context("the folder for artifacts")?;
+        // What a finished run lists must be there after a power failure.
+        let artifacts: Arc<dyn ObjectStore> = Arc::new(artifacts.with_fsync(true));
         let wake = Wake::new();
-        let quotas = Quotas::default();
-        let submissions =
-            Arc::new(Submissions::new(Arc::clone(&store), config.domain_limits(), quotas, wake.clone()));
+        let submissions = Arc::new(Submissions::new(
+            Arc::clone(&store),
+            config.domain_limits(),
+            config.quotas(),
+            wake.clone(),
+        ));
         let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
         Ok(House { data_dir, store, artifacts, submissions, wake, python })
     }
@@ -81,7 +86,7 @@ fn make_private_dir(dir: &std::path::Path) -> Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .with_context(|| format!("the data directory {} can't be made", dir.display()))
+        .with_context(|| format!("the folder {} can't be made", dir.display()))
 }
 
 /// What the command line does, is done by the operator.

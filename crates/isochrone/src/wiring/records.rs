@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use isochrone_domain::{AuditEntry, Task};
+use isochrone_domain::{AuditEntry, Role, Task};
 use isochrone_executors::report::{FireRecord, Records, Span, UserRecord};
 use isochrone_store::{Page, Store, TaskFilter};
 
@@ -35,6 +35,10 @@ impl Records for StoreRecords {
             }
             tasks.extend(part.rows);
         }
+    }
+
+    async fn role(&self, user: &str) -> Result<Option<Role>, String> {
+        Ok(self.0.user(user).await.map_err(text)?.map(|user| user.role))
     }
 
     async fn users(&self) -> Result<Vec<UserRecord>, String> {
