@@ -17,7 +17,8 @@ pub struct Kills {
     pub tasks: u32,
     /// How much faster than the world the server's clock runs; 1 is the real one.
     pub speed: u32,
-    /// The longest life of a process.
+    /// The longest life of a process that is killed at any moment. Every second one is killed just after
+    /// a minute of its clock began.
     pub longest_life: Duration,
 }
 
@@ -43,8 +44,13 @@ pub async fn run(options: &ServerOptions, plan: Kills) -> Result<Seen> {
     }
     let mut slowest_start = Duration::ZERO;
     let mut running = server;
-    for _ in 0..plan.kills {
-        tokio::time::sleep(random_up_to(plan.longest_life)).await;
+    for n in 0..plan.kills {
+        if n % 2 == 0 {
+            tokio::time::sleep(random_up_to(plan.longest_life)).await;
+        } else {
+            // Where it hurts: while fires are decided, runs claimed and reports written.
+            tokio::time::sleep(options.until_minute() + random_up_to(Duration::from_millis(60))).await;
+        }
         running.kill()?;
         running = Server::start(&options).await?;
         slowest_start = slowest_start.max(running.ready_after);

@@ -8,6 +8,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use isochrone_domain::EpochMillis;
+use isochrone_store::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -22,12 +24,19 @@ pub struct ServerOptions {
     pub data_dir: PathBuf,
     /// Further environment variables (`ISOCHRONE__SECTION__KEY`).
     pub environment: BTreeMap<String, String>,
+    /// The server's clock.
+    pub clock: Clock,
 }
 
 impl ServerOptions {
     /// A server with the defaults, on a port of its own.
     pub fn new(binary: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> ServerOptions {
-        ServerOptions { binary: binary.into(), data_dir: data_dir.into(), environment: BTreeMap::new() }
+        ServerOptions {
+            binary: binary.into(),
+            data_dir: data_dir.into(),
+            environment: BTreeMap::new(),
+            clock: Clock::SYSTEM,
+        }
     }
 
     /// With an environment variable.
@@ -38,11 +47,16 @@ impl ServerOptions {
 
     /// With a clock that runs `speed` times as fast as the world's from now on. The same at each start,
     /// so that it goes on where it was.
-    pub fn clock(self, speed: u32) -> ServerOptions {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_millis());
-        self.env("ISOCHRONE__CLOCK__SPEED", speed).env("ISOCHRONE__CLOCK__ORIGIN", now)
+    pub fn clock(mut self, speed: u32) -> ServerOptions {
+        let now = Clock::SYSTEM.now();
+        self.clock = Clock::faster(speed, now);
+        self.env("ISOCHRONE__CLOCK__SPEED", speed).env("ISOCHRONE__CLOCK__ORIGIN", now.0)
+    }
+
+    /// How long the world waits for the next minute of the server's clock.
+    pub fn until_minute(&self) -> Duration {
+        let minutes = self.clock.now().0.div_euclid(60_000);
+        self.clock.until(EpochMillis((minutes + 1) * 60_000))
     }
 
     /// With the Python environment that all tests share: it is made once, in the cache folder.
