@@ -155,13 +155,17 @@ pub(super) fn end(db: &Connection, run: &Run, now: EpochMillis) -> Result<()> {
     release_waiting(db, run.task, now)
 }
 
+/// The task's longest waiting run, if no other is ahead of it. It says twice that the runs have not
+/// ended: SQLite does not conclude it, and without it reads the task's whole history.
+const NEXT_WAITING: &str = "SELECT body FROM runs
+    WHERE task = ?1 AND status = 'waiting' AND status <> 'ended'
+      AND NOT EXISTS (SELECT 1 FROM runs
+                      WHERE task = ?1 AND status IN ('queued', 'executing') AND status <> 'ended')
+    ORDER BY seq LIMIT 1";
+
 /// Queues the task's longest waiting run, if no other is ahead of it.
 pub(super) fn release_waiting(db: &Connection, task: TaskId, now: EpochMillis) -> Result<()> {
-    let sql = "SELECT body FROM runs
-               WHERE task = ?1 AND status = 'waiting'
-                 AND NOT EXISTS (SELECT 1 FROM runs WHERE task = ?1 AND status IN ('queued', 'executing'))
-               ORDER BY seq LIMIT 1";
-    let Some(mut next) = rows::one(db, sql, [task.as_bytes()], rows::body::<Run>)? else {
+    let Some(mut next) = rows::one(db, NEXT_WAITING, [task.as_bytes()], rows::body::<Run>)? else {
         return Ok(());
     };
     next.status = RunStatus::Queued { due: now };
@@ -242,4 +246,23 @@ fn retry_run(db: &Connection, id: RunId, entry: &AuditEntry, now: EpochMillis) -
     tasks::touch(db, again.task)?;
     audit::insert(db, entry)?;
     Ok(Cancelled::Done(Box::new(again)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // Tests.
+mod tests {
+    use super::*;
+    use crate::Clock;
+
+    #[test]
+    fn what_waits_is_found_without_the_tasks_history() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(SqliteStore::open(dir.path(), Clock::SYSTEM).unwrap());
+        let db = Connection::open(dir.path().join("isochrone.db")).unwrap();
+        let mut plan = db.prepare(&format!("EXPLAIN QUERY PLAN {NEXT_WAITING}")).unwrap();
+        let steps = plan.query_map([[0; 16]], |row| row.get::<_, String>(3)).unwrap();
+        let steps = steps.map(|step| step.unwrap()).collect::<Vec<_>>().join("; ");
+        assert_eq!(steps.matches("runs_unfinished").count(), 2, "{steps}");
+        assert!(!steps.contains("TEMP B-TREE"), "{steps}");
+    }
 }

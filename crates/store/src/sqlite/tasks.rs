@@ -126,12 +126,22 @@ fn write(db: &Connection, sql: &str, task: &Task) -> Result<usize> {
 }
 
 fn save(db: &Connection, task: &Task, entry: &AuditEntry) -> Result<Saved> {
-    if version(db, task.id)? != Some(task.version) {
+    let sql = "SELECT version, owner <> ?2 FROM tasks WHERE id = ?1";
+    let stored = rows::one(db, sql, params![task.id.as_bytes(), task.owner], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
+    })?;
+    let Some((version, owner_changed)) = stored else {
+        return Ok(Saved::Stale);
+    };
+    if version != signed(task.version) {
         return Ok(Saved::Stale);
     }
     update(db, task)?;
-    let sql = "UPDATE runs SET owner = ?2 WHERE task = ?1 AND owner <> ?2";
-    rows::execute(db, sql, params![task.id.as_bytes(), task.owner])?;
+    // It reads all that the task ever ran.
+    if owner_changed {
+        let sql = "UPDATE runs SET owner = ?2 WHERE task = ?1";
+        rows::execute(db, sql, params![task.id.as_bytes(), task.owner])?;
+    }
     audit::insert(db, entry)?;
     Ok(Saved::Done)
 }
