@@ -6,8 +6,8 @@ mod world;
 use std::sync::Arc;
 
 use isochrone_domain::{
-    Action, Change, ItemId, OverlapPolicy, Policies, Problem, Reason, Role, RunStatus, Submission, Task,
-    TaskId, TaskType,
+    Action, Change, ItemId, MisfirePolicy, OverlapPolicy, Policies, Problem, Reason, Role, RunStatus,
+    Submission, Task, TaskId, TaskType,
 };
 use isochrone_scheduler::{Caller, Quota, Quotas, SubmitError};
 use isochrone_store::{Page, RunFilter, TaskFilter};
@@ -318,6 +318,39 @@ async fn what_is_due_is_decided_before_a_change_or_a_deletion_can_forget_it() {
     let rows = world.ledger(task).await;
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].outcome.map(|(_, reason, _)| reason), Some(Reason::TaskDeleted));
+}
+
+#[tokio::test]
+async fn the_last_run_asked_for_forgets_no_fire_that_is_due() {
+    let now = isochrone_domain::EpochMillis(NOON.0 + 20_000);
+    let hour_back = isochrone_domain::EpochMillis(NOON.0 - 60 * MINUTE);
+    let overdue = async |misfire| {
+        let world = World::new(slow_clock_at(now)).await;
+        let once = Submission { max_occurrences: Some(1), ..every_minute(Policies { misfire, ..allow() }) };
+        let task = world.insert(once, hour_back).await.id;
+        (world, task)
+    };
+    let (world, task) = overdue(MisfirePolicy::Skip { grace_ms: 0 }).await;
+    let run = world.submissions.run_now(&pia(), task, [1; 16]).await.unwrap();
+    assert_eq!(world.ledger(task).await.len(), 62, "an hour's fires, both ends included, and the request");
+    assert_eq!(world.submissions.run_now(&pia(), task, [1; 16]).await.unwrap().id, run.id);
+
+    let (world, task) = overdue(MisfirePolicy::RunLatest).await;
+    let late = world.submissions.run_now(&pia(), task, [1; 16]).await;
+    assert!(matches!(late, Err(SubmitError::Conflict(_))), "a due fire had the last one: {late:?}");
+    assert_eq!(world.ledger(task).await.len(), 61);
+}
+
+#[tokio::test]
+async fn a_backfill_names_no_run_that_was_cancelled() {
+    let now = isochrone_domain::EpochMillis(NOON.0 + 20_000);
+    let world = World::new(slow_clock_at(now)).await;
+    let from = isochrone_domain::EpochMillis(NOON.0 - 3 * MINUTE);
+    let task = world.insert(every_minute(allow()), from).await.id;
+    let made = world.submissions.backfill(&pia(), task, from..=now).await.unwrap();
+    assert_eq!(made.len(), 3);
+    world.submissions.cancel_run(&pia(), made[1].id).await.unwrap();
+    assert_eq!(world.submissions.backfill(&pia(), task, from..=now).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -41,6 +41,8 @@ impl Submissions {
         let mut made = Vec::new();
         for minute in minutes.into_iter().filter(|minute| !done.contains(minute)) {
             match self.fill(caller, id, minute).await? {
+                // It was asked for before, and skipped or cancelled: it runs no more.
+                Some(run) if run.status.ended() => {}
                 Some(run) => made.push(run),
                 None => break,
             }
@@ -57,9 +59,9 @@ impl Submissions {
         minute: EpochMillis,
     ) -> Result<Option<Run>, SubmitError> {
         for _ in 0..TRIES {
-            let task = self.writable(caller, id).await?;
+            // The last occurrence takes the next fire away: one that is due is decided before.
+            let (task, now) = self.decided(caller, id).await?;
             let unfinished = self.store.unfinished(id).await?;
-            let now = self.now().await?;
             let Some((task, run)) = plan_backfill(&task, unfinished, &caller.user.name, minute, now) else {
                 return Ok(None);
             };

@@ -12,11 +12,12 @@ impl Submissions {
     pub async fn run_now(&self, caller: &Caller, id: TaskId, nonce: [u8; 16]) -> Result<Run, SubmitError> {
         let run_id = FireId::requested(id, nonce).run();
         for _ in 0..TRIES {
-            let task = self.writable(caller, id).await?;
+            self.writable(caller, id).await?;
             if let Some(run) = self.store.run(run_id).await? {
                 return Ok(run);
             }
-            let now = self.now().await?;
+            // The last occurrence takes the next fire away: one that is due is decided before.
+            let (task, now) = self.decided(caller, id).await?;
             let unfinished = self.store.unfinished(id).await?;
             let Some((task, run)) = plan_request(&task, unfinished, &caller.user.name, nonce, now) else {
                 return Err(limit_reached(&task));
