@@ -5,7 +5,7 @@
 //! again as the queue can't be holding, given its depth.
 
 use isochrone_domain::{EpochMillis, TaskType};
-use isochrone_store::StoreError;
+use isochrone_store::{StoreError, Unclaimed};
 use tracing::{info, warn};
 
 use crate::outbox::{BATCH, Outbox};
@@ -18,34 +18,40 @@ impl Outbox {
     /// the queue.
     pub(crate) async fn publish_missing(&mut self, before: EpochMillis) -> Result<(), StoreError> {
         for kind in TaskType::ALL {
-            while self.rests_until().is_none() && self.publish_missing_of(kind, before).await? == BATCH {}
+            let missing = self.missing(kind, before).await?;
+            for batch in missing.chunks(BATCH as usize) {
+                if self.rests_until().is_some() {
+                    return Ok(());
+                }
+                self.publish(batch).await;
+                self.mark().await?;
+            }
         }
         Ok(())
     }
 
-    /// One batch of one type. Answers how many the queue took.
-    async fn publish_missing_of(&mut self, kind: TaskType, before: EpochMillis) -> Result<u64, StoreError> {
-        if self.store.unclaimed(kind, before, 1).await?.is_empty() {
-            return Ok(0);
+    /// The runs of one type that are to be published again: all of them, for what this pass publishes
+    /// would count in the next look at the depth.
+    async fn missing(&mut self, kind: TaskType, before: EpochMillis) -> Result<Vec<Unclaimed>, StoreError> {
+        if self.rests_until().is_some() || self.store.unclaimed(kind, before, 1).await?.is_empty() {
+            return Ok(Vec::new());
         }
         // First the depth, then the runs: what a worker takes in between then only makes fewer missing.
         let depth = match self.queue.depth(kind).await {
             Ok(depth) if depth <= DEEPEST => depth,
-            Ok(_) => return Ok(0),
+            Ok(_) => return Ok(Vec::new()),
             Err(error) => {
                 warn!(%kind, %error, "the queue does not tell its depth; lost runs are looked for later");
-                return Ok(0);
+                return Ok(Vec::new());
             }
         };
-        let mut runs = self.store.unclaimed(kind, before, depth + BATCH).await?;
+        let mut runs = self.store.unclaimed(kind, before, u64::MAX).await?;
         // Which of them are missing nobody knows. The longest published ones are taken; being marked
         // anew they stand last the next time, so that in the end each has its turn.
         runs.truncate((runs.len() as u64).saturating_sub(depth) as usize);
-        if runs.is_empty() {
-            return Ok(0);
+        if !runs.is_empty() {
+            info!(%kind, depth, runs = runs.len(), "runs that the queue can't be holding are published again");
         }
-        info!(%kind, depth, runs = runs.len(), "runs that the queue can't be holding are published again");
-        self.publish(&runs).await;
-        self.mark().await
+        Ok(runs)
     }
 }

@@ -153,6 +153,30 @@ async fn the_local_queue_is_rebuilt_at_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_local_queue_is_rebuilt_whole_at_start_even_after_the_clock_was_set_back() {
+    const RUNS: u64 = 1_300;
+    let mut world = World::new(slow_clock_at(NOW)).await;
+    // The ends included: 650 each.
+    for _ in 0..2 {
+        world.insert(every_minute(each_runs()), EpochMillis(DUE.0 - 649 * MINUTE)).await;
+    }
+    let mut running = world.start();
+    running.idle().await;
+    running.stop().await;
+    assert_eq!(world.depth().await, RUNS);
+
+    let db = rusqlite::Connection::open(world.dir.path().join("isochrone.db")).unwrap();
+    for ahead_ms in [0, 3_600_000] {
+        db.execute("UPDATE runs SET published = published + ?1", [ahead_ms]).unwrap();
+        world.queue = LocalQueue::new();
+        let mut running = world.start();
+        running.idle().await;
+        running.stop().await;
+        assert_eq!(world.depth().await, RUNS, "each once; marked {ahead_ms} ms ahead");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_wake_ups_are_published_again_and_a_backlog_is_not() {
     let world = World::new(slow_clock_at(NOW)).await;
     for _ in 0..10 {
