@@ -17,7 +17,10 @@ pub use audit::{AuditStore, FireRecord};
 pub use clock::Clock;
 pub use error::StoreError;
 pub use items::ItemStore;
-pub use runs::{Cancelled, Claim, Claimed, Finished, Held, Refusal, Renewal, RunFilter, RunStore, Unclaimed};
+pub use runs::{
+    Cancelled, Claim, Claimed, Finished, Held, LONGEST_LEASE, Refusal, Renewal, RunFilter, RunStore,
+    Unclaimed,
+};
 pub use tasks::{DueTask, FireCommit, Saved, TaskFilter, TaskStore};
 
 /// The result of a step on the store.

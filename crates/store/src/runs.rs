@@ -10,6 +10,10 @@ use isochrone_domain::{
 
 use crate::{Page, Paged, Result};
 
+/// No lease is longer, in the world's time. One that ends further ahead was given before the clock was
+/// set back, and would hold up its run for as long.
+pub const LONGEST_LEASE: Duration = Duration::from_hours(1);
+
 /// Which runs a list shows; the latest planned first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {
@@ -129,8 +133,9 @@ pub trait RunStore: Send + Sync {
     /// Runs that were published before `before` and are still queued, the longest first.
     async fn unclaimed(&self, kind: TaskType, before: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>>;
 
-    /// Gives a worker a queued run as its next attempt, with a lease of this length. Repeated by the
-    /// same worker for the same attempt it is refused as held.
+    /// Gives a worker a queued run as its next attempt, with a lease of this length, or of
+    /// [`LONGEST_LEASE`]. Repeated by the same worker for the same attempt it is refused as held. A
+    /// run that is not due yet is refused, and is in the outbox again: its wake-up is used up.
     async fn claim(&self, run: RunId, worker: &str, lease: Duration) -> Result<Claim>;
 
     /// Renews the leases of a worker's attempts and keeps their progress. One answer each, in order.
@@ -156,12 +161,15 @@ pub trait RunStore: Send + Sync {
         artifacts: Vec<Artifact>,
     ) -> Result<Finished>;
 
-    /// Settles the attempts whose lease has lapsed at `now`, and gives them as they are then.
+    /// Settles the attempts whose lease has lapsed at `now`, and gives them as they are then. A lease
+    /// that ends later than any given at `now` can is cut to a minute, in the world's time: enough for
+    /// a worker that lives to renew it.
     async fn reap(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>>;
 
     /// A person's wish that the run end.
     async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled>;
 
-    /// A person's wish that an ended run be tried again.
+    /// A person's wish that an ended run be tried again. It waits for the task's other runs, unless
+    /// they may overlap.
     async fn retry_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled>;
 }

@@ -89,6 +89,6 @@ pub trait TaskStore: Send + Sync {
     async fn commit_request(&self, task: Task, run: Run, audit: AuditEntry) -> Result<Saved>;
 
     /// The earliest moment at which there is something to do: a due fire, a due run that is not
-    /// published, a lease that lapses.
+    /// published, a lease that lapses. Now, if a lease ends later than one can.
     async fn next_wake(&self) -> Result<Option<EpochMillis>>;
 }

@@ -240,6 +240,29 @@ fn one_server_has_a_folder() {
     drop(sqlite::lock(dir.path()).unwrap());
 }
 
+/// A lease given before the clock was set back must not let the scheduler sleep until it ends.
+#[tokio::test]
+async fn wakes_now_for_a_lease_that_ends_too_late() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World(Arc::new(open(dir.path())));
+    let far = EpochMillis(Clock::SYSTEM.now().0 + 1_000_000_000);
+    let task = world.add(|task| task.next_fire = Some(far)).await.id;
+    let run = world.request(task).await.id;
+    world.claimed(run, LONG).await;
+    assert!(world.next_wake().await.unwrap() > Some(world.now().await.unwrap()));
+    raw(dir.path())
+        .execute(
+            "UPDATE runs SET body = json_set(body, '$.status.lease.until', ?1), lease_until = ?1",
+            [far.0],
+        )
+        .unwrap();
+    assert!(world.next_wake().await.unwrap() <= Some(world.now().await.unwrap()));
+    assert_eq!(world.reap(world.now().await.unwrap(), 10).await.unwrap(), []);
+    let now = world.now().await.unwrap();
+    let wake = world.next_wake().await.unwrap().expect("the lease lapses");
+    assert!(wake > now && wake <= now + std::time::Duration::from_mins(1), "{wake}");
+}
+
 /// Lists stay quick when there are a million rows: no scan, no sort.
 #[test]
 fn lists_follow_an_index() {
@@ -259,6 +282,7 @@ fn lists_follow_an_index() {
             "runs_outbox",
         ),
         ("SELECT body FROM runs WHERE status = 'executing' AND lease_until <= 1", "runs_leased"),
+        ("SELECT max(lease_until) FROM runs WHERE status = 'executing'", "runs_leased"),
         ("SELECT body FROM runs WHERE owner = 'ann' ORDER BY planned DESC, seq DESC", "runs_of_owner"),
         ("SELECT body FROM runs WHERE task = x'00' ORDER BY planned DESC, seq DESC", "runs_of_task"),
         ("SELECT body FROM runs ORDER BY planned DESC, seq DESC", "runs_planned"),

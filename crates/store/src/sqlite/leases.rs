@@ -8,9 +8,14 @@ use std::time::Duration;
 
 use isochrone_domain::{Artifact, AttemptEnd, EpochMillis, Lease, Run, RunId, RunStatus, settle};
 use rusqlite::{Connection, params};
+use tracing::warn;
 
 use super::{fires, rows, runs, tasks};
-use crate::{Claim, Claimed, Finished, Held, Refusal, Renewal, Result, StoreError};
+use crate::{Claim, Claimed, Clock, Finished, Held, LONGEST_LEASE, Refusal, Renewal, Result, StoreError};
+
+/// What a lease is cut to when the clock was set back: some times the 15 s that leases are usually long.
+/// Settled at once, the work of workers that live would be done twice.
+const TO_RENEW: Duration = Duration::from_mins(1);
 
 /// Gives a worker a due run as its next attempt.
 pub(super) fn claim(
@@ -25,7 +30,13 @@ pub(super) fn claim(
     };
     match run.status {
         RunStatus::Queued { due } if due <= now => {}
-        RunStatus::Queued { .. } | RunStatus::Waiting => return Ok(Claim::Refused(Refusal::NotDue)),
+        RunStatus::Queued { .. } => {
+            // The clock was set back after it was published: the wake-up came too early and is gone.
+            let sql = "UPDATE runs SET published = NULL WHERE id = ?1 AND published IS NOT NULL";
+            rows::execute(db, sql, [id.as_bytes()])?;
+            return Ok(Claim::Refused(Refusal::NotDue));
+        }
+        RunStatus::Waiting => return Ok(Claim::Refused(Refusal::NotDue)),
         RunStatus::Executing { .. } => return Ok(Claim::Refused(Refusal::Held)),
         RunStatus::Ended { .. } => return Ok(Claim::Refused(Refusal::Ended)),
     }
@@ -96,8 +107,10 @@ fn finished_before(db: &Connection, id: RunId, attempt: u32, refusal: Refusal) -
     Ok(if begun && !lapsed { Finished::Kept(Box::new(run)) } else { Finished::Fenced(refusal) })
 }
 
-/// Settles the attempts whose lease is over.
-pub(super) fn reap(db: &Connection, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
+/// Settles the attempts whose lease is over, and shortens leases that were given before `clock` was
+/// set back.
+pub(super) fn reap(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
+    shorten(db, clock, now, limit)?;
     let sql = "SELECT body FROM runs WHERE status = 'executing' AND lease_until <= ?1
                ORDER BY lease_until, seq LIMIT ?2";
     let lapsed: Vec<Run> = rows::many(db, sql, [now.0, rows::signed(limit)], rows::body)?;
@@ -108,6 +121,26 @@ pub(super) fn reap(db: &Connection, now: EpochMillis, limit: u64) -> Result<Vec<
         settled.push(settle_attempt(db, &run, AttemptEnd::Lapsed, Vec::new(), now)?);
     }
     Ok(settled)
+}
+
+/// No lease given at `now`, or while that was on its way here, ends later.
+pub(super) fn latest_end(clock: Clock, now: EpochMillis) -> EpochMillis {
+    now + clock.of_real(LONGEST_LEASE + TO_RENEW)
+}
+
+fn shorten(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) -> Result<()> {
+    let sql = "SELECT body FROM runs WHERE status = 'executing' AND lease_until > ?1
+               ORDER BY lease_until, seq LIMIT ?2";
+    let latest = latest_end(clock, now);
+    let far: Vec<Run> = rows::many(db, sql, [latest.0, rows::signed(limit)], rows::body)?;
+    for mut run in far {
+        if let RunStatus::Executing { lease } = &mut run.status {
+            warn!(run = %run.id, until = %lease.until, "the clock was set back; the lease is cut short");
+            lease.until = now + clock.of_real(TO_RENEW);
+        }
+        runs::update(db, &run)?;
+    }
+    Ok(())
 }
 
 /// The run, if this attempt has it now.

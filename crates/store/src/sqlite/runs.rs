@@ -12,7 +12,10 @@ use rusqlite::{Connection, Row, params};
 
 use super::rows::{self, Conditions, signed};
 use super::{SqliteStore, audit, fires, leases, logs, tasks};
-use crate::{Cancelled, Claim, Finished, Held, Page, Paged, Renewal, Result, RunFilter, RunStore, Unclaimed};
+use crate::{
+    Cancelled, Claim, Finished, Held, LONGEST_LEASE, Page, Paged, Renewal, Result, RunFilter, RunStore,
+    Unclaimed,
+};
 
 #[async_trait]
 impl RunStore for SqliteStore {
@@ -40,11 +43,13 @@ impl RunStore for SqliteStore {
 
     async fn claim(&self, run: RunId, worker: &str, lease: Duration) -> Result<Claim> {
         let (worker, clock) = (worker.to_owned(), self.clock);
+        let lease = lease.min(clock.of_real(LONGEST_LEASE));
         self.write(move |db| leases::claim(db, run, worker, lease, clock.now())).await
     }
 
     async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
         let (held, clock) = (held.to_vec(), self.clock);
+        let lease = lease.min(clock.of_real(LONGEST_LEASE));
         self.write(move |db| {
             let until = clock.now() + lease;
             held.into_iter().map(|held| leases::renew(db, held, until)).collect()
@@ -78,7 +83,8 @@ impl RunStore for SqliteStore {
     }
 
     async fn reap(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
-        self.write(move |db| leases::reap(db, now, limit)).await
+        let clock = self.clock;
+        self.write(move |db| leases::reap(db, clock, now, limit)).await
     }
 
     async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {

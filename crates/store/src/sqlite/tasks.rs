@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
 use super::rows::{self, Conditions, signed};
-use super::{SqliteStore, audit, fires, runs};
+use super::{SqliteStore, audit, fires, leases, runs};
 use crate::{Clock, DueTask, FireCommit, Page, Paged, Result, Saved, TaskFilter, TaskStore};
 
 #[async_trait]
@@ -66,7 +66,8 @@ impl TaskStore for SqliteStore {
     }
 
     async fn next_wake(&self) -> Result<Option<EpochMillis>> {
-        self.read(next_wake).await
+        let clock = self.clock;
+        self.read(move |db| next_wake(db, clock)).await
     }
 }
 
@@ -182,7 +183,13 @@ fn due(db: &Connection, now: EpochMillis, limit: u64) -> Result<Vec<DueTask>> {
     })
 }
 
-fn next_wake(db: &Connection) -> Result<Option<EpochMillis>> {
+fn next_wake(db: &Connection, clock: Clock) -> Result<Option<EpochMillis>> {
+    let now = clock.now();
+    let sql = "SELECT max(lease_until) FROM runs WHERE status = 'executing'";
+    let latest = rows::one(db, sql, [], |row| row.get::<_, Option<i64>>(0))?.flatten();
+    if latest.is_some_and(|latest| latest > leases::latest_end(clock, now).0) {
+        return Ok(Some(now));
+    }
     // One query each: SQLite answers a lone min() from the end of its index.
     let mins = [
         "SELECT min(next_fire) FROM tasks WHERE next_fire IS NOT NULL",

@@ -1,13 +1,15 @@
 //! Attempts: who has a run, for how long, and who has lost it.
 
+use std::time::Duration;
+
 use isochrone_domain::{
     Action, AttemptEnd, CrashPolicy, LogLine, LogStream, Outcome, Progress, Reason, RunId, RunStatus,
 };
-use isochrone_store::{Claim, Finished, Held, Refusal, Renewal};
+use isochrone_store::{Claim, Finished, Held, LONGEST_LEASE, Refusal, Renewal, Unclaimed};
 use tokio::task::JoinSet;
 
 use super::Fresh;
-use super::world::{ALL, LONG, SHORT, World, entry, failed, kept, succeeded};
+use super::world::{ALL, KIND, LONG, SHORT, World, entry, failed, kept, succeeded};
 
 pub(crate) async fn one_of_fifty_claimers_wins(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
@@ -213,4 +215,56 @@ pub(crate) async fn keeps_a_checkpoint_for_the_next_attempt(fresh: &impl Fresh) 
     world.reap(world.now().await.unwrap(), 10).await.unwrap();
     let next = world.claimed(run, LONG).await.run;
     assert_eq!((next.attempt, next.handle.as_deref()), (2, Some(handle)));
+}
+
+/// Its wake-up is used up: unless it is published again, nobody takes it when it is due.
+pub(crate) async fn publishes_again_what_was_claimed_too_early(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let task = world
+        .add(|task| {
+            task.policies.retry.max_retries = 1;
+            task.policies.retry.backoff_ms = 60_000;
+        })
+        .await;
+    let run = world.request(task.id).await.id;
+    let RunStatus::Queued { due } = world.carried_out(run, failed()).await.status else {
+        panic!("a retry is left");
+    };
+    // As if it had been due, before the clock was set back.
+    let retry = Unclaimed { run, kind: KIND, attempt: 1 };
+    world.mark_published(&[retry]).await.unwrap();
+    assert_eq!(world.unpublished(due, 10).await.unwrap(), []);
+    assert_eq!(world.claim(run, "w1", LONG).await.unwrap(), Claim::Refused(Refusal::NotDue));
+    assert_eq!(world.unpublished(due, 10).await.unwrap(), [retry]);
+}
+
+pub(crate) async fn shortens_leases_after_the_clock_was_set_back(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let (lost, alive) = (world.some_run().await.id, world.some_run().await.id);
+    world.claimed(lost, LONG).await;
+    world.claimed(alive, LONG).await;
+    let set_back = world.now().await.unwrap() - Duration::from_hours(6);
+    assert_eq!(world.reap(set_back, 10).await.unwrap(), [], "a worker that lives can renew");
+    let held = Held { run: alive, attempt: 1, progress: None };
+    assert_eq!(world.renew(&[held], LONG).await.unwrap(), [Renewal::Held { cancel: None }]);
+    let RunStatus::Executing { lease } = world.read_run(lost).await.status else {
+        panic!("its lease is not over");
+    };
+    assert!(lease.until <= set_back + Duration::from_mins(1));
+    let reaped = world.reap(lease.until, 10).await.unwrap();
+    assert_eq!(reaped.iter().map(|run| run.id).collect::<Vec<_>>(), [lost]);
+}
+
+pub(crate) async fn gives_no_lease_longer_than_the_longest(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.some_run().await.id;
+    world.claimed(run, LONGEST_LEASE * 24).await;
+    let ends = async || match world.read_run(run).await.status {
+        RunStatus::Executing { lease } => lease.until,
+        status => panic!("{status:?}"),
+    };
+    assert!(ends().await <= world.now().await.unwrap() + LONGEST_LEASE);
+    let held = Held { run, attempt: 1, progress: None };
+    world.renew(&[held], LONGEST_LEASE * 24).await.unwrap();
+    assert!(ends().await <= world.now().await.unwrap() + LONGEST_LEASE);
 }

@@ -46,7 +46,9 @@ macro_rules! store_conformance {
             leases: one_of_fifty_claimers_wins, refuses_claims_with_the_right_word,
                 begins_attempts_with_rising_numbers, renews_in_order_and_keeps_progress,
                 renews_a_lapsed_lease_that_nobody_reaped, reaps_what_lapsed_and_nothing_else,
-                fences_a_lapsed_attempt, gives_up_after_too_many_crashes, keeps_a_checkpoint_for_the_next_attempt;
+                fences_a_lapsed_attempt, gives_up_after_too_many_crashes, keeps_a_checkpoint_for_the_next_attempt,
+                publishes_again_what_was_claimed_too_early, shortens_leases_after_the_clock_was_set_back,
+                gives_no_lease_longer_than_the_longest;
             finishing: keeps_an_outcome_once, answers_a_late_repetition_and_changes_nothing,
                 waits_for_a_retry, gives_back_at_once, disables_a_task_that_fails_too_often,
                 makes_a_scheduler_read_a_disabled_task_again;
