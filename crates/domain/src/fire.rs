@@ -110,22 +110,26 @@ pub fn plan_fires(
 ) -> FirePlan {
     let mut plan = FirePlan { fires: Vec::new(), task: task.clone() };
     let active = task.state == TaskState::Active;
-    let due = due_minutes(task, schedule, if active { now } else { now.min(task.updated) });
-    let runs_from = due.len() - policy_runs(task.policies.misfire, &due, now);
+    let misfire = task.policies.misfire;
+    let until = if active { now } else { now.min(task.updated) };
+    // As far ahead as the policy must see: a year's backlog is not walked again for each plan.
+    let due: Vec<EpochMillis> =
+        due_minutes(task, schedule, until).take(limit.saturating_add(looks_ahead(misfire))).collect();
     let mut of_this_plan = 0;
     for (index, &planned) in due.iter().enumerate().take(limit) {
-        let (decision, reason) = if !active {
-            (Decision::Skip, Reason::SkippedDisabled)
-        } else if index < runs_from {
-            (Decision::Skip, Reason::SkippedMisfire)
-        } else {
-            let latest = index + 1 == due.len();
-            let reason = match (now.since(planned) > ON_TIME_MS, latest) {
+        let late_ms = now.since(planned);
+        let from_last = due.len() - index;
+        let (decision, reason) = if active && may_run(misfire, from_last, late_ms) {
+            let reason = match (late_ms > ON_TIME_MS, from_last) {
                 (false, _) => Reason::OnTime,
-                (true, true) => Reason::Late,
-                (true, false) => Reason::CaughtUp,
+                (true, 1) => Reason::Late,
+                (true, _) => Reason::CaughtUp,
             };
             decide(&task.policies, unfinished, of_this_plan, reason)
+        } else if active {
+            (Decision::Skip, Reason::SkippedMisfire)
+        } else {
+            (Decision::Skip, Reason::SkippedDisabled)
         };
         if decision != Decision::Skip {
             of_this_plan += 1;
@@ -148,20 +152,26 @@ pub fn plan_fires(
 }
 
 /// The planned minutes from the task's next fire up to now.
-fn due_minutes(task: &Task, schedule: &Schedule, now: EpochMillis) -> Vec<EpochMillis> {
+fn due_minutes(task: &Task, schedule: &Schedule, now: EpochMillis) -> impl Iterator<Item = EpochMillis> {
     std::iter::successors(task.next_fire, |last| next_within(task, schedule, last.0))
-        .take_while(|minute| *minute <= now)
-        .collect()
+        .take_while(move |minute| *minute <= now)
 }
 
-/// How many of the due fires, counted from the last, the misfire policy lets run.
-fn policy_runs(policy: MisfirePolicy, due: &[EpochMillis], now: EpochMillis) -> usize {
+/// How many due fires behind a fire tell whether it runs.
+fn looks_ahead(policy: MisfirePolicy) -> usize {
     match policy {
-        MisfirePolicy::RunLatest => due.len().min(1),
-        MisfirePolicy::RunAll { max } => due.len().min(max.max(1) as usize),
+        MisfirePolicy::RunAll { max } => max.max(1) as usize,
+        MisfirePolicy::RunLatest | MisfirePolicy::Skip { .. } => 1,
+    }
+}
+
+/// Whether the misfire policy lets a due fire run. `from_last`: 1 for the latest, 2 for the one before it;
+/// exact up to what the policy looks ahead, and beyond that larger.
+fn may_run(policy: MisfirePolicy, from_last: usize, late_ms: i64) -> bool {
+    match policy {
+        MisfirePolicy::RunLatest | MisfirePolicy::RunAll { .. } => from_last <= looks_ahead(policy),
         MisfirePolicy::Skip { grace_ms } => {
-            let grace = i64::try_from(grace_ms).unwrap_or(i64::MAX).max(ON_TIME_MS);
-            due.iter().rev().take_while(|minute| now.since(**minute) <= grace).count()
+            late_ms <= i64::try_from(grace_ms).unwrap_or(i64::MAX).max(ON_TIME_MS)
         }
     }
 }
