@@ -76,6 +76,11 @@ impl Failure {
         self.parameter
     }
 
+    /// Whether a token would help.
+    pub(super) fn asks_for_token(&self) -> bool {
+        matches!(self.code, 498 | 499)
+    }
+
     #[cfg(test)]
     pub(crate) fn message(&self) -> &str {
         &self.message

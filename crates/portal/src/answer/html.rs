@@ -39,7 +39,7 @@ const MOMENTS: [&str; 14] = [
 ];
 
 /// The page of a document.
-pub(super) fn page(place: &Place, title: &str, links: &[Link], json: &str) -> Response {
+pub(super) fn page(place: &Place, title: &str, links: &[Link], sign_in: bool, json: &str) -> Response {
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
     let nonce = hex::encode(nonce);
@@ -47,15 +47,17 @@ pub(super) fn page(place: &Place, title: &str, links: &[Link], json: &str) -> Re
     let html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
-         <style nonce=\"{nonce}\">{STYLE}</style></head><body>{crumbs}<main><h1>{title}</h1>{links}{fields}</main>\
+         <style nonce=\"{nonce}\">{STYLE}</style></head><body>{crumbs}<main><h1>{title}</h1>{form}{links}{fields}</main>\
          </body></html>\n",
         title = escape(title),
         crumbs = crumbs(place),
+        form = if sign_in { sign_in_form(place) } else { String::new() },
         links = link_list(place, links),
         fields = show(&value, ""),
     );
     let policy = format!(
-        "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action {form}; frame-ancestors 'none'",
+        form = if sign_in { "'self'" } else { "'none'" },
     );
     let policy = HeaderValue::try_from(policy).expect("hex digits and ASCII");
     with_headers(
@@ -67,9 +69,30 @@ pub(super) fn page(place: &Place, title: &str, links: &[Link], json: &str) -> Re
     )
 }
 
+/// User name and password. The token is bound to the address: a browser sends no `Referer` from here.
+fn sign_in_form(place: &Place) -> String {
+    format!(
+        "<form method=\"post\" action=\"{root}/generateToken\"><input type=\"hidden\" name=\"f\" value=\"html\">\
+         <input type=\"hidden\" name=\"client\" value=\"requestip\">\
+         <p><label>User name <input name=\"username\" autocomplete=\"username\" required></label></p>\
+         <p><label>Password <input name=\"password\" type=\"password\" autocomplete=\"current-password\" required>\
+         </label></p><p><button>Sign in</button></p></form>",
+        root = escape(&place.root)
+    )
+}
+
+/// The query that carries the browser's token on.
+fn token_query(place: &Place) -> String {
+    place
+        .token
+        .as_ref()
+        .map_or_else(String::new, |token| format!("?token={}", utf8_percent_encode(token, NON_ALPHANUMERIC)))
+}
+
 /// The way to this page, as links to those of its parents that are pages.
 fn crumbs(place: &Place) -> String {
-    let mut html = format!("<nav><a href=\"{}\">REST</a>", escape(&place.root));
+    let query = token_query(place);
+    let mut html = format!("<nav><a href=\"{}{query}\">REST</a>", escape(&place.root));
     let segments = place.segments.as_deref().unwrap_or_default();
     let mut path = place.root.clone();
     for (index, segment) in segments.iter().enumerate() {
@@ -77,7 +100,7 @@ fn crumbs(place: &Place) -> String {
         let label = escape(segment);
         let parents: Vec<&str> = segments[..=index].iter().map(String::as_str).collect();
         let _ = if index + 1 < segments.len() && routes::is_page(&parents) {
-            write!(html, "<a href=\"{}\">{label}</a>", escape(&path))
+            write!(html, "<a href=\"{}{query}\">{label}</a>", escape(&path))
         } else {
             write!(html, "<span>{label}</span>")
         };
@@ -86,8 +109,9 @@ fn crumbs(place: &Place) -> String {
 }
 
 fn link_list(place: &Place, links: &[Link]) -> String {
+    let query = token_query(place);
     let items = links.iter().fold(String::new(), |mut items, link| {
-        let href = escape(&format!("{}{}", place.root, link.path));
+        let href = escape(&format!("{}{}{query}", place.root, link.path));
         let _ = write!(items, "<li><a href=\"{href}\">{}</a></li>", escape(&link.label));
         items
     });

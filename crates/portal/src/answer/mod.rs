@@ -51,6 +51,8 @@ pub(crate) struct Document {
     body: Box<dyn Written>,
     title: String,
     links: Vec<Link>,
+    /// Whether its page asks for user name and password.
+    sign_in: bool,
 }
 
 /// A way on from a page.
@@ -91,7 +93,7 @@ impl<T: Serialize + Send> Written for T {
 impl Document {
     /// A document with a title for its page.
     pub(crate) fn new(title: impl Into<String>, body: impl Serialize + Send + 'static) -> Document {
-        Document { body: Box::new(body), title: title.into(), links: Vec::new() }
+        Document { body: Box::new(body), title: title.into(), links: Vec::new(), sign_in: false }
     }
 
     /// Adds a way on from its page.
@@ -100,11 +102,17 @@ impl Document {
         self
     }
 
+    /// Lets its page ask for user name and password.
+    pub(crate) fn with_sign_in(mut self) -> Document {
+        self.sign_in = true;
+        self
+    }
+
     fn respond(&self, format: Format, place: &Place) -> Response {
         match format {
             Format::Json => text("application/json;charset=utf-8", self.body.compact()),
             Format::PrettyJson => text("text/plain;charset=utf-8", self.body.pretty()),
-            Format::Html => html::page(place, &self.title, &self.links, &self.body.compact()),
+            Format::Html => html::page(place, &self.title, &self.links, self.sign_in, &self.body.compact()),
         }
     }
 }
@@ -128,7 +136,10 @@ impl Answer {
 impl Failure {
     /// The failure on the wire: HTTP 200, as ArcGIS's clients expect it.
     pub(crate) fn respond(&self, format: Format, place: &Place) -> Response {
-        Document::new("Error", self.shape()).respond(format, place)
+        let page = Document::new("Error", self.shape());
+        // Whoever came without a good token is asked for the way to one.
+        let page = if self.asks_for_token() { page.with_sign_in() } else { page };
+        page.respond(format, place)
     }
 }
 

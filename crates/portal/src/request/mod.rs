@@ -28,6 +28,8 @@ pub(crate) struct Place {
     pub base: String,
     /// The decoded segments below the API's root. None: the path is not below it.
     pub segments: Option<Vec<String>>,
+    /// The token that a browser came with in the query: the links of its page carry it on.
+    pub token: Option<String>,
 }
 
 /// A request that was read.
@@ -69,6 +71,8 @@ impl Call {
         match Self::read_parts(&parts, body, query).await {
             Ok((mut call, format)) => {
                 call.place = place;
+                let came_with_it = !call.post && call.in_query.iter().any(|name| name == "token");
+                call.place.token = call.token.clone().filter(|_| came_with_it);
                 Ok((call, format))
             }
             Err(failure) => Err(Unread { failure, format: early, place }),
@@ -99,7 +103,7 @@ impl Call {
             return Err(failure.about("callback"));
         }
         let ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-        let place = Place { root: String::new(), base: String::new(), segments: None };
+        let place = Place { root: String::new(), base: String::new(), segments: None, token: None };
         let referer = header_text(&parts.headers, &header::REFERER);
         Ok((Call { post, parameters, in_query, place, ip, referer, token }, format))
     }
@@ -137,7 +141,7 @@ impl Place {
         };
         let base = config.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
         let base = base.unwrap_or_else(|| format!("{}{context}", origin(parts)));
-        Place { root: format!("{context}/sharing/rest"), base, segments: below }
+        Place { root: format!("{context}/sharing/rest"), base, segments: below, token: None }
     }
 }
 

@@ -8,7 +8,7 @@ use isochrone_store::{Store, Token, TokenBinding};
 use serde::Serialize;
 
 use super::hash;
-use crate::answer::{Answer, Document, Failure};
+use crate::answer::{Answer, Document, Failure, Format};
 use crate::request::Call;
 use crate::serve::Served;
 
@@ -25,6 +25,9 @@ struct Given {
 
 /// Gives a token for a user name and a password in the body.
 pub(crate) async fn generate_token(portal: &Served, call: &Call) -> Result<Answer, Failure> {
+    if !call.post && Format::of(&call.parameters)? == Format::Html && call.in_query.is_empty() {
+        return Ok(Document::new("Sign in", serde_json::json!({})).with_sign_in().into());
+    }
     call.must_post()?;
     if let Some(name) =
         ["username", "password"].into_iter().find(|name| call.in_query.iter().any(|q| q == name))
@@ -41,7 +44,8 @@ pub(crate) async fn generate_token(portal: &Served, call: &Call) -> Result<Answe
         return Err(failure.with_detail("Invalid username or password."));
     };
     let given = keep_new(&*portal.store, call, &user, binding, minutes).await?;
-    Ok(Document::new("Token", given).into())
+    let on = format!("?token={}", given.token);
+    Ok(Document::new("Token", given).link("Continue with this token", on).into())
 }
 
 async fn keep_new(

@@ -9,6 +9,8 @@ use crate::request::{Limit, Parameters};
 /// What createTask's parameters ask for. What the domain checks (schedule, dates, JSON, what a type
 /// requires) is checked there.
 pub(super) fn submission(parameters: &Parameters) -> Result<Submission, Failure> {
+    // A required one that is missing is told of as missing, with the same hint.
+    rightly_spelt(parameters, &OPTIONAL)?;
     let field =
         |name| parameters.required(name).and_then(|_| cron(parameters, name)).map(Option::unwrap_or_default);
     Ok(Submission {
@@ -33,6 +35,8 @@ pub(super) fn submission(parameters: &Parameters) -> Result<Submission, Failure>
 
 /// What update's parameters ask for; what is absent or empty stays. `policies`: the task's own.
 pub(super) fn change(parameters: &Parameters, policies: &Policies) -> Result<Change, Failure> {
+    rightly_spelt(parameters, &OPTIONAL)?;
+    rightly_spelt(parameters, &REQUIRED)?;
     Ok(Change {
         title: text(parameters, "title"),
         kind: kind(parameters)?,
@@ -52,6 +56,37 @@ pub(super) fn change(parameters: &Parameters, policies: &Policies) -> Result<Cha
     })
 }
 
+/// What createTask may be sent.
+const OPTIONAL: [&str; 14] = [
+    "title",
+    "itemId",
+    "parameters",
+    "startDate",
+    "endDate",
+    "maxOccurrences",
+    "isActive",
+    "misfirePolicy",
+    "overlapPolicy",
+    "maxRetries",
+    "retryBackoffSeconds",
+    "timeoutSeconds",
+    "crashPolicy",
+    "maxConsecutiveFailures",
+];
+
+/// What createTask must be sent.
+const REQUIRED: [&str; 6] = ["type", "minute", "hour", "dayOfMonth", "month", "dayOfWeek"];
+
+/// A limit that was sent in another case must not be lost without a word.
+fn rightly_spelt(parameters: &Parameters, names: &[&'static str]) -> Result<(), Failure> {
+    match names.iter().find_map(|name| Some((*name, parameters.miscased(name)?))) {
+        Some((name, sent)) => {
+            Err(Failure::parameter(name, format!("was sent as '{sent}': names are case-sensitive")))
+        }
+        None => Ok(()),
+    }
+}
+
 fn text(parameters: &Parameters, name: &str) -> Option<String> {
     parameters.given(name).map(str::to_owned)
 }
@@ -65,6 +100,13 @@ fn cron(parameters: &Parameters, name: &'static str) -> Result<Option<String>, F
     });
     if floating {
         return Err(Failure::parameter(name, "has a number in floating-point form; expected whole numbers"));
+    }
+    // Quartz's own marks for "every" and "none" look like numbers, and whoever sends these means numbers.
+    let first_number = |part: &str| -> String {
+        part.trim_start().chars().take_while(char::is_ascii_digit).skip_while(|digit| *digit == '0').collect()
+    };
+    if field.split(',').any(|part| matches!(first_number(part).as_str(), "98" | "99")) {
+        return Err(Failure::parameter(name, "has a number that is out of range"));
     }
     if field.chars().any(|letter| letter.is_numeric() && !letter.is_ascii()) {
         return Err(Failure::parameter(name, "has a digit other than 0 to 9"));

@@ -42,8 +42,14 @@ pub(crate) async fn run(of: Of<'_>, task: &str, run: &str) -> Result<Answer, Fai
     let admitted = of.reader().await?;
     let (task, run) = admitted.run(task, run).await?;
     let path = path(&admitted, &run);
+    let kept: Vec<String> = run.artifacts.iter().map(|artifact| artifact.name.clone()).collect();
     let page = Document::new(label(&run), document(&admitted, run).with_task(task));
-    Ok(page.link("Log", format!("{path}/log")).into())
+    let page = page.link("Log", format!("{path}/log"));
+    let artifact = |name: &String| {
+        let segment = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+        format!("{path}/artifacts/{segment}")
+    };
+    Ok(kept.iter().fold(page, |page, name| page.link(name.clone(), artifact(name))).into())
 }
 
 /// `POST tasks/<id>/runs/<runId>/cancel`: Isochrone's own.

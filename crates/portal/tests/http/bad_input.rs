@@ -233,3 +233,33 @@ async fn a_client_that_asks_before_it_sends_is_told_at_once() {
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(body.contains("\"code\":413"), "{body}");
 }
+
+#[tokio::test]
+async fn an_optional_parameter_in_the_wrong_case_is_not_lost_without_a_word() {
+    let server = Server::start().await;
+    let path = "/community/users/bob/createTask";
+    for (sent, name) in [("MAXOCCURRENCES", "maxOccurrences"), ("enddate", "endDate"), ("Title", "title")] {
+        let answer = server.post("bob", path, &hourly(&[(sent, "1")])).await;
+        let (code, message, _) = error(&answer);
+        assert!(code == 400 && message.contains(&format!("'{name}' was sent as '{sent}'")), "{answer}");
+    }
+    server.assert_nothing_stored("optional parameters in the wrong case").await;
+    let task = server.create("bob", &hourly(&[])).await;
+    let answer =
+        server.post("bob", &format!("/community/users/bob/tasks/{task}/update"), &[("MINUTE", "3")]).await;
+    assert_eq!(error(&answer).0, 400, "{answer}");
+}
+
+#[tokio::test]
+async fn quartzs_own_marks_are_numbers_out_of_range() {
+    let server = Server::start().await;
+    for name in ["minute", "hour", "dayOfMonth", "month", "dayOfWeek"] {
+        for value in ["99", "98", "1,99", "099", "99/5"] {
+            let answer =
+                server.post("bob", "/community/users/bob/createTask", &hourly(&[(name, value)])).await;
+            let (code, message, _) = error(&answer);
+            assert!(code == 400 && message.contains(&format!("'{name}'")), "{name}={value}: {answer}");
+        }
+    }
+    server.assert_nothing_stored("98 and 99").await;
+}

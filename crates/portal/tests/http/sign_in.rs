@@ -181,3 +181,42 @@ async fn clients_find_the_portal_and_themselves() {
     assert_eq!(anonymous.get("user"), None);
     assert_eq!(server.get("bob", "/").await["enterpriseVersion"], "11.3.0");
 }
+
+/// The first link of a page whose text is `label`, with its entities undone.
+fn link(page: &str, label: &str) -> String {
+    let end = page.find(&format!("\">{label}</a>")).unwrap_or_else(|| panic!("no link {label}: {page}"));
+    let begin = page[..end].rfind("href=\"").expect("an href") + 6;
+    page[begin..end].replace("&amp;", "&")
+}
+
+#[tokio::test]
+async fn a_browser_signs_in_with_a_form_and_follows_links() {
+    let server = with_alice().await;
+    server.put_token("alice", "alice", Duration::from_mins(5), TokenBinding::None).await;
+    server.create("alice", &hourly(&[("title", "Hourly sums")])).await;
+    let open = async |path: String| {
+        let answer = server.client.get(path).send().await.expect("an answer");
+        let policy = answer.headers()["content-security-policy"].to_str().expect("text").to_owned();
+        (answer.text().await.expect("text"), policy)
+    };
+    let (refused, policy) = open(server.url("/community/self")).await;
+    assert!(refused.contains("Token Required") && refused.contains("<form method=\"post\""), "{refused}");
+    assert!(policy.contains("form-action 'self'"), "{policy}");
+    let (asked, _) = open(server.url("/generateToken")).await;
+    assert!(asked.contains("name=\"password\" type=\"password\"") && !asked.contains("token\":"), "{asked}");
+
+    let form = [("username", "alice"), ("password", "correct horse"), ("f", "html"), ("client", "requestip")];
+    let given = server.client.post(server.url("/generateToken")).form(&form).send().await.expect("an answer");
+    let given = given.text().await.expect("text");
+    let origin = server.url("").replace("/sharing/rest", "");
+    let on = link(&given, "Continue with this token");
+    let (root, policy) = open(format!("{origin}{on}")).await;
+    assert!(policy.contains("form-action 'none'"), "{policy}");
+    let (me, _) = open(format!("{origin}{}", link(&root, "Me"))).await;
+    assert!(me.contains("alice") && !me.contains("Token Required"), "{me}");
+    let tasks = format!("/community/users/alice/tasks?{}", on.split_once('?').expect("a query").1);
+    let (tasks, _) = open(server.url(&tasks)).await;
+    assert!(tasks.contains("Hourly sums"), "{tasks}");
+    let (task, _) = open(format!("{origin}{}", link(&tasks, "Hourly sums"))).await;
+    assert!(task.contains("cronSchedule"), "{task}");
+}
