@@ -42,7 +42,8 @@ pub trait AccountStore: Send + Sync {
     /// Every user, by name.
     async fn users(&self) -> Result<Vec<User>>;
 
-    /// Adds a user or replaces the one of this name.
+    /// Adds a user or replaces the one of this name. With another password the user's tokens are
+    /// forgotten.
     async fn put_user(&self, user: &User, audit: AuditEntry) -> Result<()>;
 
     /// Keeps a token, notes its user's sign-in, and forgets tokens that have expired.

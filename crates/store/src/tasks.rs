@@ -71,7 +71,8 @@ pub trait TaskStore: Send + Sync {
     /// How many runs of the task have not ended.
     async fn unfinished(&self, task: TaskId) -> Result<u64>;
 
-    /// Keeps a changed task, if its `version` is still the stored one.
+    /// Keeps a changed task, if its `version` is still the stored one. If its runs may overlap, none
+    /// waits any longer.
     async fn save_task(&self, task: &Task, audit: AuditEntry) -> Result<Saved>;
 
     /// Forgets a task and its runs; attempts that run learn it at their next renewal. The ledger and

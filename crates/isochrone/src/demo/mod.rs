@@ -44,7 +44,7 @@ impl<'a> Demo<'a> {
     fn introduce(&self) {
         println!("Isochrone is up at http://{}/sharing/rest", self.address);
         println!("Everything is kept in {}", self.house.data_dir.display());
-        println!("Sign in as admin to look around. Ctrl-C stops it.\n");
+        println!("Open it in a browser and sign in as admin to look around. Ctrl-C stops it.\n");
     }
 
     async fn add_samples(&self) -> Result<Task> {

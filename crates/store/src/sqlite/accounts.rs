@@ -21,6 +21,11 @@ impl AccountStore for SqliteStore {
     async fn put_user(&self, user: &User, audit: AuditEntry) -> Result<()> {
         let user = user.clone();
         self.write(move |db| {
+            // Who knows the old password shall be out.
+            if find(db, &user.name)?.is_some_and(|old| old.password_hash != user.password_hash) {
+                let sql = "DELETE FROM tokens WHERE user = ?1 COLLATE NOCASE";
+                rows::execute(db, sql, [&user.name])?;
+            }
             put(db, &user)?;
             audit::insert(db, &audit)
         })

@@ -177,6 +177,7 @@ fn settle_attempt(
     Ok(settled.run)
 }
 
-fn orphan(run: &Run) -> StoreError {
+/// A run without its task: the schema allows none.
+pub(super) fn orphan(run: &Run) -> StoreError {
     StoreError::Corrupt(format!("run {} has no task", run.id))
 }

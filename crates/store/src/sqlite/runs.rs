@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, Run, RunId, RunStatus, Task, TaskId, TaskType,
-    cancel, retry,
+    Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, OverlapPolicy, Run, RunId, RunStatus, Task,
+    TaskId, TaskType, cancel, retry,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
@@ -178,6 +178,18 @@ pub(super) fn release_waiting(db: &Connection, task: TaskId, now: EpochMillis) -
     update(db, &next)
 }
 
+/// Queues all of the task's waiting runs: they may overlap now.
+pub(super) fn release_all_waiting(db: &Connection, task: TaskId, now: EpochMillis) -> Result<()> {
+    let sql =
+        "SELECT body FROM runs WHERE task = ?1 AND status = 'waiting' AND status <> 'ended' ORDER BY seq";
+    let waiting: Vec<Run> = rows::many(db, sql, [task.as_bytes()], rows::body)?;
+    for mut run in waiting {
+        run.status = RunStatus::Queued { due: now };
+        update(db, &run)?;
+    }
+    Ok(())
+}
+
 fn conditions(filter: &RunFilter) -> Conditions {
     let mut conditions = Conditions::default();
     if let Some(task) = filter.task {
@@ -243,13 +255,17 @@ fn retry_run(db: &Connection, id: RunId, entry: &AuditEntry, now: EpochMillis) -
     let Some(run) = find(db, id)? else {
         return Ok(Cancelled::Missing);
     };
-    let Some(again) = retry(&run, now) else {
+    let Some(mut again) = retry(&run, now) else {
         return Ok(Cancelled::Refused(Box::new(run)));
     };
+    let task = tasks::find(db, run.task)?.ok_or_else(|| leases::orphan(&run))?;
+    if task.policies.overlap != OverlapPolicy::Allow && unfinished(db, run.task)? > 0 {
+        again.status = RunStatus::Waiting;
+    }
     update(db, &again)?;
     fires::note(db, &again)?;
     // A fire that was decided while nothing was unfinished has to be decided anew.
-    tasks::touch(db, again.task)?;
+    tasks::update(db, &task)?;
     audit::insert(db, entry)?;
     Ok(Cancelled::Done(Box::new(again)))
 }

@@ -1,7 +1,7 @@
 //! Tasks and their due index.
 
 use async_trait::async_trait;
-use isochrone_domain::{AuditEntry, EpochMillis, Run, Task, TaskId, TaskState};
+use isochrone_domain::{AuditEntry, EpochMillis, OverlapPolicy, Run, Task, TaskId, TaskState};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
@@ -38,8 +38,8 @@ impl TaskStore for SqliteStore {
     }
 
     async fn save_task(&self, task: &Task, audit: AuditEntry) -> Result<Saved> {
-        let task = task.clone();
-        self.write(move |db| save(db, &task, &audit)).await
+        let (task, clock) = (task.clone(), self.clock);
+        self.write(move |db| save(db, &task, &audit, clock.now())).await
     }
 
     async fn delete_task(&self, id: TaskId, audit: AuditEntry) -> Result<bool> {
@@ -94,11 +94,6 @@ pub(super) fn update(db: &Connection, task: &Task) -> Result<()> {
     write(db, sql, &task).map(drop)
 }
 
-/// Makes writers that read the task before now read it again.
-pub(super) fn touch(db: &Connection, id: TaskId) -> Result<()> {
-    find(db, id)?.map_or(Ok(()), |task| update(db, &task))
-}
-
 fn insert(db: &Connection, task: &Task, entry: &AuditEntry) -> Result<Saved> {
     let sql = "INSERT INTO tasks (id, owner, kind, item, active, next_fire, version, body)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING";
@@ -126,7 +121,7 @@ fn write(db: &Connection, sql: &str, task: &Task) -> Result<usize> {
     )
 }
 
-fn save(db: &Connection, task: &Task, entry: &AuditEntry) -> Result<Saved> {
+fn save(db: &Connection, task: &Task, entry: &AuditEntry, now: EpochMillis) -> Result<Saved> {
     let sql = "SELECT version, owner <> ?2 FROM tasks WHERE id = ?1";
     let stored = rows::one(db, sql, params![task.id.as_bytes(), task.owner], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
@@ -142,6 +137,9 @@ fn save(db: &Connection, task: &Task, entry: &AuditEntry) -> Result<Saved> {
     if owner_changed {
         let sql = "UPDATE runs SET owner = ?2 WHERE task = ?1";
         rows::execute(db, sql, params![task.id.as_bytes(), task.owner])?;
+    }
+    if task.policies.overlap == OverlapPolicy::Allow {
+        runs::release_all_waiting(db, task.id, now)?;
     }
     audit::insert(db, entry)?;
     Ok(Saved::Done)

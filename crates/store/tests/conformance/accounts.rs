@@ -91,3 +91,22 @@ pub(crate) async fn keeps_tokens_until_they_expire(fresh: &impl Fresh) {
     assert_eq!(world.token(expired).await.unwrap(), None, "it is forgotten");
     assert_eq!(world.token(tokens[0].0).await.unwrap(), Some(tokens[0].1.clone()));
 }
+
+pub(crate) async fn forgets_tokens_with_the_password(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let ann = user("Ann", Role::Viewer);
+    put(&world, &ann).await;
+    put(&world, &user("bob", Role::Viewer)).await;
+    let now = world.now().await.unwrap();
+    let expires = now + Duration::from_hours(1);
+    let (anns, bobs) = (TokenHash([1; 32]), TokenHash([2; 32]));
+    for (hash, name) in [(anns, "Ann"), (bobs, "bob")] {
+        let token = Token { user: name.to_owned(), expires, binding: TokenBinding::None };
+        world.put_token(hash, &token, entry(Action::SignIn, now)).await.unwrap();
+    }
+    put(&world, &User { role: Role::Publisher, ..ann.clone() }).await;
+    assert!(world.token(anns).await.unwrap().is_some(), "the password is the same");
+    put(&world, &User { name: "ANN".to_owned(), password_hash: "$argon2id$new".to_owned(), ..ann }).await;
+    assert_eq!(world.token(anns).await.unwrap(), None);
+    assert!(world.token(bobs).await.unwrap().is_some());
+}

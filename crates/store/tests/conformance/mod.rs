@@ -53,13 +53,16 @@ macro_rules! store_conformance {
                 waits_for_a_retry, gives_back_at_once, disables_a_task_that_fails_too_often,
                 makes_a_scheduler_read_a_disabled_task_again;
             waiting: lets_waiting_runs_go_one_by_one, lets_none_go_while_another_is_ahead,
-                lets_go_what_waits_for_nothing, lets_the_next_go_when_a_lease_lapses_for_good;
+                lets_go_what_waits_for_nothing, lets_the_next_go_when_a_lease_lapses_for_good,
+                lets_all_go_once_they_may_overlap;
             wishes: cancels_what_waits, cancels_what_is_queued, tells_an_attempt_of_its_cancel,
-                cancels_no_ended_run, retries_an_ended_run, retries_nothing_else;
+                cancels_no_ended_run, retries_an_ended_run, retries_nothing_else,
+                retries_behind_the_run_that_is_ahead;
             deletion: forgets_a_task_and_its_runs, takes_the_run_from_its_worker,
                 keeps_ledger_and_audit_of_the_deleted;
             logs: keeps_lines_in_order, keeps_a_line_once, joins_the_attempts, pages_lines;
-            accounts: knows_users_in_any_case, replaces_users, keeps_tokens_until_they_expire;
+            accounts: knows_users_in_any_case, replaces_users, keeps_tokens_until_they_expire,
+                forgets_tokens_with_the_password;
             items: keeps_items_and_data, replaces_items, pages_items_newest_first;
             ledger: shows_fires_of_a_span_and_a_task, follows_a_run_to_its_end, shows_what_was_done_in_a_span;
         }

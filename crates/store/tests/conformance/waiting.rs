@@ -81,3 +81,21 @@ pub(crate) async fn lets_the_next_go_when_a_lease_lapses_for_good(fresh: &impl F
     assert!(world.read_run(first).await.status.ended());
     assert!(!waits(&world, second).await);
 }
+
+pub(crate) async fn lets_all_go_once_they_may_overlap(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let task = world.add_queueing().await.id;
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        asked.push(world.request(task).await.id);
+    }
+    let mut changed = world.read_task(task).await;
+    changed.title = "Another".into();
+    assert_eq!(world.save_task(&changed, entry(Action::UpdateTask, task)).await.unwrap(), Saved::Done);
+    assert_eq!(world.outbox().await.len(), 1, "they still wait for each other");
+    let mut changed = world.read_task(task).await;
+    changed.policies.overlap = OverlapPolicy::Allow;
+    assert_eq!(world.save_task(&changed, entry(Action::UpdateTask, task)).await.unwrap(), Saved::Done);
+    let outbox: Vec<_> = world.outbox().await.iter().map(|message| message.run).collect();
+    assert_eq!(outbox, asked);
+}

@@ -1,6 +1,6 @@
 //! What people want of runs: that they end, or begin again.
 
-use isochrone_domain::{Action, AuditEntry, Outcome, Reason, Run, RunId, RunStatus};
+use isochrone_domain::{Action, AuditEntry, Outcome, OverlapPolicy, Reason, Run, RunId, RunStatus};
 use isochrone_store::{Cancelled, Held, Renewal, Saved};
 
 use super::Fresh;
@@ -108,4 +108,27 @@ pub(crate) async fn retries_nothing_else(fresh: &impl Fresh) {
     assert_eq!(again, Cancelled::Refused(Box::new(cancelled)));
     let unknown = world.retry_run(RunId::random(), asks(Action::RetryRun, &run)).await.unwrap();
     assert_eq!(unknown, Cancelled::Missing);
+}
+
+pub(crate) async fn retries_behind_the_run_that_is_ahead(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let task = world.add_queueing().await.id;
+    let ended = world.request(task).await;
+    world.carried_out(ended.id, failed()).await;
+    let ahead = world.request(task).await;
+    world.claimed(ahead.id, LONG).await;
+    let again = world.retry_run(ended.id, asks(Action::RetryRun, &ended)).await.unwrap();
+    assert_eq!(done(&world, again).await.status, RunStatus::Waiting);
+    assert_eq!(world.outbox().await, []);
+    kept(world.finish(ahead.id, 1, succeeded(), Vec::new()).await.unwrap());
+    world.carried_out(ended.id, succeeded()).await;
+
+    // Where runs may overlap it goes at once.
+    let task = world.add(|task| task.policies.overlap = OverlapPolicy::Allow).await.id;
+    let ended = world.request(task).await;
+    world.carried_out(ended.id, failed()).await;
+    world.request(task).await;
+    let again = world.retry_run(ended.id, asks(Action::RetryRun, &ended)).await.unwrap();
+    let status = done(&world, again).await.status;
+    assert!(matches!(status, RunStatus::Queued { .. }), "{status:?}");
 }
