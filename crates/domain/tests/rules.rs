@@ -156,6 +156,10 @@ fn a_task_disabled_with_a_fire_undecided_tells_of_it() {
     let told: Vec<_> = plan.fires.iter().map(|fire| (fire.decision, fire.reason)).collect();
     assert_eq!(told, [(Decision::Skip, Reason::SkippedDisabled); 2]);
     assert_eq!((plan.task.next_fire, plan.task.occurrences), (None, 0));
+    // The clock went back and the task was changed before the fire that is due was decided.
+    let back = isochrone_domain::Task { updated: HOUR_BEGINS, ..task };
+    let plan_back = plan_fires(&back, &back.schedule(), 0, minutes_after(30), 1_000);
+    assert_eq!((plan_back.fires.len(), plan_back.task.next_fire), (0, None), "it leaves the due index");
     let again = enable(&plan.task, minutes_after(30));
     assert_eq!(again.next_fire, Some(minutes_after(31)));
 }

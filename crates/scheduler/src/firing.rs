@@ -65,7 +65,8 @@ fn plan(due: Vec<DueTask>, now: EpochMillis) -> Vec<FirePlan> {
             continue;
         };
         let plan = plan_fires(&task, &schedule, unfinished, now, FIRES_OF_A_TASK.min(room));
-        if plan.fires.is_empty() {
+        // A disabled task without an undecided fire leaves the due index by its plan.
+        if plan.fires.is_empty() && plan.task.next_fire == task.next_fire {
             warn!(task = %task.id, "the due index names a task that plans no fire");
             continue;
         }
