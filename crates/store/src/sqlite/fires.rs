@@ -41,7 +41,9 @@ pub(super) fn commit(db: &Connection, commit: FireCommit, now: EpochMillis) -> R
         runs::insert(db, &task, run)?;
     }
     // The run that these were to wait for may have ended since the task was read.
-    runs::release_waiting(db, task.id, now)?;
+    if runs.iter().any(|run| run.status == RunStatus::Waiting) {
+        runs::release_waiting(db, task.id, now)?;
+    }
     Ok(if repeated { Saved::Repeated } else { Saved::Done })
 }
 
