@@ -43,6 +43,8 @@ pub(super) fn page(place: &Place, title: &str, links: &[Link], sign_in: bool, js
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
     let nonce = hex::encode(nonce);
+    // A page that asks for a token has none that is worth carrying on.
+    let query = if sign_in { String::new() } else { token_query(place) };
     let value = serde_json::from_str(json).unwrap_or(Value::String(json.to_owned()));
     let html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -50,9 +52,9 @@ pub(super) fn page(place: &Place, title: &str, links: &[Link], sign_in: bool, js
          <style nonce=\"{nonce}\">{STYLE}</style></head><body>{crumbs}<main><h1>{title}</h1>{form}{links}{fields}</main>\
          </body></html>\n",
         title = escape(title),
-        crumbs = crumbs(place),
+        crumbs = crumbs(place, &query),
         form = if sign_in { sign_in_form(place) } else { String::new() },
-        links = link_list(place, links),
+        links = link_list(place, links, &query),
         fields = show(&value, ""),
     );
     let policy = format!(
@@ -90,8 +92,7 @@ fn token_query(place: &Place) -> String {
 }
 
 /// The way to this page, as links to those of its parents that are pages.
-fn crumbs(place: &Place) -> String {
-    let query = token_query(place);
+fn crumbs(place: &Place, query: &str) -> String {
     let mut html = format!("<nav><a href=\"{}{query}\">REST</a>", escape(&place.root));
     let segments = place.segments.as_deref().unwrap_or_default();
     let mut path = place.root.clone();
@@ -108,8 +109,7 @@ fn crumbs(place: &Place) -> String {
     html + "</nav>"
 }
 
-fn link_list(place: &Place, links: &[Link]) -> String {
-    let query = token_query(place);
+fn link_list(place: &Place, links: &[Link], query: &str) -> String {
     let items = links.iter().fold(String::new(), |mut items, link| {
         let href = escape(&format!("{}{}{query}", place.root, link.path));
         let _ = write!(items, "<li><a href=\"{href}\">{}</a></li>", escape(&link.label));

@@ -137,8 +137,9 @@ impl Failure {
     /// The failure on the wire: HTTP 200, as ArcGIS's clients expect it.
     pub(crate) fn respond(&self, format: Format, place: &Place) -> Response {
         let page = Document::new("Error", self.shape());
-        // Whoever came without a good token is asked for the way to one.
-        let page = if self.asks_for_token() { page.with_sign_in() } else { page };
+        // Whoever came without a good token, or mistyped a password, gets another try.
+        let at_sign_in = place.segments.as_deref().is_some_and(|segments| segments == ["generateToken"]);
+        let page = if self.asks_for_token() || at_sign_in { page.with_sign_in() } else { page };
         page.respond(format, place)
     }
 }

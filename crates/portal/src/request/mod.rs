@@ -71,8 +71,8 @@ impl Call {
         match Self::read_parts(&parts, body, query).await {
             Ok((mut call, format)) => {
                 call.place = place;
-                let came_with_it = !call.post && call.in_query.iter().any(|name| name == "token");
-                call.place.token = call.token.clone().filter(|_| came_with_it);
+                // Without a body, what is given is the query's; one in a header is never put into links.
+                call.place.token = call.parameters.given("token").filter(|_| !call.post).map(str::to_owned);
                 Ok((call, format))
             }
             Err(failure) => Err(Unread { failure, format: early, place }),

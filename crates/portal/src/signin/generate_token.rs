@@ -25,13 +25,12 @@ struct Given {
 
 /// Gives a token for a user name and a password in the body.
 pub(crate) async fn generate_token(portal: &Served, call: &Call) -> Result<Answer, Failure> {
-    if !call.post && Format::of(&call.parameters)? == Format::Html && call.in_query.is_empty() {
+    let secret = ["username", "password"].into_iter().find(|name| call.in_query.iter().any(|q| q == name));
+    if !call.post && secret.is_none() && Format::of(&call.parameters)? == Format::Html {
         return Ok(Document::new("Sign in", serde_json::json!({})).with_sign_in().into());
     }
     call.must_post()?;
-    if let Some(name) =
-        ["username", "password"].into_iter().find(|name| call.in_query.iter().any(|q| q == name))
-    {
+    if let Some(name) = secret {
         return Err(Failure::parameter(name, "must be in the body: addresses end up in logs"));
     }
     let name = call.parameters.required("username")?;
@@ -44,8 +43,8 @@ pub(crate) async fn generate_token(portal: &Served, call: &Call) -> Result<Answe
         return Err(failure.with_detail("Invalid username or password."));
     };
     let given = keep_new(&*portal.store, call, &user, binding, minutes).await?;
-    let on = format!("?token={}", given.token);
-    Ok(Document::new("Token", given).link("Continue with this token", on).into())
+    let on = format!("?token={}&f=html", given.token);
+    Ok(Document::new("Token", given).link("Continue", on).into())
 }
 
 async fn keep_new(

@@ -4,6 +4,7 @@ use isochrone_domain::{Run, RunId, Task};
 use isochrone_store::RunFilter;
 use serde::Serialize;
 
+use super::artifacts::segment;
 use super::wire::{Changed, RunDocument};
 use super::{Admitted, Of};
 use crate::answer::{Answer, Document, Failure, missing};
@@ -45,10 +46,7 @@ pub(crate) async fn run(of: Of<'_>, task: &str, run: &str) -> Result<Answer, Fai
     let kept: Vec<String> = run.artifacts.iter().map(|artifact| artifact.name.clone()).collect();
     let page = Document::new(label(&run), document(&admitted, run).with_task(task));
     let page = page.link("Log", format!("{path}/log"));
-    let artifact = |name: &String| {
-        let segment = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-        format!("{path}/artifacts/{segment}")
-    };
+    let artifact = |name: &str| format!("{path}/artifacts/{}", segment(name));
     Ok(kept.iter().fold(page, |page, name| page.link(name.clone(), artifact(name))).into())
 }
 

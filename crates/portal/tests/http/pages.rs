@@ -67,5 +67,10 @@ async fn errors_are_pages_too_and_repeat_nothing_secret() {
     let secret = "very-secret-token";
     let url = server.url(&format!("/community/self?token={secret}"));
     let html = server.client.get(url).send().await.expect("an answer").text().await.expect("text");
-    assert!(html.contains("498") && !html.contains(secret), "{html}");
+    assert!(html.contains("498") && !html.contains(secret) && !html.contains("secret%2Dtoken"), "{html}");
+    // A token of a header belongs to a program: no link shows it.
+    let url = server.url("/community/users/bob?token=");
+    let html = server.client.get(url).bearer_auth("bob").send().await.expect("an answer");
+    let html = html.text().await.expect("text");
+    assert!(html.contains("<h1>bob</h1>") && !html.contains("?token="), "{html}");
 }

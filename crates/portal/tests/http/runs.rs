@@ -89,6 +89,15 @@ async fn logs_and_artifacts_are_fetched() {
     assert_eq!(header("content-security-policy"), "sandbox; default-src 'none'");
     assert_eq!(response.text().await.expect("text"), "<script>alert(1)</script>");
 
+    // A browser has no header for its token: the run's page links the artifact with it.
+    let page = server.client.get(server.url(&format!("{runs}/{run}?token=bob"))).send().await;
+    let page = page.expect("an answer").text().await.expect("text");
+    let end = page.find("\">chart \u{e9}.html</a>").unwrap_or_else(|| panic!("no link: {page}"));
+    let begin = page[..end].rfind("href=\"").expect("an href") + 6;
+    let linked = format!("http://{}{}", server.address, &page[begin..end]);
+    let linked = server.client.get(linked).send().await.expect("an answer");
+    assert_eq!(linked.text().await.expect("text"), "<script>alert(1)</script>");
+
     let foreign = server.client.get(url).bearer_auth("carol").query(&[("f", "json")]).send().await;
     assert!(foreign.expect("an answer").text().await.expect("text").contains("\"code\":403"));
     for name in ["nothing", "..%2F..%2Fchart.html", "%00"] {

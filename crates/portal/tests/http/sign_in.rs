@@ -202,21 +202,37 @@ async fn a_browser_signs_in_with_a_form_and_follows_links() {
     let (refused, policy) = open(server.url("/community/self")).await;
     assert!(refused.contains("Token Required") && refused.contains("<form method=\"post\""), "{refused}");
     assert!(policy.contains("form-action 'self'"), "{policy}");
-    let (asked, _) = open(server.url("/generateToken")).await;
-    assert!(asked.contains("name=\"password\" type=\"password\"") && !asked.contains("token\":"), "{asked}");
+    for path in ["/generateToken", "/generateToken?f=html"] {
+        let (asked, policy) = open(server.url(path)).await;
+        assert!(
+            asked.contains("name=\"password\" type=\"password\"") && !asked.contains("?token="),
+            "{asked}"
+        );
+        assert!(asked.contains("name=\"client\" value=\"requestip\""), "{asked}");
+        assert!(policy.contains("form-action 'self'"), "{policy}");
+    }
+    let (told, _) = open(server.url("/generateToken?f=html&username=alice&password=correct+horse")).await;
+    assert!(told.contains("405") && !told.contains("?token=") && !told.contains("correct"), "{told}");
 
-    let form = [("username", "alice"), ("password", "correct horse"), ("f", "html"), ("client", "requestip")];
-    let given = server.client.post(server.url("/generateToken")).form(&form).send().await.expect("an answer");
-    let given = given.text().await.expect("text");
+    let send = async |password: &str| {
+        let form = [("username", "alice"), ("password", password), ("f", "html"), ("client", "requestip")];
+        let given = server.client.post(server.url("/generateToken")).form(&form).send().await;
+        given.expect("an answer").text().await.expect("text")
+    };
+    let mistyped = send("correct hose").await;
+    assert!(mistyped.contains("Invalid username") && mistyped.contains("<form method"), "{mistyped}");
+    let given = send("correct horse").await;
     let origin = server.url("").replace("/sharing/rest", "");
-    let on = link(&given, "Continue with this token");
+    let on = link(&given, "Continue");
+    assert!(on.starts_with("/sharing/rest?token=") && on.ends_with("&f=html"), "{on}");
     let (root, policy) = open(format!("{origin}{on}")).await;
     assert!(policy.contains("form-action 'none'"), "{policy}");
     let (me, _) = open(format!("{origin}{}", link(&root, "Me"))).await;
     assert!(me.contains("alice") && !me.contains("Token Required"), "{me}");
-    let tasks = format!("/community/users/alice/tasks?{}", on.split_once('?').expect("a query").1);
-    let (tasks, _) = open(server.url(&tasks)).await;
+    let (tasks, _) = open(format!("{origin}{}", link(&me, "Tasks"))).await;
     assert!(tasks.contains("Hourly sums"), "{tasks}");
     let (task, _) = open(format!("{origin}{}", link(&tasks, "Hourly sums"))).await;
     assert!(task.contains("cronSchedule"), "{task}");
+    let (up, _) = open(format!("{origin}{}", link(&task, "tasks"))).await;
+    assert!(up.contains("Hourly sums"), "{up}");
 }

@@ -8,7 +8,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -17,9 +16,6 @@ use crate::{Result, StoreError};
 
 /// Steps that share a transaction at most.
 const GROUP: usize = 256;
-
-/// How long the line has to grow: a hundred callers that woke together are there within it.
-const LOOK_AGAIN: Duration = Duration::from_micros(50);
 
 /// Steps that wait at most; further callers wait to get in line.
 const LINE: usize = 1_024;
@@ -118,7 +114,6 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Step for Pending<T, F>
 fn serve(db: &Connection, mut steps: mpsc::Receiver<Box<dyn Step>>, commits: &AtomicU64) {
     let mut group = Vec::with_capacity(GROUP);
     while steps.blocking_recv_many(&mut group, GROUP) > 0 {
-        gather(&mut steps, &mut group);
         let committed = commit_together(db, &mut group);
         if committed.is_ok() {
             commits.fetch_add(1, Ordering::Relaxed);
@@ -129,23 +124,6 @@ fn serve(db: &Connection, mut steps: mpsc::Receiver<Box<dyn Step>>, commits: &At
         }
         for step in group.drain(..) {
             step.answer(committed.clone());
-        }
-    }
-}
-
-/// Waits as long as the line grows: steps that come together share a sync, and a step that comes alone
-/// waits for no more than one look.
-fn gather(steps: &mut mpsc::Receiver<Box<dyn Step>>, group: &mut Vec<Box<dyn Step>>) {
-    loop {
-        std::thread::sleep(LOOK_AGAIN);
-        let before = group.len();
-        while group.len() < GROUP
-            && let Ok(step) = steps.try_recv()
-        {
-            group.push(step);
-        }
-        if group.len() == before || group.len() >= GROUP {
-            return;
         }
     }
 }
