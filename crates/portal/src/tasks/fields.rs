@@ -9,8 +9,10 @@ use crate::request::{Limit, Parameters};
 /// What createTask's parameters ask for. What the domain checks (schedule, dates, JSON, what a type
 /// requires) is checked there.
 pub(super) fn submission(parameters: &Parameters) -> Result<Submission, Failure> {
-    // A required one that is missing is told of as missing, with the same hint.
     rightly_spelt(parameters, &OPTIONAL)?;
+    // A required one that is missing is told of as missing, with the same hint.
+    let there: Vec<_> = REQUIRED.into_iter().filter(|name| parameters.given(name).is_some()).collect();
+    rightly_spelt(parameters, &there)?;
     let field =
         |name| parameters.required(name).and_then(|_| cron(parameters, name)).map(Option::unwrap_or_default);
     Ok(Submission {
@@ -106,7 +108,17 @@ fn cron(parameters: &Parameters, name: &'static str) -> Result<Option<String>, F
         part.trim_start().chars().take_while(char::is_ascii_digit).skip_while(|digit| *digit == '0').collect()
     };
     if field.split(',').any(|part| matches!(first_number(part).as_str(), "98" | "99")) {
-        return Err(Failure::parameter(name, "has a number that is out of range"));
+        let (low, high) = match name {
+            "minute" => (0, 59),
+            "hour" => (0, 23),
+            "dayOfMonth" => (1, 31),
+            "month" => (1, 12),
+            _ => (1, 7),
+        };
+        return Err(Failure::parameter(
+            name,
+            format!("has a number that is out of range; expected {low} to {high}"),
+        ));
     }
     if field.chars().any(|letter| letter.is_numeric() && !letter.is_ascii()) {
         return Err(Failure::parameter(name, "has a digit other than 0 to 9"));

@@ -243,23 +243,40 @@ async fn an_optional_parameter_in_the_wrong_case_is_not_lost_without_a_word() {
         let (code, message, _) = error(&answer);
         assert!(code == 400 && message.contains(&format!("'{name}' was sent as '{sent}'")), "{answer}");
     }
+    let answer = server.post("bob", path, &hourly(&[("MINUTE", "3")])).await;
+    let (code, message, _) = error(&answer);
+    assert!(code == 400 && message.contains("'minute' was sent as 'MINUTE'"), "beside minute: {answer}");
     server.assert_nothing_stored("optional parameters in the wrong case").await;
     let task = server.create("bob", &hourly(&[])).await;
     let answer =
         server.post("bob", &format!("/community/users/bob/tasks/{task}/update"), &[("MINUTE", "3")]).await;
-    assert_eq!(error(&answer).0, 400, "{answer}");
+    let (code, message, _) = error(&answer);
+    assert!(code == 400 && message.contains("'minute' was sent as 'MINUTE'"), "{answer}");
+    let kept = server.get("bob", &format!("/community/users/bob/tasks/{task}")).await;
+    assert_eq!(kept["cronSchedule"]["minute"], "0");
 }
 
 #[tokio::test]
 async fn quartzs_own_marks_are_numbers_out_of_range() {
     let server = Server::start().await;
-    for name in ["minute", "hour", "dayOfMonth", "month", "dayOfWeek"] {
-        for value in ["99", "98", "1,99", "099", "99/5"] {
+    for (name, range) in [
+        ("minute", "0 to 59"),
+        ("hour", "0 to 23"),
+        ("dayOfMonth", "1 to 31"),
+        ("month", "1 to 12"),
+        ("dayOfWeek", "1 to 7"),
+    ] {
+        for value in ["99", "98", "1,99", "099", "99/5", "99-5", "98-3", " 99 ", "1,98x", "99W", "98#2"] {
             let answer =
                 server.post("bob", "/community/users/bob/createTask", &hourly(&[(name, value)])).await;
             let (code, message, _) = error(&answer);
-            assert!(code == 400 && message.contains(&format!("'{name}'")), "{name}={value}: {answer}");
+            let told = message.contains(&format!("'{name}'")) && message.contains(range);
+            assert!(code == 400 && told, "{name}={value}: {answer}");
         }
     }
     server.assert_nothing_stored("98 and 99").await;
+    let task = server.create("bob", &hourly(&[])).await;
+    let update = format!("/community/users/bob/tasks/{task}/update");
+    let (code, message, _) = error(&server.post("bob", &update, &[("minute", "99")]).await);
+    assert!(code == 400 && message.contains("'minute'") && message.contains("0 to 59"), "{message}");
 }
