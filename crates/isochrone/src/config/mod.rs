@@ -137,8 +137,8 @@ impl Config {
         if self.worker.slots == 0 {
             bail!("worker.slots is 0: no run would ever start; expected at least 1");
         }
-        if self.worker.lease_seconds == 0 {
-            bail!("worker.lease_seconds is 0; expected at least 1");
+        if !(1..=3_600).contains(&self.worker.lease_seconds) {
+            bail!("worker.lease_seconds is {}; expected 1 to 3600", self.worker.lease_seconds);
         }
         if !self.http.listen.ip().is_loopback() {
             bail!(
