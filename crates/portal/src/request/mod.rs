@@ -22,7 +22,7 @@ use crate::{Config, OverTls};
 /// Where in the portal a request goes.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// The API's root as a path, such as `/portal/sharing/rest`.
+    /// The API's root as a path, such as `/portal/sharing/rest`; as browsers see it.
     pub root: String,
     /// The context's root as a URL, such as `https://host/portal`.
     pub base: String,
@@ -139,9 +139,17 @@ impl Place {
             }
             Some(_) => None,
         };
-        let base = config.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
-        let base = base.unwrap_or_else(|| format!("{}{context}", origin(parts)));
-        Place { root: format!("{context}/sharing/rest"), base, segments: below, token: None }
+        let (base, prefix) = match &config.public_url {
+            Some(url) => {
+                let url = url.trim_end_matches('/');
+                // A proxy may have taken this path off; the browser's links need it.
+                let host_and_path = url.split_once("://").map_or(url, |(_, rest)| rest);
+                let path = host_and_path.find('/').map_or("", |at| &host_and_path[at..]);
+                (url.to_owned(), path.to_owned())
+            }
+            None => (format!("{}{context}", origin(parts)), context),
+        };
+        Place { root: format!("{prefix}/sharing/rest"), base, segments: below, token: None }
     }
 }
 

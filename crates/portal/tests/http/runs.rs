@@ -5,6 +5,7 @@ use std::time::Duration;
 use isochrone_domain::{
     Access, Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, LogLine, LogStream, RunId,
 };
+use isochrone_portal::Config;
 use isochrone_store::{Claim, Finished, ItemStore, RunStore};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -103,6 +104,47 @@ async fn logs_and_artifacts_are_fetched() {
     for name in ["nothing", "..%2F..%2Fchart.html", "%00"] {
         let answer = server.get("bob", &format!("{runs}/{run}/artifacts/{name}")).await;
         assert!(matches!(error(&answer).0, 400 | 404), "{name}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_all_urls_are_the_public_ones() {
+    let public = "https://gis.example/apps/time";
+    let behind = Config { public_url: Some(format!("{public}/")), ..Config::default() };
+    let server = Server::with(behind).await;
+    let (runs, run) = with_run(&server).await;
+    work(&server, &run).await;
+    let rest = format!("{public}/sharing/rest");
+    let url = format!("{rest}{runs}/{run}");
+    // The proxy may take its path off or put the context there: the answers are the same.
+    for context in ["", "/portal"] {
+        let ask = async |path: &str| {
+            let asked = format!("http://{}{context}/sharing/rest{path}", server.address);
+            let answer = server.client.get(asked).bearer_auth("bob").send().await.expect("an answer");
+            answer.text().await.expect("text")
+        };
+        let read = async |path: &str| -> serde_json::Value {
+            let text = ask(&format!("{path}?f=json")).await;
+            assert!(!text.contains("http://"), "{text}");
+            serde_json::from_str(&text).expect("json")
+        };
+        let info = read("/info").await;
+        assert_eq!(info["owningSystemUrl"], public);
+        assert_eq!(info["authInfo"]["tokenServicesUrl"], format!("{rest}/generateToken"));
+        let portal = read("/portals/self").await;
+        assert_eq!((&portal["portalHostname"], &portal["allSSL"]), (&json!(&public[8..]), &json!(true)));
+        assert_eq!(read(&runs).await["runs"][0]["url"], url);
+        let shown = read(&format!("{runs}/{run}")).await;
+        assert_eq!(shown["url"], url);
+        assert_eq!(shown["artifacts"][0]["url"], format!("{url}/artifacts/chart%20%C3%A9%2Ehtml"));
+
+        let page = ask(&format!("{runs}/{run}")).await;
+        assert!(page.matches("href=\"").count() > 3 && !page.contains("http://"), "{page}");
+        for link in page.split("href=\"").skip(1) {
+            assert!(link.starts_with("/apps/time/sharing/rest"), "{link}");
+        }
+        let form = ask("/generateToken").await;
+        assert!(form.contains("action=\"/apps/time/sharing/rest/generateToken\""), "{form}");
     }
 }
 
