@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, getpid, getsid, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 
 use super::processes::{self, Process};
 
@@ -174,17 +174,21 @@ struct Family {
     /// Their sessions.
     sessions: HashSet<i32>,
     own: i32,
-    own_session: Option<i32>,
+    own_session: i32,
 }
+
+/// What a process in a container has for its session where the session's leader is outside.
+const SESSION_OUTSIDE: i32 = 0;
 
 impl Family {
     fn of(tree: &Tree) -> Family {
+        let own = getpid().as_raw_pid();
         Family {
             known: tree.seen.clone(),
             pids: HashSet::new(),
             sessions: HashSet::new(),
-            own: getpid().as_raw_pid(),
-            own_session: getsid(None).ok().map(Pid::as_raw_pid),
+            own,
+            own_session: processes::read(own).map_or(SESSION_OUTSIDE, |process| process.session),
         }
     }
 
@@ -209,7 +213,7 @@ impl Family {
         self.known.insert(process.pid, process.began);
         self.pids.insert(process.pid);
         // The driver has a group of its own, but shares the worker's session.
-        if self.own_session != Some(process.session) {
+        if process.session != self.own_session && process.session != SESSION_OUTSIDE {
             self.sessions.insert(process.session);
         }
     }
@@ -220,6 +224,29 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+
+    /// As in a container whose processes were started from outside: all of them have session 0.
+    #[test]
+    fn nobody_belongs_for_a_session_whose_leader_is_outside() {
+        let process = |pid, parent, session| Process {
+            pid,
+            parent,
+            session,
+            zombie: false,
+            stopped: false,
+            began: 1,
+            resident: 0,
+        };
+        let tree = Tree { driver: 100, mark: String::new(), seen: HashMap::from([(100, 1)]), peak_memory: 0 };
+        for own_session in [SESSION_OUTSIDE, 50] {
+            let mut family = Family { own: 99, own_session, ..Family::of(&tree) };
+            assert!(family.takes(&process(100, 99, SESSION_OUTSIDE)), "the driver");
+            assert!(family.takes(&process(101, 100, 101)), "its child, in a session of its own");
+            assert!(family.takes(&process(102, 1, 101)), "what was left in that session");
+            assert!(!family.takes(&process(98, 1, SESSION_OUTSIDE)), "a neighbour");
+            assert!(!family.takes(&process(97, 1, 50)), "a neighbour");
+        }
+    }
 
     fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
         let until = Instant::now() + Duration::from_secs(20);
