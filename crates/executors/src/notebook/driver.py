@@ -81,6 +81,17 @@ def follow_worker():
     os._exit(1)
 
 
+def most_private_memory(pid):
+    """The most memory of its own that a process had, in bytes; what it shares is taken as it is now."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            values = dict(line.split(":", 1) for line in file if ":" in line)
+        peak, *shared = (int(values[name].split()[0]) for name in ("VmHWM", "RssFile", "RssShmem"))
+    except (OSError, KeyError, ValueError, IndexError):
+        return 0
+    return (peak - sum(shared)) * 1024
+
+
 def read_notebook(path):
     import nbformat
 
@@ -176,6 +187,7 @@ def make_client(notebook, job):
         finished = 0
         printed = 0
         cut = False  # Whether there was too much output.
+        peak = 0  # The most memory that the kernel had, in bytes.
         kernel = None
 
         async def async_start_new_kernel(self, **kwargs):
@@ -214,6 +226,7 @@ def make_client(notebook, job):
                 self.finished += 1
                 return cell
             finally:
+                self.peak = max(self.peak, most_private_memory(self.kernel))
                 self.save()
                 emit("cell_finished")
 
@@ -306,7 +319,7 @@ async def execute(job):
     finally:
         reaper.cancel()
         client.save()
-    emit("done", executed=client.finished)
+    emit("done", executed=client.finished, peakMemory=client.peak)
 
 
 def main():

@@ -67,7 +67,7 @@ pub(super) fn ending(seen: &Seen, kept: &Kept, took: Duration, config: &Config) 
 }
 
 /// One process alone is refused memory before all together are seen to have too much: it raises
-/// Python's MemoryError, or dies of it.
+/// Python's MemoryError, or dies of it, or Jupyter's kernel loses output of it and goes on.
 fn memory_excess(seen: &Seen, config: &Config) -> Option<Excess> {
     let over = match &seen.verdict {
         // NumPy's is called _ArrayMemoryError.
@@ -75,6 +75,7 @@ fn memory_excess(seen: &Seen, config: &Config) -> Option<Excess> {
         Some(Verdict::KernelDied { .. }) | None => {
             seen.stopped.is_none() && seen.peak_memory > config.memory_bytes() / 10 * 9
         }
+        Some(Verdict::Done) => seen.kernel_peak > config.memory_bytes(),
         _ => false,
     };
     over.then_some(Excess::Memory)

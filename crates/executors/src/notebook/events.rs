@@ -63,6 +63,9 @@ pub(super) enum Event {
     Done {
         /// How many code cells were executed.
         executed: u32,
+        /// The most memory that the kernel had at any moment, in bytes.
+        #[serde(rename = "peakMemory")]
+        peak_memory: u64,
     },
 }
 

@@ -51,8 +51,10 @@ pub(super) struct Seen {
     pub(super) stopped: Option<StopReason>,
     /// How the driver's process ended, for people.
     pub(super) exit: String,
-    /// The most memory that its processes had, in bytes.
+    /// The most memory that its processes had when they were looked at, in bytes.
     pub(super) peak_memory: u64,
+    /// The most memory that the kernel had between two looks, in bytes.
+    pub(super) kernel_peak: u64,
 }
 
 /// What comes first.
@@ -176,8 +178,9 @@ impl<'a> Listener<'a> {
                 self.seen.verdict = Some(Verdict::KernelDied { message, cell });
             }
             Event::DriverFailed { message } => self.seen.verdict = Some(Verdict::DriverFailed { message }),
-            Event::Done { executed } => {
+            Event::Done { executed, peak_memory } => {
                 self.seen.executed = executed;
+                self.seen.kernel_peak = peak_memory;
                 self.seen.verdict = Some(Verdict::Done);
             }
         }

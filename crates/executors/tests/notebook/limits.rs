@@ -86,7 +86,7 @@ async fn a_file_has_a_largest_size() {
 
 #[tokio::test]
 async fn one_print_that_is_too_large_ends_the_notebook() {
-    let mut bench = Bench::cells(&["print('x' * (300 << 20))"]);
+    let mut bench = Bench::cells(&["print('x' * (1 << 30))"]);
     bench.config.memory_mib = 1_024;
     let outcome = bench.run().await;
     let (reason, text) = outcome.failure();
