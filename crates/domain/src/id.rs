@@ -95,18 +95,26 @@ id!(
 impl FireId {
     /// The fire of a schedule: task, generation of the schedule, planned moment.
     pub fn scheduled(task: TaskId, generation: Generation, planned: EpochMillis) -> FireId {
-        FireId(digest(b"fire", &[&task.0, &generation.0.to_be_bytes(), &planned.0.to_be_bytes()]))
+        let parts: [&[u8]; 3] = [&task.0, &generation.0.to_be_bytes(), &planned.0.to_be_bytes()];
+        FireId(beside(task.0, digest(b"fire", &parts)))
     }
 
     /// The fire of a "run now" or a backfill; `nonce` makes a repeated request the same fire.
     pub fn requested(task: TaskId, nonce: [u8; 16]) -> FireId {
-        FireId(digest(b"request", &[&task.0, &nonce]))
+        FireId(beside(task.0, digest(b"request", &[&task.0, &nonce])))
     }
 
     /// The run that this fire makes.
     pub fn run(self) -> RunId {
-        RunId(digest(b"run", &[&self.0]))
+        RunId(beside(self.0, digest(b"run", &[&self.0])))
     }
+}
+
+/// An id that begins with the byte that its origin's begins with: a store of many shards finds a task,
+/// its fires and its runs in one of them by any of their ids.
+fn beside(origin: [u8; 16], mut id: [u8; 16]) -> [u8; 16] {
+    id[0] = origin[0];
+    id
 }
 
 /// Parts have fixed lengths, so that no two lists of parts meet in one digest.
@@ -133,6 +141,17 @@ mod tests {
         assert_ne!(base, FireId::scheduled(task, Generation(2), EpochMillis(60_000)));
         assert_ne!(base, FireId::scheduled(task, Generation(1), EpochMillis(120_000)));
         assert_ne!(base, FireId::scheduled(TaskId::from_bytes([8; 16]), Generation(1), EpochMillis(60_000)));
+    }
+
+    #[test]
+    fn a_fire_and_its_run_begin_as_their_task_does() {
+        let task = TaskId::from_bytes([7; 16]);
+        for fire in
+            [FireId::scheduled(task, Generation(1), EpochMillis(60_000)), FireId::requested(task, [3; 16])]
+        {
+            assert_eq!((fire.as_bytes()[0], fire.run().as_bytes()[0]), (7, 7));
+            assert_ne!(fire.run().as_bytes(), fire.as_bytes());
+        }
     }
 
     #[test]

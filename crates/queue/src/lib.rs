@@ -27,9 +27,11 @@ pub trait Queue: Send + Sync {
     async fn publish(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>>;
 
     /// Begins to take from the line of a type, one wake-up at a time as `Consumer::next` asks for them.
-    async fn consume(&self, kind: TaskType) -> Result<Box<dyn Consumer>, QueueError>;
+    /// `slots`: how many its worker can carry at once; no more are fetched ahead.
+    async fn consume(&self, kind: TaskType, slots: usize) -> Result<Box<dyn Consumer>, QueueError>;
 
-    /// How many wake-ups of a type are in line or taken and not acknowledged.
+    /// How many wake-ups of a type are in line or, as far as this process knows, taken and not
+    /// acknowledged.
     async fn depth(&self, kind: TaskType) -> Result<u64, QueueError>;
 }
 

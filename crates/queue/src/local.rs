@@ -64,7 +64,7 @@ impl Queue for LocalQueue {
         wake_ups.iter().map(|wake_up| self.line(wake_up.kind).push(*wake_up)).collect()
     }
 
-    async fn consume(&self, kind: TaskType) -> Result<Box<dyn Consumer>, QueueError> {
+    async fn consume(&self, kind: TaskType, _slots: usize) -> Result<Box<dyn Consumer>, QueueError> {
         let line = Arc::clone(self.line(kind));
         if line.ready.is_closed() { Err(closed()) } else { Ok(Box::new(LocalConsumer { line })) }
     }

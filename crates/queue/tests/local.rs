@@ -30,7 +30,7 @@ fn wake_up(number: u8) -> WakeUp {
 async fn what_comes_back_goes_to_the_front() {
     let queue = LocalQueue::new();
     queue.publish(&[wake_up(1), wake_up(2), wake_up(3)]).await;
-    let mut consumer = queue.consume(KIND).await.unwrap();
+    let mut consumer = queue.consume(KIND, 8).await.unwrap();
     drop(consumer.next().await.unwrap());
     assert_eq!(consumer.next().await.unwrap().wake_up(), wake_up(1));
     consumer.next().await.unwrap().give_back().await.unwrap();
@@ -46,7 +46,7 @@ async fn who_waited_longest_is_served_first() {
     let queue = LocalQueue::new();
     let mut consumers = Vec::new();
     for _ in 0..3 {
-        consumers.push(queue.consume(KIND).await.unwrap());
+        consumers.push(queue.consume(KIND, 8).await.unwrap());
     }
     let mut waiting: Vec<_> = consumers.iter_mut().map(|consumer| consumer.next()).collect();
     for next in &mut waiting {
@@ -63,7 +63,7 @@ async fn who_waited_longest_is_served_first() {
 #[tokio::test]
 async fn close_ends_waiting_and_publishing() {
     let queue = LocalQueue::new();
-    let mut consumer = queue.consume(KIND).await.unwrap();
+    let mut consumer = queue.consume(KIND, 8).await.unwrap();
     let mut next = consumer.next();
     assert!(timeout(Duration::ZERO, &mut next).await.is_err());
     queue.clone().close();
@@ -71,7 +71,7 @@ async fn close_ends_waiting_and_publishing() {
     assert!(matches!(answer, Err(QueueError::Unavailable(_))));
     drop(answer);
     assert!(matches!(consumer.next().await, Err(QueueError::Unavailable(_))));
-    assert!(queue.consume(KIND).await.is_err());
+    assert!(queue.consume(KIND, 8).await.is_err());
     let answers = queue.publish(&[wake_up(1), wake_up(2)]).await;
     assert_eq!(answers.len(), 2);
     assert!(answers.iter().all(Result::is_err));
@@ -81,7 +81,7 @@ async fn close_ends_waiting_and_publishing() {
 async fn a_clone_is_the_same_line() {
     let queue = LocalQueue::new();
     queue.publish(&[wake_up(9)]).await;
-    let mut consumer = queue.clone().consume(KIND).await.unwrap();
+    let mut consumer = queue.clone().consume(KIND, 8).await.unwrap();
     let delivery = consumer.next().await.unwrap();
     assert_eq!(delivery.wake_up(), wake_up(9));
     assert_eq!(queue.depth(KIND).await, Ok(1));

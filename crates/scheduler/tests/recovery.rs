@@ -193,7 +193,7 @@ async fn lost_wake_ups_are_published_again_and_a_backlog_is_not() {
     }
     assert_eq!(world.depth().await, 10, "a backlog is not published over and over");
 
-    let mut consumer = world.queue.consume(world::KIND).await.unwrap();
+    let mut consumer = world.queue.consume(world::KIND, 8).await.unwrap();
     let mut purged = Vec::new();
     for _ in 0..4 {
         let delivery = consumer.next().await.unwrap();
@@ -222,7 +222,7 @@ async fn each_run_gets_a_worker_although_a_purge_took_the_youngest() {
     for _ in 0..10 {
         running.published().await;
     }
-    let mut consumer = world.queue.consume(world::KIND).await.unwrap();
+    let mut consumer = world.queue.consume(world::KIND, 8).await.unwrap();
     let mut all = Vec::new();
     for _ in 0..10 {
         all.push(consumer.next().await.unwrap());
@@ -276,8 +276,8 @@ impl Queue for Fragile {
         self.inner.publish(wake_ups).await
     }
 
-    async fn consume(&self, kind: TaskType) -> Result<Box<dyn Consumer>, QueueError> {
-        self.inner.consume(kind).await
+    async fn consume(&self, kind: TaskType, slots: usize) -> Result<Box<dyn Consumer>, QueueError> {
+        self.inner.consume(kind, slots).await
     }
 
     async fn depth(&self, kind: TaskType) -> Result<u64, QueueError> {

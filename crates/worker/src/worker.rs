@@ -112,7 +112,8 @@ impl Worker {
         slots: &Arc<Semaphore>,
         drain: &CancellationToken,
     ) -> Result<(), isochrone_queue::QueueError> {
-        let mut consumer: Box<dyn Consumer> = self.parts.queue.consume(kind).await?;
+        let mut consumer: Box<dyn Consumer> =
+            self.parts.queue.consume(kind, self.config.slots_for(kind)).await?;
         loop {
             let slot = Arc::clone(slots).acquire_owned().await.expect("the slots are never closed");
             let delivery = consumer.next().await?;

@@ -69,7 +69,7 @@ async fn publish(queue: &Arc<dyn Queue>, wake_ups: &[WakeUp]) {
 }
 
 async fn consumer(queue: &Arc<dyn Queue>, kind: TaskType) -> Box<dyn Consumer> {
-    queue.consume(kind).await.expect("a healthy queue lets a worker consume")
+    queue.consume(kind, 8).await.expect("a healthy queue lets a worker consume")
 }
 
 async fn take(consumer: &mut Box<dyn Consumer>) -> Box<dyn Delivery> {

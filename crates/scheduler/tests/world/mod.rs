@@ -123,7 +123,7 @@ impl World {
 
     /// Takes the next wake-up as a worker does: claims its run, and acknowledges.
     pub(crate) async fn take(&self, worker: &str, lease: Duration) -> Claimed {
-        let mut consumer = self.queue.consume(KIND).await.unwrap();
+        let mut consumer = self.queue.consume(KIND, 8).await.unwrap();
         let delivery = timeout(DEADLINE, consumer.next()).await.expect("a wake-up comes").unwrap();
         let claim = self.store.claim(delivery.wake_up().run, worker, lease).await.unwrap();
         delivery.ack().await.unwrap();
