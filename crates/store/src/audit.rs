@@ -46,4 +46,9 @@ pub trait AuditStore: Send + Sync {
 
     /// The fires planned in a span of time, of one task or of all, the oldest first.
     async fn fires(&self, task: Option<TaskId>, span: Range<EpochMillis>) -> Result<Vec<FireRecord>>;
+
+    /// Forgets what the ledger and the log have from before a moment, at most about `limit` of it:
+    /// fires planned before it that are over and whose runs are forgotten, and what was done before
+    /// it. Answers how much; 0: nothing is left to forget.
+    async fn trim_records(&self, before: EpochMillis, limit: u64) -> Result<u64>;
 }

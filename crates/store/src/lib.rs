@@ -7,6 +7,7 @@ mod accounts;
 mod audit;
 mod clock;
 mod error;
+mod fleet;
 mod items;
 mod runs;
 pub mod sqlite;
@@ -16,9 +17,10 @@ pub use accounts::{AccountStore, Token, TokenBinding, TokenHash};
 pub use audit::{AuditStore, FireRecord};
 pub use clock::Clock;
 pub use error::StoreError;
+pub use fleet::{FleetStore, Leadership, Member, Present, Role};
 pub use items::ItemStore;
 pub use runs::{
-    Cancelled, Claim, Claimed, Finished, Held, LONGEST_LEASE, Refusal, Renewal, RunFilter, RunStore,
+    Cancelled, Claim, Claimed, Finished, Held, Keep, LONGEST_LEASE, Refusal, Renewal, RunFilter, RunStore,
     Unclaimed,
 };
 pub use tasks::{DueTask, FireCommit, Saved, TaskFilter, TaskStore};
@@ -27,9 +29,9 @@ pub use tasks::{DueTask, FireCommit, Saved, TaskFilter, TaskStore};
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// The whole store.
-pub trait Store: TaskStore + RunStore + AccountStore + ItemStore + AuditStore {}
+pub trait Store: TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore {}
 
-impl<T: TaskStore + RunStore + AccountStore + ItemStore + AuditStore> Store for T {}
+impl<T: TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore> Store for T {}
 
 /// A part of a long list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,15 @@ pub struct RunFilter {
     pub ended: Option<bool>,
 }
 
+/// How much of a task's history is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// So many ended runs, the latest planned ones.
+    pub runs: u64,
+    /// Of those, the ones that ended at this moment or later.
+    pub ended_from: EpochMillis,
+}
+
 /// A queued run that no worker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Unclaimed {
@@ -165,6 +174,10 @@ pub trait RunStore: Send + Sync {
     /// that ends later than any given at `now` can is cut to a minute, in the world's time: enough for
     /// a worker that lives to renew it.
     async fn reap(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>>;
+
+    /// Forgets ended runs of a task that are not to be kept, with their logs, at most about `limit` of
+    /// them; the ledger keeps their rows. Answers which; none: nothing is left to forget.
+    async fn trim_runs(&self, task: TaskId, keep: Keep, limit: u64) -> Result<Vec<RunId>>;
 
     /// A person's wish that the run end.
     async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled>;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use isochrone_domain::{AuditEntry, EpochMillis, TaskId};
 use rusqlite::{Connection, params};
 
-use super::{SqliteStore, fires, rows};
+use super::{SqliteStore, fires, retention, rows};
 use crate::{AuditStore, FireRecord, Result};
 
 #[async_trait]
@@ -21,6 +21,10 @@ impl AuditStore for SqliteStore {
 
     async fn fires(&self, task: Option<TaskId>, span: Range<EpochMillis>) -> Result<Vec<FireRecord>> {
         self.read(move |db| fires::list(db, task, &span)).await
+    }
+
+    async fn trim_records(&self, before: EpochMillis, limit: u64) -> Result<u64> {
+        self.write(move |db| retention::trim_records(db, before, limit)).await
     }
 }
 

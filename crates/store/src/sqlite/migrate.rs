@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::{Result, StoreError};
 
 /// The n-th file (from 1) makes version n of version n-1. A released one never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_fleet.sql")];
 
 /// "Isoc": a database of another program is refused, not migrated.
 const APPLICATION_ID: i32 = 0x4973_6f63;

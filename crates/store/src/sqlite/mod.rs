@@ -7,12 +7,14 @@ mod audit;
 mod connection;
 mod error;
 mod fires;
+mod fleet;
 mod items;
 mod leases;
 mod lock;
 mod logs;
 mod migrate;
 mod readers;
+mod retention;
 mod rows;
 mod runs;
 mod tasks;
@@ -26,7 +28,7 @@ pub use lock::{DirLock, lock};
 
 use crate::{Clock, Result};
 use readers::Readers;
-use writer::Writer;
+use writer::{Safety, Writer};
 
 /// The database's name in the data directory.
 const FILE: &str = "isochrone.db";
@@ -63,7 +65,15 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.writer.write(work).await
+        self.writer.write(Safety::PowerLoss, work).await
+    }
+
+    /// For what speaks of processes, none of which survives a loss of power.
+    async fn write_unsynced<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.write(Safety::Crash, work).await
     }
 
     async fn read<T: Send + 'static>(

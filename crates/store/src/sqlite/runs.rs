@@ -11,9 +11,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
 
 use super::rows::{self, Conditions, signed};
-use super::{SqliteStore, audit, fires, leases, logs, tasks};
+use super::{SqliteStore, audit, fires, leases, logs, retention, tasks};
 use crate::{
-    Cancelled, Claim, Finished, Held, LONGEST_LEASE, Page, Paged, Renewal, Result, RunFilter, RunStore,
+    Cancelled, Claim, Finished, Held, Keep, LONGEST_LEASE, Page, Paged, Renewal, Result, RunFilter, RunStore,
     Unclaimed,
 };
 
@@ -34,7 +34,7 @@ impl RunStore for SqliteStore {
 
     async fn mark_published(&self, published: &[Unclaimed]) -> Result<()> {
         let (published, clock) = (published.to_vec(), self.clock);
-        self.write(move |db| mark_published(db, &published, clock.now())).await
+        self.write_unsynced(move |db| mark_published(db, &published, clock.now())).await
     }
 
     async fn unclaimed(&self, kind: TaskType, before: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
@@ -44,13 +44,13 @@ impl RunStore for SqliteStore {
     async fn claim(&self, run: RunId, worker: &str, lease: Duration) -> Result<Claim> {
         let (worker, clock) = (worker.to_owned(), self.clock);
         let lease = lease.min(clock.of_real(LONGEST_LEASE));
-        self.write(move |db| leases::claim(db, run, worker, lease, clock.now())).await
+        self.write_unsynced(move |db| leases::claim(db, run, worker, lease, clock.now())).await
     }
 
     async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
         let (held, clock) = (held.to_vec(), self.clock);
         let lease = lease.min(clock.of_real(LONGEST_LEASE));
-        self.write(move |db| {
+        self.write_unsynced(move |db| {
             let until = clock.now() + lease;
             held.into_iter().map(|held| leases::renew(db, held, until)).collect()
         })
@@ -85,6 +85,10 @@ impl RunStore for SqliteStore {
     async fn reap(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
         let clock = self.clock;
         self.write(move |db| leases::reap(db, clock, now, limit)).await
+    }
+
+    async fn trim_runs(&self, task: TaskId, keep: Keep, limit: u64) -> Result<Vec<RunId>> {
+        self.write(move |db| retention::trim_runs(db, task, keep, limit)).await
     }
 
     async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {

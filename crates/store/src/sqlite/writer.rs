@@ -41,13 +41,15 @@ impl Writer {
         Ok(Writer { line: Some(line), thread: Some(thread), commits })
     }
 
-    /// Does `work` and answers once it is on the disk. It may be done even if the caller goes away.
+    /// Does `work` and answers once it is as safe as `safety` says. It may be done even if the caller goes
+    /// away.
     pub(super) async fn write<T: Send + 'static>(
         &self,
+        safety: Safety,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (caller, answer) = oneshot::channel();
-        let step = Pending { work: Some(work), result: None, caller };
+        let step = Pending { work: Some(work), result: None, safety, caller };
         let gone = || StoreError::Unavailable("the thread that writes has ended".to_owned());
         let line = self.line.as_ref().ok_or_else(gone)?;
         line.send(Box::new(step)).await.map_err(|_| gone())?;
@@ -72,8 +74,21 @@ impl Drop for Writer {
     }
 }
 
+/// What a write survives once it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Safety {
+    /// The death of any process; not a loss of power, unless a later write survives that. It costs no
+    /// sync: for what means nothing after a loss of power, since it speaks of processes.
+    Crash,
+    /// A loss of power, too.
+    PowerLoss,
+}
+
 /// A write that waits for its turn, and then for the commit.
 trait Step: Send {
+    /// What it must survive.
+    fn safety(&self) -> Safety;
+
     /// Does it, within a savepoint. An error: undo it.
     fn run(&mut self, db: &Connection) -> Result<()>;
 
@@ -84,10 +99,15 @@ trait Step: Send {
 struct Pending<T, F> {
     work: Option<F>,
     result: Option<Result<T>>,
+    safety: Safety,
     caller: oneshot::Sender<Result<T>>,
 }
 
 impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Step for Pending<T, F> {
+    fn safety(&self) -> Safety {
+        self.safety
+    }
+
     fn run(&mut self, db: &Connection) -> Result<()> {
         let work = self.work.take().expect("a step runs once");
         // What the closure leaves half done in the database is undone with its savepoint.
@@ -113,8 +133,9 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Step for Pending<T, F>
 
 fn serve(db: &Connection, mut steps: mpsc::Receiver<Box<dyn Step>>, commits: &AtomicU64) {
     let mut group = Vec::with_capacity(GROUP);
+    let mut safety = None;
     while steps.blocking_recv_many(&mut group, GROUP) > 0 {
-        let committed = commit_together(db, &mut group);
+        let committed = set_safety(db, &mut safety, &group).and_then(|()| commit_together(db, &mut group));
         if committed.is_ok() {
             commits.fetch_add(1, Ordering::Relaxed);
         } else if !db.is_autocommit()
@@ -126,6 +147,18 @@ fn serve(db: &Connection, mut steps: mpsc::Receiver<Box<dyn Step>>, commits: &At
             step.answer(committed.clone());
         }
     }
+}
+
+/// Makes the next transaction as safe as the most demanding step of its group needs.
+fn set_safety(db: &Connection, current: &mut Option<Safety>, group: &[Box<dyn Step>]) -> Result<()> {
+    let needed = group.iter().map(|step| step.safety()).max();
+    if needed != *current {
+        // In a write-ahead log NORMAL leaves out the sync at each commit, no more.
+        let synchronous = if needed == Some(Safety::Crash) { "NORMAL" } else { "FULL" };
+        db.pragma_update(None, "synchronous", synchronous)?;
+        *current = needed;
+    }
+    Ok(())
 }
 
 fn commit_together(db: &Connection, group: &mut [Box<dyn Step>]) -> Result<()> {
@@ -162,11 +195,14 @@ mod tests {
 
     async fn put(writer: &Writer, text: String) -> Result<()> {
         let sql = "INSERT INTO t (text) VALUES (?1)";
-        writer.write(move |db| Ok(db.execute(sql, [text]).map(drop)?)).await
+        writer.write(Safety::PowerLoss, move |db| Ok(db.execute(sql, [text]).map(drop)?)).await
     }
 
     async fn count(writer: &Writer) -> i64 {
-        writer.write(|db| Ok(db.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)).await.unwrap()
+        writer
+            .write(Safety::PowerLoss, |db| Ok(db.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?))
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
@@ -174,7 +210,7 @@ mod tests {
         let (_dir, db) = table();
         let writer = Writer::start(db).unwrap();
         let panicked: Result<()> = writer
-            .write(|db| {
+            .write(Safety::PowerLoss, |db| {
                 db.execute("INSERT INTO t (text) VALUES ('half')", [])?;
                 panic!("expected by this test")
             })

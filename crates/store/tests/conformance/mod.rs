@@ -8,11 +8,13 @@ pub(crate) mod accounts;
 pub(crate) mod deletion;
 pub(crate) mod finishing;
 pub(crate) mod fires;
+pub(crate) mod fleet;
 pub(crate) mod items;
 pub(crate) mod leases;
 pub(crate) mod ledger;
 pub(crate) mod logs;
 pub(crate) mod outbox;
+pub(crate) mod retention;
 pub(crate) mod tasks;
 pub(crate) mod waiting;
 pub(crate) mod wishes;
@@ -64,6 +66,8 @@ macro_rules! store_conformance {
             accounts: knows_users_in_any_case, replaces_users, keeps_tokens_until_they_expire,
                 forgets_tokens_with_the_password;
             items: keeps_items_and_data, replaces_items, pages_items_newest_first;
+            fleet: one_leads_at_a_time, one_of_many_leads, a_lead_lapses, knows_who_is_there;
+            retention: keeps_the_latest_runs, forgets_runs_by_their_age, forgets_records_of_forgotten_runs;
             ledger: shows_fires_of_a_span_and_a_task, follows_a_run_to_its_end, shows_what_was_done_in_a_span;
         }
     };

@@ -1,0 +1,96 @@
+//! Who works on this store: the members of the fleet, and which scheduler leads.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use isochrone_domain::{EpochMillis, RunId, TaskType};
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// What a process of the fleet does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Fires what is due while it leads, and stands by while another does.
+    Scheduler,
+    /// Executes runs.
+    Worker,
+    /// Serves the REST API.
+    Portal,
+}
+
+/// A process of the fleet, as it tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Unique to the process.
+    pub name: String,
+    /// What it does.
+    pub roles: Vec<Role>,
+    /// Of its program.
+    pub version: String,
+    /// Its machine.
+    pub host: String,
+    /// Its process there.
+    pub pid: u32,
+    /// When it began.
+    pub since: EpochMillis,
+    /// Runs that it can carry at a time, by type.
+    pub slots: BTreeMap<TaskType, u64>,
+    /// Runs that it carries.
+    pub runs: Vec<RunId>,
+}
+
+/// A member that was heard of lately.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// What it said of itself.
+    pub member: Member,
+    /// When it did.
+    pub seen: EpochMillis,
+    /// Whether it leads.
+    pub leads: bool,
+}
+
+/// The answer to who asks to lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leadership {
+    /// The asker leads until the lease ends that it asked for.
+    Leading {
+        /// Grows with each change of leaders.
+        term: u64,
+    },
+    /// Another does.
+    Following {
+        /// Who.
+        leader: String,
+        /// The end of that one's lease.
+        until: EpochMillis,
+    },
+}
+
+/// The members of the fleet, and which scheduler leads.
+///
+/// A leader saves work, no more: each commit is guarded by what it read, so that two leaders at once
+/// do no harm.
+#[async_trait]
+pub trait FleetStore: Send + Sync {
+    /// Asks to lead, or to go on, for `length` on the store's clock. Granted to the one that leads, or
+    /// to anyone if that one's lease has ended.
+    async fn lead(&self, name: &str, length: Duration) -> Result<Leadership>;
+
+    /// Gives the lead back at once, if this one has it.
+    async fn resign(&self, name: &str) -> Result<()>;
+
+    /// Tells of a member, which is forgotten unless it does so again within `remembered` on the store's
+    /// clock.
+    async fn announce(&self, member: &Member, remembered: Duration) -> Result<()>;
+
+    /// Forgets a member.
+    async fn depart(&self, name: &str) -> Result<()>;
+
+    /// Those who are not forgotten, by name.
+    async fn members(&self) -> Result<Vec<Present>>;
+}

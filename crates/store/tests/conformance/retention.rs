@@ -1,0 +1,90 @@
+//! What is forgotten, and what is not.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use isochrone_domain::{EpochMillis, LogLine, LogStream, Run, Task};
+use isochrone_store::{Keep, RunFilter};
+
+use super::Fresh;
+use super::ledger::EVER;
+use super::world::{ALL, LONG, World, kept, succeeded};
+
+/// A task with so many ended runs, the earliest planned first, and one that has not ended.
+async fn history(world: &World, ended: usize) -> (Task, Vec<Run>, Run) {
+    let task = world.add(|_| {}).await;
+    let mut runs = Vec::new();
+    for _ in 0..ended {
+        let run = world.request(task.id).await;
+        let attempt = world.claimed(run.id, LONG).await.run.attempt;
+        let line = LogLine { at: run.planned, stream: LogStream::Stdout, text: "a line".to_owned() };
+        kept(world.append_log(run.id, attempt, 0, &[line]).await.unwrap());
+        runs.push(kept(world.finish(run.id, attempt, succeeded(), Vec::new()).await.unwrap()));
+        // The next one is planned later.
+        world.reach(run.planned + Duration::from_millis(1)).await;
+    }
+    let open = world.request(task.id).await;
+    (task, runs, open)
+}
+
+async fn listed(world: &World, task: &Task) -> Vec<isochrone_domain::RunId> {
+    let filter = RunFilter { task: Some(task.id), ..RunFilter::default() };
+    let page = world.runs(&filter, ALL).await.unwrap();
+    assert_eq!(page.total, page.rows.len() as u64);
+    page.rows.into_iter().map(|run| run.id).collect()
+}
+
+pub(crate) async fn keeps_the_latest_runs(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let (task, runs, open) = history(&world, 5).await;
+    let (other, others, _) = history(&world, 2).await;
+    let keep = Keep { runs: 2, ended_from: EpochMillis(0) };
+    let mut forgotten = BTreeSet::new();
+    loop {
+        let some = world.trim_runs(task.id, keep, 2).await.unwrap();
+        if some.is_empty() {
+            break;
+        }
+        forgotten.extend(some);
+    }
+    assert_eq!(forgotten, runs[..3].iter().map(|run| run.id).collect());
+    assert_eq!(listed(&world, &task).await, [open.id, runs[4].id, runs[3].id]);
+    assert_eq!(listed(&world, &other).await.len(), others.len() + 1);
+    assert_eq!(world.run(runs[0].id).await.unwrap(), None);
+    assert_eq!(world.log(runs[0].id, ALL).await.unwrap().total, 0);
+    assert_eq!(world.log(runs[4].id, ALL).await.unwrap().total, 1);
+    // The ledger knows them still.
+    let fires = world.fires(Some(task.id), EVER).await.unwrap();
+    assert_eq!(fires.len(), runs.len() + 1);
+    assert_eq!(world.unfinished(task.id).await.unwrap(), 1);
+}
+
+pub(crate) async fn forgets_runs_by_their_age(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let (task, runs, open) = history(&world, 2).await;
+    let keep = |ended_from| Keep { runs: 100, ended_from };
+    assert_eq!(world.trim_runs(task.id, keep(EpochMillis(0)), 10).await.unwrap(), []);
+    let later = world.now().await.unwrap() + Duration::from_millis(1);
+    let forgotten = world.trim_runs(task.id, keep(later), 10).await.unwrap();
+    assert_eq!(
+        forgotten.into_iter().collect::<BTreeSet<_>>(),
+        runs.iter().map(|run| run.id).collect::<BTreeSet<_>>()
+    );
+    assert_eq!(listed(&world, &task).await, [open.id]);
+}
+
+pub(crate) async fn forgets_records_of_forgotten_runs(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let (task, runs, open) = history(&world, 3).await;
+    let later = world.now().await.unwrap() + Duration::from_millis(1);
+    let keep = Keep { runs: 1, ended_from: EpochMillis(0) };
+    assert_eq!(world.trim_runs(task.id, keep, 10).await.unwrap().len(), 2);
+    assert_eq!(world.trim_records(EpochMillis(0), 100).await.unwrap(), 0);
+    assert!(!world.audit(EVER).await.unwrap().is_empty());
+    while world.trim_records(later, 100).await.unwrap() > 0 {}
+    let left = world.fires(None, EVER).await.unwrap();
+    let left = left.into_iter().map(|fire| fire.run).collect::<BTreeSet<_>>();
+    assert_eq!(left, BTreeSet::from([runs[2].id, open.id]), "what has its run, or is not over, stays");
+    assert_eq!(world.fires(Some(task.id), EVER).await.unwrap().len(), 2);
+    assert_eq!(world.audit(EpochMillis(0)..later).await.unwrap(), []);
+}
