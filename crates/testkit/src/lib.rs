@@ -1,13 +1,15 @@
 //! What the tests start: the isochrone binary on free ports, a client for it, kills and what must hold
-//! after them.
+//! after them; real brokers and stores, and a proxy that spoils their connections.
 
 pub mod kills;
 mod ledger;
 mod server;
+pub mod servers;
 mod wait;
 
 pub use ledger::{Ledger, TaskFires};
 pub use server::{Server, ServerOptions};
+pub use servers::{RabbitServer, RedisServer};
 pub use wait::{eventually, eventually_within};
 
 /// The password of user `admin` on every server that tests start.

@@ -1,0 +1,179 @@
+//! A Redis server with the settings that a fleet demands.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::free_port;
+use super::process::{NotReady, Process, installed};
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const PORTS_TRIED: usize = 5;
+
+/// A Redis server. Dropped, it is killed and its data is gone.
+pub struct RedisServer {
+    process: Process,
+    binary: PathBuf,
+    port: u16,
+    dir: TempDir,
+}
+
+impl RedisServer {
+    /// A server that syncs every write before it answers, and evicts nothing.
+    pub async fn start() -> Result<RedisServer> {
+        RedisServer::start_with(&[]).await
+    }
+
+    /// With settings of redis.conf (name, value) that replace the defaults or come to them.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Result<RedisServer> {
+        let binary = installed("redis-server", &["/usr/bin", "/usr/local/bin"], "redis-server")?;
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match RedisServer::start_on(free_port()?, &binary, settings).await {
+                Err(NotReady::PortInUse(_)) if tried < PORTS_TRIED => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    async fn start_on(
+        port: u16,
+        binary: &std::path::Path,
+        settings: &[(&str, &str)],
+    ) -> Result<RedisServer, NotReady> {
+        let dir = prepare(port, settings).map_err(NotReady::Failed)?;
+        let process = spawn(binary, &dir).map_err(NotReady::Failed)?;
+        let mut server = RedisServer { process, binary: binary.to_owned(), port, dir };
+        server.until_ready().await?;
+        Ok(server)
+    }
+
+    async fn until_ready(&mut self) -> Result<(), NotReady> {
+        let address = self.address();
+        // Only its own answer counts, not that of another server on this port.
+        let pid = format!("process_id:{}\r", self.process.pid());
+        let answers = || async {
+            let own = command(address, "INFO server").await.is_ok_and(|info| info.contains(&pid));
+            own && command(address, "PING").await.is_ok_and(|answer| answer == "PONG")
+        };
+        self.process.until_ready(READY_WITHIN, answers).await
+    }
+
+    /// `redis://127.0.0.1:PORT/`.
+    pub fn url(&self) -> String {
+        format!("redis://{}/", self.address())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Sends one command, its words separated by blanks, and gives the answer: a line or a bulk string.
+    pub async fn command(&self, line: &str) -> Result<String> {
+        command(self.address(), line).await
+    }
+
+    /// Deletes all its data.
+    pub async fn flush(&self) -> Result<()> {
+        self.command("FLUSHALL").await.map(drop)
+    }
+
+    /// SIGKILL; it is dead when this returns.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// SIGTERM, then waits for the end.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.process.stop().await
+    }
+
+    /// Starts it again on the same port and the same data, killing it first if it still runs. Ready when
+    /// all data is loaded.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill()?;
+        self.process = spawn(&self.binary, &self.dir)?;
+        Ok(self.until_ready().await?)
+    }
+
+    /// SIGSTOP: it answers nothing until `resume`, and its connections stay open.
+    pub fn pause(&self) -> Result<()> {
+        self.process.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) -> Result<()> {
+        self.process.signal(Signal::CONT)
+    }
+}
+
+/// Its directory with its configuration.
+fn prepare(port: u16, settings: &[(&str, &str)]) -> Result<TempDir> {
+    let dir = tempfile::Builder::new().prefix("isochrone-redis-").tempdir()?;
+    let port = port.to_string();
+    let mut all = BTreeMap::from([
+        ("bind", "127.0.0.1"),
+        ("port", &port),
+        ("appendonly", "yes"),
+        ("appendfsync", "always"),
+        ("maxmemory-policy", "noeviction"),
+        ("save", ""),
+    ]);
+    all.extend(settings.iter().copied());
+    let mut text = String::new();
+    for (name, value) in all {
+        writeln!(text, "{name} {}", if value.is_empty() { "\"\"" } else { value })?;
+    }
+    std::fs::write(dir.path().join("redis.conf"), text)?;
+    Ok(dir)
+}
+
+fn spawn(binary: &std::path::Path, dir: &TempDir) -> Result<Process> {
+    let mut command = Command::new(binary);
+    command.arg(dir.path().join("redis.conf")).arg("--dir").arg(dir.path());
+    Process::spawn("redis-server", &command, dir.path().join("log"))
+}
+
+/// One command over a connection of its own.
+pub(super) async fn command(address: SocketAddr, line: &str) -> Result<String> {
+    let word = line.split(' ').next().unwrap_or_default();
+    timeout(ANSWER_WITHIN, exchange(address, line))
+        .await
+        .with_context(|| format!("Redis: {word}: no answer"))?
+}
+
+async fn exchange(address: SocketAddr, line: &str) -> Result<String> {
+    let mut stream = BufReader::new(TcpStream::connect(address).await?);
+    stream.write_all(format!("{line}\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_line(&mut answer).await?;
+    ensure!(answer.ends_with("\r\n"), "Redis closed the connection");
+    let answer = answer.trim_end();
+    match answer.split_at_checked(1) {
+        Some(("+" | ":", value)) => Ok(value.to_owned()),
+        Some(("$", length)) => {
+            let mut value = vec![0; length.parse().context("Redis: no such value")?];
+            stream.read_exact(&mut value).await?;
+            Ok(String::from_utf8(value)?)
+        }
+        _ => bail!("Redis: {answer}"),
+    }
+}
