@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::backoff::Backoff;
-use crate::firing::fire_batch;
+use crate::firing::{Fired, fire_batch};
+use crate::lead::{Lead, Leading};
 use crate::outbox::{self, Outbox};
 use crate::reaper::{self, reap_batch};
 use crate::{Event, Wake};
@@ -24,6 +25,8 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 const REPUBLISH: Duration = Duration::from_secs(30);
 /// How long workers have to claim what was published before it is marked.
 const MARK_LATER: Duration = Duration::from_millis(25);
+/// Batches of fires before the loop looks at everything else: a long backlog holds up nothing.
+const BATCHES: usize = 20;
 /// Events that a watcher may lag behind before it misses some.
 const EVENTS: usize = 4_096;
 
@@ -40,7 +43,8 @@ impl Events {
 
 /// Fires what is due, publishes the outbox, reaps lapsed leases.
 ///
-/// Any number of them may run on one store: each commit is guarded by what it read, so one wins.
+/// Any number of them may run on one store: each commit is guarded by what it read, so one wins. With a
+/// [`Lead`] they take turns, and all but one stand by.
 pub struct Scheduler {
     store: Arc<dyn Store>,
     outbox: Outbox,
@@ -51,6 +55,7 @@ pub struct Scheduler {
     compare_at: Option<Instant>,
     /// Waits while something is due and nothing can be done about it.
     stuck: Backoff,
+    lead: Option<Lead>,
 }
 
 impl Scheduler {
@@ -65,7 +70,14 @@ impl Scheduler {
             compare_every: REPUBLISH,
             compare_at: None,
             stuck: Backoff::new(Duration::from_millis(5), LONGEST_SLEEP),
+            lead: None,
         }
+    }
+
+    /// Works only while it leads.
+    pub fn with_lead(mut self, lead: Lead) -> Scheduler {
+        self.lead = Some(lead);
+        self
     }
 
     /// Compares queue and store more or less often than every 30 s, in the world's time. What a run waits
@@ -83,6 +95,33 @@ impl Scheduler {
     /// Runs until `shutdown`. It ends between two steps, never within one.
     pub async fn run(mut self, shutdown: CancellationToken) {
         info!("the scheduler runs");
+        let mut leading = match self.lead.take() {
+            None => Leading::alone(),
+            Some(lead) => Leading::ask(Arc::clone(&self.store), lead, shutdown.clone()),
+        };
+        while !shutdown.is_cancelled() {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = leading.begun() => {}
+            }
+            let stop = shutdown.child_token();
+            let mut watched = leading.clone();
+            tokio::select! {
+                // Between two steps: what was begun is ended.
+                () = self.work(stop.clone()) => {}
+                () = async {
+                    watched.over().await;
+                    stop.cancel();
+                    std::future::pending::<()>().await;
+                } => {}
+            }
+            // What another leader published meanwhile is compared with the queue.
+            self.compare_at = None;
+        }
+        info!("the scheduler has ended");
+    }
+
+    async fn work(&mut self, shutdown: CancellationToken) {
         let mut failing = Backoff::new(Duration::from_millis(20), Duration::from_secs(5));
         while !shutdown.is_cancelled() {
             match self.round(&shutdown).await {
@@ -104,7 +143,6 @@ impl Scheduler {
                 }
             }
         }
-        info!("the scheduler has ended");
     }
 
     /// Does what is due. Answers how long to sleep.
@@ -120,22 +158,26 @@ impl Scheduler {
         Ok(self.pause(until, did_something))
     }
 
-    /// Fires all that is due, and publishes each batch before the next is read.
+    /// Fires what is due. While a batch is published, the next one is decided.
     async fn fire(&mut self, shutdown: &CancellationToken) -> Result<bool, StoreError> {
         let mut kept_any = false;
-        loop {
+        let mut last = Fired::default();
+        for _ in 0..BATCHES {
             let now = self.store.now().await?;
-            let fired = fire_batch(&*self.store, now).await?;
-            for event in fired.events() {
+            let runs = last.runs();
+            let ((), fired) = tokio::join!(self.outbox.publish(&runs), fire_batch(&*self.store, now));
+            last.log();
+            last = fired?;
+            for event in last.events() {
                 self.events.tell(event);
             }
-            self.outbox.publish(&fired.runs()).await;
-            fired.log(now);
-            kept_any |= fired.any();
-            if !fired.any() || shutdown.is_cancelled() {
+            kept_any |= last.any();
+            if !last.any() || shutdown.is_cancelled() {
                 break;
             }
         }
+        self.outbox.publish(&last.runs()).await;
+        last.log();
         if self.outbox.has_unmarked() {
             // Claims want to write now, and a run that is claimed needs no mark.
             tokio::select! {

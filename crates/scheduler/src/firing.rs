@@ -8,16 +8,20 @@ use crate::Event;
 
 /// Tasks in one commit.
 const TASKS: u64 = 200;
-/// Fires of one task in one commit; the rest of a long backlog is for the next one.
+/// Fires of one task in one commit where it is alone; the rest of a long backlog is for the next one.
 const FIRES_OF_A_TASK: usize = 500;
+/// Fires of one task in one commit where many are due.
+const FIRES_AMONG_MANY: usize = 10;
 /// Fires in one commit, about: a task is not begun beyond them.
 const FIRES: usize = 2_000;
 
 /// What came of a batch of due tasks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Fired {
     /// What is kept: a plan a task.
     kept: Vec<FirePlan>,
+    /// When it was decided.
+    decided: EpochMillis,
 }
 
 /// Fires one batch of what is due at `now`. A task that somebody else wrote meanwhile is left as it
@@ -34,14 +38,14 @@ pub(crate) async fn fire_batch(store: &dyn Store, now: EpochMillis) -> Result<Fi
 pub(crate) async fn fire_task(store: &dyn Store, task: Task, now: EpochMillis) -> Result<bool, StoreError> {
     let unfinished = store.unfinished(task.id).await?;
     let fired = fire_all(store, vec![DueTask { task, unfinished }], now).await?;
-    fired.log(now);
+    fired.log();
     Ok(fired.any())
 }
 
 async fn fire_all(store: &dyn Store, due: Vec<DueTask>, now: EpochMillis) -> Result<Fired, StoreError> {
     let plans = plan(due, now);
     let answers = store.commit_fires(plans.iter().map(|plan| commit(plan, now)).collect()).await?;
-    let mut fired = Fired::default();
+    let mut fired = Fired { kept: Vec::new(), decided: now };
     for (plan, answer) in plans.into_iter().zip(answers) {
         match answer {
             Saved::Done => fired.kept.push(plan),
@@ -55,6 +59,8 @@ async fn fire_all(store: &dyn Store, due: Vec<DueTask>, now: EpochMillis) -> Res
 
 fn plan(due: Vec<DueTask>, now: EpochMillis) -> Vec<FirePlan> {
     let mut room = FIRES;
+    // A share for each, so that those with a backlog leave room for those without.
+    let share = (FIRES / due.len().max(1)).clamp(FIRES_AMONG_MANY, FIRES_OF_A_TASK);
     let mut plans = Vec::with_capacity(due.len());
     for DueTask { task, unfinished } in due {
         if room == 0 {
@@ -64,7 +70,7 @@ fn plan(due: Vec<DueTask>, now: EpochMillis) -> Vec<FirePlan> {
             error!(task = %task.id, "a stored schedule can't be read; the task does not fire");
             continue;
         };
-        let plan = plan_fires(&task, &schedule, unfinished, now, FIRES_OF_A_TASK.min(room));
+        let plan = plan_fires(&task, &schedule, unfinished, now, share.min(room));
         // A disabled task without an undecided fire leaves the due index by its plan.
         if plan.fires.is_empty() && plan.task.next_fire == task.next_fire {
             warn!(task = %task.id, "the due index names a task that plans no fire");
@@ -78,6 +84,13 @@ fn plan(due: Vec<DueTask>, now: EpochMillis) -> Vec<FirePlan> {
 
 fn commit(plan: &FirePlan, now: EpochMillis) -> FireCommit {
     FireCommit { task: plan.task.clone(), fires: plan.fires.clone(), runs: plan.runs(now) }
+}
+
+impl Default for Fired {
+    /// Nothing.
+    fn default() -> Fired {
+        Fired { kept: Vec::new(), decided: EpochMillis(0) }
+    }
 }
 
 impl Fired {
@@ -106,9 +119,9 @@ impl Fired {
     }
 
     /// One line a fire. It takes a while where there are many: work that waits comes first.
-    pub(crate) fn log(&self, now: EpochMillis) {
+    pub(crate) fn log(&self) {
         for (plan, fire) in self.fires() {
-            tell(plan, fire.planned, fire.reason, fire.id.run(), now);
+            tell(plan, fire.planned, fire.reason, fire.id.run(), self.decided);
         }
     }
 

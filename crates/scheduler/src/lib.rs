@@ -7,6 +7,7 @@ mod backoff;
 mod event;
 mod fire_loop;
 mod firing;
+mod lead;
 mod outbox;
 mod reaper;
 mod republish;
@@ -15,5 +16,6 @@ mod wake;
 
 pub use event::Event;
 pub use fire_loop::Scheduler;
+pub use lead::Lead;
 pub use submissions::{Caller, Quota, Quotas, Submissions, SubmitError};
 pub use wake::Wake;

@@ -42,19 +42,21 @@ impl FleetStore for SqliteStore {
 }
 
 fn lead(db: &Connection, name: String, length: Duration, now: EpochMillis) -> Result<Leadership> {
-    let found = rows::one(db, "SELECT name, term, until FROM leader", [], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?, rows::moment(row, 2)?))
+    let found = rows::one(db, "SELECT name, term, until, length FROM leader", [], |row| {
+        let length = Duration::from_millis(row.get::<_, u32>(3)?.into());
+        Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?, rows::moment(row, 2)?, length))
     })?;
     let term = match found {
         None => 1,
-        Some((leader, term, _)) if leader == name => term,
-        // A lease that ends later than one given now was given before the clock was set back.
-        Some((_, term, until)) if until <= now || until > now + length => term + 1,
-        Some((leader, _, until)) => return Ok(Leadership::Following { leader, until }),
+        Some((leader, term, ..)) if leader == name => term,
+        // A lease that ends later than it would, given now, was given before the clock was set back.
+        Some((_, term, until, given)) if until <= now || until > now + given => term + 1,
+        Some((leader, _, until, _)) => return Ok(Leadership::Following { leader, until }),
     };
-    let sql = "INSERT INTO leader (one, name, term, until) VALUES (1, ?1, ?2, ?3)
-               ON CONFLICT (one) DO UPDATE SET name = ?1, term = ?2, until = ?3";
-    rows::execute(db, sql, params![name, term, (now + length).0])?;
+    let sql = "INSERT INTO leader (one, name, term, until, length) VALUES (1, ?1, ?2, ?3, ?4)
+               ON CONFLICT (one) DO UPDATE SET name = ?1, term = ?2, until = ?3, length = ?4";
+    let length_ms = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
+    rows::execute(db, sql, params![name, term, (now + length).0, length_ms])?;
     Ok(Leadership::Leading { term: term.into() })
 }
 

@@ -23,6 +23,7 @@ pub(crate) async fn one_leads_at_a_time(fresh: &impl Fresh) {
         "{other:?}"
     );
     assert_eq!(leading(&world.lead("a", LONG).await.unwrap()), Some(first), "the same term goes on");
+    assert_eq!(leading(&world.lead("b", SHORT).await.unwrap()), None, "who asks for less gets no more");
     world.resign("b").await.unwrap();
     assert_eq!(leading(&world.lead("b", LONG).await.unwrap()), None, "only the leader can resign");
     world.resign("a").await.unwrap();

@@ -3,7 +3,9 @@ CREATE TABLE leader (
     one   INTEGER PRIMARY KEY CHECK (one = 1),
     name  TEXT NOT NULL,
     term  INTEGER NOT NULL,
-    until INTEGER NOT NULL
+    until INTEGER NOT NULL,
+    -- Of the lease, in the same milliseconds: tells whether the clock was set back since.
+    length INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE members (
