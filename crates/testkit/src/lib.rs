@@ -3,11 +3,13 @@
 
 pub mod kills;
 mod ledger;
+mod proxy;
 mod server;
 pub mod servers;
 mod wait;
 
 pub use ledger::{Ledger, TaskFires};
+pub use proxy::{Direction, Proxy};
 pub use server::{Server, ServerOptions};
 pub use servers::{RabbitServer, RedisServer};
 pub use wait::{eventually, eventually_within};
