@@ -1,12 +1,13 @@
-//! The line between scheduler and workers: the trait and the in-process implementation.
+//! The line between scheduler and workers: the trait, in one process and in RabbitMQ.
 //!
 //! A message is a wake-up call. The truth is in the store: a message may be lost, doubled or late,
 //! and the worker's claim decides.
 
 mod error;
 pub mod local;
+pub mod rabbitmq;
 
-pub use error::QueueError;
+pub use error::{QueueError, Setting};
 
 use async_trait::async_trait;
 use isochrone_domain::{RunId, TaskType};

@@ -1,0 +1,225 @@
+//! A worker's place at a line, which survives whatever happens to its channel, its queue or the broker.
+//!
+//! lapin's own recovery does not bring a consumer back after a channel error: the worker would sit idle
+//! for ever. So a supervisor subscribes anew after every end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use isochrone_domain::TaskType;
+use lapin::Channel;
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use tokio::time::{sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::rabbitmq::backoff::Backoff;
+use crate::rabbitmq::dead::DeadLetters;
+use crate::rabbitmq::keeper::Keeper;
+use crate::rabbitmq::link::Link;
+use crate::rabbitmq::message::{TraceParent, read};
+use crate::rabbitmq::shelf::{Held, RabbitDelivery, Shelf};
+use crate::rabbitmq::topology::{Line, declare};
+use crate::{Consumer, Delivery, QueueError};
+
+/// No worker gains from more at hand.
+const MOST_AHEAD: usize = 200;
+
+/// How long a wake-up may lie here unasked while others might take it.
+const UNASKED: Duration = Duration::from_secs(1);
+
+/// How long a subscription may take.
+const SUBSCRIBE: Duration = Duration::from_secs(10);
+
+/// How many times wider a subscription becomes whose worker takes faster than it is let.
+const WIDER: usize = 8;
+
+/// What a consumer works with.
+pub(super) struct Place {
+    pub(super) kind: TaskType,
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) dead_letters: Arc<DeadLetters>,
+    /// What this process has of the type, unsettled.
+    pub(super) held: Arc<AtomicU64>,
+    pub(super) status: Arc<Status>,
+    pub(super) tasks: TaskTracker,
+}
+
+/// What health tells of a consumer.
+pub(super) struct Status {
+    pub(super) kind: TaskType,
+    /// It is subscribed, or rests because its worker does not ask.
+    pub(super) serving: AtomicBool,
+}
+
+/// The worker's end of a consumer. Dropped, its supervisor ends.
+pub(super) struct RabbitConsumer {
+    shelf: Arc<Shelf>,
+    ended: CancellationToken,
+    _end: DropGuard,
+}
+
+impl RabbitConsumer {
+    /// Begins to consume, as soon as the broker is there, until `closed`.
+    pub(super) fn start(place: Place, slots: usize, closed: &CancellationToken) -> RabbitConsumer {
+        let shelf = Arc::new(Shelf::default());
+        let ended = closed.child_token();
+        let tasks = place.tasks.clone();
+        let supervisor =
+            Supervisor { place, shelf: Arc::clone(&shelf), most_ahead: slots.clamp(1, MOST_AHEAD) };
+        let until = ended.clone();
+        tasks.spawn(async move {
+            until.run_until_cancelled(supervisor.run()).await;
+            supervisor.shelf.clear();
+            supervisor.shelf.came.notify_one();
+        });
+        RabbitConsumer { shelf, _end: ended.clone().drop_guard(), ended }
+    }
+}
+
+#[async_trait]
+impl Consumer for RabbitConsumer {
+    async fn next(&mut self) -> Result<Box<dyn Delivery>, QueueError> {
+        let _asking = self.shelf.ask();
+        loop {
+            if self.ended.is_cancelled() {
+                return Err(QueueError::Unavailable("it is closed".to_owned()));
+            }
+            if let Some(delivery) = self.shelf.take() {
+                return Ok(Box::new(delivery));
+            }
+            tokio::select! {
+                () = self.shelf.came.notified() => {}
+                () = self.ended.cancelled() => {}
+            }
+        }
+    }
+}
+
+struct Supervisor {
+    place: Place,
+    shelf: Arc<Shelf>,
+    most_ahead: usize,
+}
+
+/// Why a subscription ended.
+enum Ended {
+    /// Its worker left wake-ups unasked. It took `taken` of them.
+    Unasked { taken: usize },
+    /// Its worker takes faster than it is let.
+    TooNarrow,
+}
+
+impl Supervisor {
+    async fn run(&self) {
+        let mut backoff = Backoff::new();
+        let mut ahead = self.most_ahead;
+        let mut lost = false;
+        loop {
+            let subscribed = || {
+                backoff.worked();
+                if std::mem::take(&mut lost) {
+                    tracing::info!(kind = %self.place.kind, "consuming again");
+                }
+            };
+            let ended = self.serve(ahead, subscribed).await;
+            // What lies here goes back; on a channel that has ended it did so by itself.
+            self.shelf.clear();
+            match ended {
+                Ok(Ended::Unasked { taken }) => {
+                    ahead = taken.clamp(1, self.most_ahead);
+                    self.shelf.asked().await;
+                }
+                Ok(Ended::TooNarrow) => ahead = (ahead * WIDER).min(self.most_ahead),
+                Err(cause) => {
+                    self.place.status.serving.store(false, Ordering::Relaxed);
+                    if !std::mem::replace(&mut lost, true) {
+                        tracing::warn!(kind = %self.place.kind, %cause, "the consumer is lost; subscribing again");
+                    }
+                    tracing::debug!(kind = %self.place.kind, %cause, "no subscription");
+                    tokio::time::sleep(backoff.failed()).await;
+                }
+            }
+        }
+    }
+
+    /// One subscription, up to its end. An error: the cause of its loss.
+    async fn serve(&self, ahead: usize, subscribed: impl FnOnce()) -> Result<Ended, String> {
+        let link = self.place.keeper.link().await;
+        let Ok(subscription) = timeout(SUBSCRIBE, subscribe(&link, self.place.kind, ahead)).await else {
+            link.abandon();
+            return Err("the broker does not answer".to_owned());
+        };
+        let (channel, mut deliveries) = subscription.map_err(|error| error.to_string())?;
+        self.place.status.serving.store(true, Ordering::Relaxed);
+        subscribed();
+        let mut came: usize = 0;
+        loop {
+            let oldest = self.shelf.oldest();
+            let unasked = async {
+                match oldest {
+                    Some(since) => sleep_until(since + UNASKED).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                delivery = deliveries.next() => match delivery {
+                    Some(Ok(delivery)) => {
+                        came += 1;
+                        self.receive(delivery, &channel);
+                    }
+                    Some(Err(error)) => return Err(error.to_string()),
+                    None => return Err("the broker ended the subscription".to_owned()),
+                },
+                () = unasked => {
+                    // Unless it was taken while the time went by.
+                    if self.shelf.oldest().is_some_and(|since| since.elapsed() >= UNASKED) {
+                        return Ok(Ended::Unasked { taken: came.saturating_sub(self.shelf.len()) });
+                    }
+                }
+            }
+            if ahead < self.most_ahead && came >= ahead * WIDER {
+                return Ok(Ended::TooNarrow);
+            }
+        }
+    }
+
+    fn receive(&self, delivery: lapin::message::Delivery, channel: &Channel) {
+        let place = &self.place;
+        let held = Held::one_more(&place.held);
+        match read(&delivery.data, place.kind) {
+            Ok(wake_up) => {
+                if let Some(parent) = TraceParent::from(delivery.properties.headers().as_ref()) {
+                    tracing::debug_span!("receive", run_id = %wake_up.run, trace_id = parent.trace_id(),
+                        parent_span_id = parent.span_id())
+                    .in_scope(|| tracing::debug!(redelivered = delivery.redelivered, "a wake-up came"));
+                }
+                self.shelf.put(RabbitDelivery::new(wake_up, delivery.acker, held, channel.clone()));
+            }
+            Err(junk) => {
+                let (dead_letters, channel, line) =
+                    (Arc::clone(&place.dead_letters), channel.clone(), Line::Runs(place.kind));
+                place.tasks.spawn(async move {
+                    dead_letters.bury(delivery, line, junk).await;
+                    drop((held, channel));
+                });
+            }
+        }
+    }
+}
+
+async fn subscribe(link: &Link, kind: TaskType, ahead: usize) -> lapin::Result<(Channel, lapin::Consumer)> {
+    let line = Line::Runs(kind);
+    declare(link, std::iter::once(line)).await?;
+    let channel = link.channel().await?;
+    let ahead = u16::try_from(ahead).unwrap_or(u16::MAX);
+    channel.basic_qos(ahead, BasicQosOptions::default()).await?;
+    let options = BasicConsumeOptions::default();
+    let deliveries =
+        channel.basic_consume(line.to_string().into(), "".into(), options, FieldTable::default()).await?;
+    Ok((channel, deliveries))
+}

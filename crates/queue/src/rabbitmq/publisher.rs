@@ -1,0 +1,196 @@
+//! Publishes in batches, and answers for each message once the broker has it safely.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use crate::QueueError;
+use crate::rabbitmq::keeper::Keeper;
+use crate::rabbitmq::link::Link;
+use crate::rabbitmq::topology::{Line, declare};
+
+/// A message on its way to the broker.
+pub(super) struct Outgoing {
+    pub(super) line: Line,
+    /// Names it in the broker's answers.
+    pub(super) id: String,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Vec<u8>,
+}
+
+/// Publishes over the connection of its keeper.
+pub(super) struct Publisher {
+    keeper: Arc<Keeper>,
+    timeout: Duration,
+    /// One batch at a time: what the broker returns is only told apart within a batch.
+    channel: Mutex<Option<Channel>>,
+}
+
+type Answer = Result<(), QueueError>;
+
+impl Publisher {
+    pub(super) fn new(keeper: Arc<Keeper>, timeout: Duration) -> Publisher {
+        Publisher { keeper, timeout, channel: Mutex::new(None) }
+    }
+
+    /// Publishes a batch and waits for the broker's word about each message, but never longer than the
+    /// timeout. An error: the message may be in the queue nevertheless.
+    pub(super) async fn send(&self, messages: &[Outgoing]) -> Vec<Answer> {
+        if messages.is_empty() {
+            return Vec::new();
+        }
+        let deadline = Instant::now() + self.timeout;
+        let late =
+            || QueueError::Unavailable(format!("the broker did not confirm within {:?}", self.timeout));
+        let mut batch = Batch::new(messages);
+        let Ok(mut channel) = timeout_at(deadline, self.channel.lock()).await else {
+            return batch.answers(&late());
+        };
+        let link = match self.keeper.usable() {
+            Ok(link) => link,
+            Err(error) => return batch.answers(&error),
+        };
+        let sent = tokio::select! {
+            sent = timeout_at(deadline, send_on(&link, &mut channel, &mut batch)) => {
+                sent.unwrap_or_else(|_| Err(late()))
+            }
+            error = self.keeper.unusable() => Err(error),
+        };
+        if let Err(error) = &sent {
+            // What the broker still says on this channel belongs to nobody.
+            *channel = None;
+            if batch.is_open() {
+                link.abandon();
+            }
+            tracing::debug!(%error, "a batch was not confirmed");
+        }
+        let lines = batch.lines_that_are_gone();
+        let answers = batch.answers(&sent.err().unwrap_or_else(late));
+        if !lines.is_empty() {
+            declare_again(&link, lines, deadline).await;
+        }
+        answers
+    }
+}
+
+/// Sends what is unsent and takes what the broker says, on the channel or on a new one.
+async fn send_on(
+    link: &Link,
+    channel: &mut Option<Channel>,
+    batch: &mut Batch<'_>,
+) -> Result<(), QueueError> {
+    let failed = |error: lapin::Error| QueueError::Unavailable(error.to_string());
+    let channel = match channel {
+        Some(open) if open.status().connected() => open,
+        gone => gone.insert(confirming(link).await.map_err(failed)?),
+    };
+    batch.send(channel).await.map_err(failed)
+}
+
+/// A channel on which each publish is confirmed. A new one is the first of its connection, perhaps to a
+/// broker that has lost its disk: so the queues are declared.
+async fn confirming(link: &Link) -> lapin::Result<Channel> {
+    declare(link, Line::all()).await?;
+    let channel = link.channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
+async fn declare_again(link: &Link, lines: HashSet<Line>, deadline: Instant) {
+    let names: Vec<_> = lines.iter().map(ToString::to_string).collect();
+    let names = names.join(", ");
+    tracing::warn!(queues = %names, "the broker has lost queues; they are declared again");
+    match timeout_at(deadline, declare(link, lines.into_iter())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(queues = %names, %error, "queues could not be declared"),
+        Err(_) => link.abandon(),
+    }
+}
+
+/// Messages, and what the broker has said about them so far. It lives on when waiting is given up.
+struct Batch<'a> {
+    messages: &'a [Outgoing],
+    confirms: Vec<PublisherConfirm>,
+    /// In the order of the confirms.
+    heard: Vec<Answer>,
+    /// What came back, because its queue does not exist.
+    returned: HashSet<String>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(messages: &'a [Outgoing]) -> Batch<'a> {
+        let (confirms, heard) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+        Batch { messages, confirms, heard, returned: HashSet::new() }
+    }
+
+    /// Something was sent and not answered.
+    fn is_open(&self) -> bool {
+        self.heard.len() < self.confirms.len().max(1)
+    }
+
+    async fn send(&mut self, channel: &Channel) -> lapin::Result<()> {
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        for message in self.messages {
+            let key = message.line.to_string().into();
+            let properties = message.properties.clone();
+            let sent = channel.basic_publish("".into(), key, options, &message.body, properties);
+            self.confirms.push(sent.await?);
+        }
+        while let Some(confirm) = self.confirms.get_mut(self.heard.len()) {
+            let confirm = confirm.await;
+            self.hear(confirm);
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, confirm: lapin::Result<Confirmation>) {
+        let refused = |cause: &str| Err(QueueError::Unavailable(cause.to_owned()));
+        self.heard.push(match &confirm {
+            Ok(Confirmation::Ack(_)) => Ok(()),
+            Ok(Confirmation::Nack(_)) => refused("the broker refused it: its queue is full or has no leader"),
+            Ok(Confirmation::NotRequested) => refused("the broker was not asked to confirm"),
+            Err(error) => refused(&error.to_string()),
+        });
+        // Which confirm carries a returned message is chance; its id tells whose it is.
+        if let Some(id) = confirm
+            .ok()
+            .and_then(Confirmation::take_message)
+            .and_then(|message| message.delivery.properties.message_id().clone())
+        {
+            self.returned.insert(id.to_string());
+        }
+    }
+
+    fn lines_that_are_gone(&self) -> HashSet<Line> {
+        self.messages
+            .iter()
+            .filter(|message| self.returned.contains(&message.id))
+            .map(|message| message.line)
+            .collect()
+    }
+
+    /// An answer for each message, in order; `missing` for those about which nothing was heard.
+    fn answers(mut self, missing: &QueueError) -> Vec<Answer> {
+        // What was heard and not taken yet counts.
+        while let Some(confirm) = self.confirms.get_mut(self.heard.len()) {
+            let confirm = confirm.now_or_never();
+            match confirm {
+                Some(confirm) => self.hear(confirm),
+                None => self.heard.push(Err(missing.clone())),
+            }
+        }
+        self.heard.resize(self.messages.len(), Err(missing.clone()));
+        for (message, answer) in self.messages.iter().zip(&mut self.heard) {
+            if self.returned.contains(&message.id) {
+                *answer = Err(QueueError::Unavailable(format!("the queue {} does not exist", message.line)));
+            }
+        }
+        self.heard
+    }
+}

@@ -1,0 +1,58 @@
+//! The queues: one a task type and one for dead letters.
+//!
+//! They are declared with nothing but their type. What can be tuned is policy (deploy/rabbitmq), because
+//! a queue can't be declared with other arguments than it was made with.
+
+use std::fmt;
+
+use isochrone_domain::TaskType;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+
+use crate::rabbitmq::link::Link;
+use crate::rabbitmq::message::text;
+
+/// A queue of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Line {
+    /// The wake-ups of a type.
+    Runs(TaskType),
+    /// What could not be read.
+    Dead,
+}
+
+impl Line {
+    pub(super) fn all() -> impl Iterator<Item = Line> {
+        TaskType::ALL.into_iter().map(Line::Runs).chain([Line::Dead])
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Line::Runs(kind) => write!(f, "isochrone.runs.{kind}"),
+            Line::Dead => f.write_str("isochrone.dead"),
+        }
+    }
+}
+
+/// Declares queues. What the broker refuses about one is told and not fatal: a queue that was made with
+/// other arguments serves as well, and one that is missing is noticed by whoever needs it.
+pub(super) async fn declare(link: &Link, lines: impl Iterator<Item = Line>) -> lapin::Result<()> {
+    let mut channel = link.channel().await?;
+    for line in lines {
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), text("quorum"));
+        match channel.queue_declare(line.to_string().into(), options, arguments).await {
+            Ok(_) => {}
+            Err(error) if error.is_amqp_soft_error() => {
+                tracing::warn!(queue = %line, %error, "the queue is not as it would be declared; it is used as it is");
+                // The broker closes the channel with such an answer.
+                channel = link.channel().await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
