@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use isochrone_testkit::servers;
 
 /// Runs every test. What the tests need beside Rust and Python 3 is installed here, into a cache folder
 /// outside of the checkout, and kept.
@@ -11,6 +12,7 @@ pub(crate) fn run() -> Result<()> {
     let cache = cache_dir()?;
     eprintln!("xtask: what the tests install is kept in {} (ISOCHRONE_TEST_CACHE)", cache.display());
     check_python()?;
+    check_servers()?;
     // Read by this process's children alone.
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let args = ["test", "--workspace", "--locked"];
@@ -49,12 +51,49 @@ fn check_python() -> Result<()> {
     }
 }
 
-/// Installs a Debian package where that can be done, and says what to install where it can't.
+/// The stores and queues of a fleet are tested on real servers, which the tests start themselves.
+fn check_servers() -> Result<()> {
+    let missing = servers::missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    install(&missing.join(" "))?;
+    let missing = servers::missing();
+    if !missing.is_empty() {
+        bail!("{} was installed, and its programs are not where they are expected", missing.join(" and "));
+    }
+    Ok(())
+}
+
+/// Debian's packages start their services, at once and at each boot. Here they don't: what would start them is
+/// covered up while apt runs, in a mount namespace that only apt sees. Where there can be no such namespace,
+/// as in a container, there is no init that would start them either.
+const INSTALL: &str = r#"
+cover_up='for starter in /usr/sbin/invoke-rc.d /usr/bin/deb-systemd-invoke; do
+    if [ -e $starter ]; then mount --bind /bin/true $starter; fi
+done'
+install='apt-get update && apt-get install -y --no-install-recommends "$@"'
+if unshare --mount true 2>/dev/null; then
+    unshare --mount sh -euc "$cover_up; $install" install "$@"
+else
+    sh -euc "$install" install "$@"
+fi
+for package in "$@"; do
+    if [ -e "/etc/init.d/$package" ]; then update-rc.d "$package" disable; fi
+done
+"#;
+
+/// Installs Debian packages (names with blanks between them) where that can be done, and says what to
+/// install where it can't.
 fn install(packages: &str) -> Result<()> {
     eprintln!("xtask: installing {packages}");
-    let command = format!("apt-get update && apt-get install -y --no-install-recommends {packages}");
-    let done = Command::new("sh").args(["-c", &command]).env("DEBIAN_FRONTEND", "noninteractive").status();
-    match done {
+    let names = packages.split_whitespace();
+    let command = Command::new("sh")
+        .args(["-euc", INSTALL, "install"])
+        .args(names)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .status();
+    match command {
         Ok(status) if status.success() => Ok(()),
         _ => bail!("the tests need {packages}: install it with `apt-get install {packages}` as root"),
     }

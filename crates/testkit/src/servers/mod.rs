@@ -10,3 +10,10 @@ pub use rabbit::RabbitServer;
 pub use redis::RedisServer;
 
 pub(crate) use ports::free_port;
+
+/// The Debian packages that must be installed before the servers here can start.
+pub fn missing() -> Vec<&'static str> {
+    let programs =
+        [("redis-server", redis::server_binary().err()), ("rabbitmq-server", rabbit::scripts().err())];
+    programs.into_iter().filter(|(_, missing)| missing.is_some()).map(|(package, _)| package).collect()
+}

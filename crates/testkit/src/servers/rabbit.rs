@@ -295,7 +295,8 @@ impl Home {
     }
 }
 
-fn scripts() -> Result<PathBuf> {
+/// The directory of RabbitMQ's scripts.
+pub(super) fn scripts() -> Result<PathBuf> {
     let server = installed("rabbitmq-server", &[SCRIPTS], "rabbitmq-server")?;
     Ok(server.parent().map(Path::to_owned).unwrap_or_default())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl RedisServer {
 
     /// With settings of redis.conf (name, value) that replace the defaults or come to them.
     pub async fn start_with(settings: &[(&str, &str)]) -> Result<RedisServer> {
-        let binary = installed("redis-server", &["/usr/bin", "/usr/local/bin"], "redis-server")?;
+        let binary = server_binary()?;
         let mut tried = 0;
         loop {
             tried += 1;
@@ -48,11 +48,7 @@ impl RedisServer {
         }
     }
 
-    async fn start_on(
-        port: u16,
-        binary: &std::path::Path,
-        settings: &[(&str, &str)],
-    ) -> Result<RedisServer, NotReady> {
+    async fn start_on(port: u16, binary: &Path, settings: &[(&str, &str)]) -> Result<RedisServer, NotReady> {
         let dir = prepare(port, settings).map_err(NotReady::Failed)?;
         let process = spawn(binary, &dir).map_err(NotReady::Failed)?;
         let mut server = RedisServer { process, binary: binary.to_owned(), port, dir };
@@ -125,6 +121,10 @@ impl RedisServer {
     }
 }
 
+pub(super) fn server_binary() -> Result<PathBuf> {
+    installed("redis-server", &["/usr/bin", "/usr/local/bin"], "redis-server")
+}
+
 /// Its directory with its configuration.
 fn prepare(port: u16, settings: &[(&str, &str)]) -> Result<TempDir> {
     let dir = tempfile::Builder::new().prefix("isochrone-redis-").tempdir()?;
@@ -146,7 +146,7 @@ fn prepare(port: u16, settings: &[(&str, &str)]) -> Result<TempDir> {
     Ok(dir)
 }
 
-fn spawn(binary: &std::path::Path, dir: &TempDir) -> Result<Process> {
+fn spawn(binary: &Path, dir: &TempDir) -> Result<Process> {
     let mut command = Command::new(binary);
     command.arg(dir.path().join("redis.conf")).arg("--dir").arg(dir.path());
     Process::spawn("redis-server", &command, dir.path().join("log"))
