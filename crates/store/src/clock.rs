@@ -9,22 +9,34 @@ use isochrone_domain::EpochMillis;
 pub struct Clock {
     speed: u32,
     origin_ms: i64,
+    /// How far the world's time, as the store has it, is ahead of this machine's.
+    ahead_ms: i64,
 }
 
 impl Clock {
     /// The system's clock.
-    pub const SYSTEM: Clock = Clock { speed: 1, origin_ms: 0 };
+    pub const SYSTEM: Clock = Clock { speed: 1, origin_ms: 0, ahead_ms: 0 };
 
     /// A clock that was right at `origin` and runs `speed` times as fast since. It goes on where it
     /// was after a restart with the same arguments.
     pub fn faster(speed: u32, origin: EpochMillis) -> Clock {
-        Clock { speed: speed.max(1), origin_ms: origin.0 }
+        Clock { speed: speed.max(1), origin_ms: origin.0, ahead_ms: 0 }
+    }
+
+    /// This clock for a machine whose time is not the store's: the store's is `ahead_ms` milliseconds
+    /// ahead of it (behind, if negative).
+    pub fn ahead(self, ahead_ms: i64) -> Clock {
+        Clock { ahead_ms, ..self }
     }
 
     /// What it shows.
     pub fn now(&self) -> EpochMillis {
-        let real = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        EpochMillis(self.origin_ms + (real - self.origin_ms) * i64::from(self.speed))
+        self.at_real(machine_ms() + self.ahead_ms)
+    }
+
+    /// What it shows when the store's machine has this time (milliseconds since 1970 UTC).
+    pub(crate) fn at_real(&self, real_ms: i64) -> EpochMillis {
+        EpochMillis(self.origin_ms + (real_ms - self.origin_ms) * i64::from(self.speed))
     }
 
     /// How long the world waits until it shows `moment`; zero if it has.
@@ -37,4 +49,9 @@ impl Clock {
     pub fn of_real(&self, real: Duration) -> Duration {
         real.saturating_mul(self.speed)
     }
+}
+
+/// This machine's time, in milliseconds since 1970 UTC.
+pub(crate) fn machine_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

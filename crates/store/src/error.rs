@@ -15,4 +15,7 @@ pub enum StoreError {
     /// Another process has it.
     #[error("another process uses this data directory: {0}")]
     InUse(String),
+    /// It can't be used as it, or the way to it, is set up.
+    #[error("the store's configuration: {0}")]
+    Config(String),
 }

@@ -1,4 +1,5 @@
-//! Where tasks, fires, runs, leases and counters live: the traits and their SQLite implementation.
+//! Where tasks, fires, runs, leases and counters live: the traits, and their SQLite and Redis
+//! implementations.
 //!
 //! Each method is one atomic step. A write that could be repeated because its answer was lost says
 //! what the repetition does; none does its work twice.
@@ -9,6 +10,7 @@ mod clock;
 mod error;
 mod fleet;
 mod items;
+pub mod redis;
 mod runs;
 pub mod sqlite;
 mod tasks;

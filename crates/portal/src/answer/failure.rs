@@ -136,7 +136,7 @@ impl From<StoreError> for Failure {
         match error {
             StoreError::Unavailable(_) => Failure::new(503, "The store is unavailable. Try again."),
             StoreError::Full => Failure::new(507, "The store's disk is full: nothing was kept."),
-            StoreError::Corrupt(_) | StoreError::InUse(_) => Failure::internal(),
+            StoreError::Corrupt(_) | StoreError::InUse(_) | StoreError::Config(_) => Failure::internal(),
         }
     }
 }

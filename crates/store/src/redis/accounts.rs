@@ -1,0 +1,129 @@
+//! Users and tokens. Redis itself forgets a token when it has expired.
+
+use async_trait::async_trait;
+use isochrone_domain::{AuditEntry, EpochMillis, User};
+use serde::{Deserialize, Serialize};
+
+use super::RedisStore;
+use super::batch::Batch;
+use super::commit::{Commit, Tries};
+use super::keys::{Shard, folded};
+use super::records::{from_json, json, readable};
+use crate::{AccountStore, Result, Token, TokenBinding, TokenHash};
+
+const HOME: Shard = Shard::COMMON;
+
+#[derive(Serialize, Deserialize)]
+struct StoredToken {
+    user: String,
+    expires: EpochMillis,
+    binding: TokenBinding,
+}
+
+#[async_trait]
+impl AccountStore for RedisStore {
+    async fn user(&self, name: &str) -> Result<Option<User>> {
+        self.user_body(name).await?.map(|body| from_json(&body)).transpose()
+    }
+
+    async fn users(&self) -> Result<Vec<User>> {
+        let mut batch = Batch::default();
+        batch.add(HOME, ["HVALS", &self.users_key()]);
+        let mut users = Vec::new();
+        for body in self.ask(batch).await?.members()? {
+            users.extend(readable(from_json::<User>(&body), "user", &"")?);
+        }
+        users.sort_by_key(|user| folded(&user.name));
+        Ok(users)
+    }
+
+    async fn put_user(&self, user: &User, audit: AuditEntry) -> Result<()> {
+        let (users, name) = (self.users_key(), folded(&user.name));
+        let mut tries = Tries::default();
+        loop {
+            let old = self.user_body(&name).await?;
+            let mut commit = Commit::new(HOME);
+            commit.check_same(&users, &name, old.as_deref());
+            let old: Option<User> = old.map(|body| from_json(&body)).transpose()?;
+            // Who knows the old password shall be out.
+            if old.is_some_and(|old| old.password_hash != user.password_hash) {
+                let tokens_of = self.tokens_of_key(&name);
+                let mut batch = Batch::default();
+                batch.add(HOME, ["ZRANGE", &tokens_of, "0", "-1"]);
+                let tokens = self.ask(batch).await?.members()?;
+                commit.check_size(&tokens_of, tokens.len() as u64);
+                for token in tokens {
+                    commit.delete(&self.token_key(&String::from_utf8_lossy(&token)));
+                }
+                commit.delete(&tokens_of);
+            }
+            commit.set(&users, &[(&name, &json(user))]);
+            self.note_audit(&mut commit, HOME, &audit);
+            if self.commit(commit).await? {
+                return Ok(());
+            }
+            tries.again().await?;
+        }
+    }
+
+    async fn put_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) -> Result<()> {
+        let (users, name, hash) = (self.users_key(), folded(&token.user), hex::encode(hash.0));
+        let stored =
+            StoredToken { user: token.user.clone(), expires: token.expires, binding: token.binding.clone() };
+        let tokens_of = self.tokens_of_key(&name);
+        let mut tries = Tries::default();
+        loop {
+            let old = self.user_body(&name).await?;
+            let now = self.now_at(HOME).await?;
+            let mut commit = Commit::new(HOME);
+            // Its password was not changed meanwhile, which would have ended this sign-in.
+            commit.check_same(&users, &name, old.as_deref());
+            commit.keep_for(
+                &self.token_key(&hash),
+                &json(&stored),
+                self.followed_clock().until(token.expires),
+            );
+            commit.take_until(&tokens_of, now.0);
+            commit.put(&tokens_of, token.expires.0, &hash);
+            if let Some(old) = old {
+                let user = User { last_login: Some(audit.at), ..from_json(&old)? };
+                commit.set(&users, &[(&name, &json(&user))]);
+            }
+            self.note_audit(&mut commit, HOME, &audit);
+            if self.commit(commit).await? {
+                return Ok(());
+            }
+            tries.again().await?;
+        }
+    }
+
+    async fn token(&self, hash: TokenHash) -> Result<Option<Token>> {
+        let mut batch = Batch::default();
+        batch.add(HOME, ["GET", &self.token_key(&hex::encode(hash.0))]);
+        let Some(body) = self.ask(batch).await?.bytes()? else { return Ok(None) };
+        let StoredToken { user, expires, binding } = from_json(&body)?;
+        Ok(Some(Token { user, expires, binding }))
+    }
+}
+
+impl RedisStore {
+    async fn user_body(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let mut batch = Batch::default();
+        batch.add(HOME, ["HGET", &self.users_key(), &folded(name)]);
+        self.ask(batch).await?.bytes()
+    }
+
+    /// All users by their name.
+    fn users_key(&self) -> String {
+        self.keys.named(HOME, "users")
+    }
+
+    fn token_key(&self, hash: &str) -> String {
+        self.keys.named(HOME, &format!("token:{hash}"))
+    }
+
+    /// A user's tokens by the moment that they expire.
+    fn tokens_of_key(&self, user: &str) -> String {
+        self.keys.named(HOME, &format!("tokens-of:{user}"))
+    }
+}

@@ -1,0 +1,223 @@
+//! The ledger of fires, and the log of who did what.
+//!
+//! A fire is a hash: `b` the JSON of what does not change, `s` when its run began, `o` how it ended. An
+//! entry of the log is a member of its shard's index, behind a stamp that orders those of one moment.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use isochrone_domain::{
+    AuditEntry, EpochMillis, FireId, Generation, Outcome, Reason, Run, RunId, RunStatus, Task, TaskId,
+    TaskType, Trigger,
+};
+use redis::cmd;
+use serde::{Deserialize, Serialize};
+
+use super::RedisStore;
+use super::batch::{Answers, Batch, parse};
+use super::commit::Commit;
+use super::keys::{Index, Shard};
+use super::lists::Span;
+use super::records::{from_json, id_of, json, readable, unreadable};
+use crate::clock::machine_ms;
+use crate::{AuditStore, FireRecord, Result};
+
+/// What does not change of a fire.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    fire: FireId,
+    task: TaskId,
+    kind: TaskType,
+    owner: String,
+    title: String,
+    generation: Option<Generation>,
+    planned: EpochMillis,
+    decided: EpochMillis,
+    reason: Reason,
+    run: RunId,
+}
+
+#[async_trait]
+impl AuditStore for RedisStore {
+    async fn audit(&self, span: Range<EpochMillis>) -> Result<Vec<AuditEntry>> {
+        let Span { min, max } = Span::within(&span);
+        let shards: Vec<Shard> = Shard::of_tasks().chain([Shard::COMMON]).collect();
+        let mut batch = Batch::default();
+        for shard in &shards {
+            batch.add(*shard, ["ZRANGEBYSCORE", &self.keys.index(*shard, Index::Audit), &min, &max]);
+        }
+        let mut answers = self.ask(batch).await?;
+        let mut found = Vec::new();
+        for _ in shards {
+            for member in answers.members()? {
+                let (stamp, body) = member.split_at_checked(STAMP).unwrap_or((&member, &[]));
+                let entry = readable(from_json::<AuditEntry>(body), "audit entry", &"")?;
+                found.extend(entry.map(|entry| (entry.at, stamp.to_vec(), entry)));
+            }
+        }
+        found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        Ok(found.into_iter().map(|(_, _, entry)| entry).collect())
+    }
+
+    async fn fires(&self, task: Option<TaskId>, span: Range<EpochMillis>) -> Result<Vec<FireRecord>> {
+        let sources = match task {
+            Some(task) => vec![(Shard::of_task(task), self.keys.fires_of(task))],
+            None => self.everywhere(Index::Fires),
+        };
+        let Span { min, max } = Span::within(&span);
+        let mut batch = Batch::default();
+        for (shard, key) in &sources {
+            batch.add(*shard, ["ZRANGEBYSCORE", key, &min, &max]);
+        }
+        let mut answers = self.ask(batch).await?;
+        let mut ids = Vec::new();
+        for _ in &sources {
+            for member in answers.members()? {
+                ids.push(id_of(&member)?);
+            }
+        }
+        let mut records = self.find_fires(&ids).await?;
+        records.sort_by_key(|record| (record.planned, record.decided, record.fire));
+        Ok(records)
+    }
+
+    async fn trim_records(&self, before: EpochMillis, limit: u64) -> Result<u64> {
+        Ok(self.trim_fires(before, limit).await? + self.trim_audit(before, limit).await?)
+    }
+}
+
+impl RedisStore {
+    /// Rows of the ledger in this order, without those that are gone or can't be read.
+    pub(super) async fn find_fires(&self, ids: &[FireId]) -> Result<Vec<FireRecord>> {
+        let mut records = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(1_000) {
+            let mut batch = Batch::default();
+            for id in ids {
+                batch.add(Shard::of_fire(*id), ["HMGET", &self.keys.fire(*id), "b", "s", "o"]);
+            }
+            let mut answers = self.ask(batch).await?;
+            for id in ids {
+                records.extend(readable(take_fire(&mut answers), "fire", id)?.flatten());
+            }
+        }
+        Ok(records)
+    }
+
+    /// A new row of the ledger.
+    pub(super) fn insert_fire(&self, commit: &mut Commit, task: &Task, run: &Run) {
+        let (key, shard) = (self.keys.fire(run.fire), Shard::of_fire(run.fire));
+        commit.check_absent(&key, "b");
+        let row = Row {
+            fire: run.fire,
+            task: task.id,
+            kind: run.kind,
+            owner: task.owner.clone(),
+            title: task.title.clone(),
+            generation: match run.trigger {
+                Trigger::Schedule { generation } => Some(generation),
+                Trigger::Request { .. } => None,
+            },
+            planned: run.planned,
+            decided: run.created,
+            reason: run.fired,
+            run: run.id,
+        };
+        commit.set(&key, &[("b", &json(&row))]);
+        if run.status.ended() {
+            self.note_run(commit, run);
+        }
+        let id = run.fire.to_string();
+        commit.put(&self.keys.index(shard, Index::Fires), run.planned.0, &id);
+        commit.put(&self.keys.fires_of(task.id), run.planned.0, &id);
+    }
+
+    /// Writes into the ledger when the run began and how it ended, as the run has it now.
+    pub(super) fn note_run(&self, commit: &mut Commit, run: &Run) {
+        let outcome = match run.status {
+            RunStatus::Ended { outcome, reason, at } => Some((outcome, reason, at)),
+            _ => None,
+        };
+        self.note_end(commit, run, outcome);
+    }
+
+    /// Writes into the ledger when the run began, and this end.
+    pub(super) fn note_end(
+        &self,
+        commit: &mut Commit,
+        run: &Run,
+        end: Option<(Outcome, Reason, EpochMillis)>,
+    ) {
+        let key = self.keys.fire(run.fire);
+        match run.started {
+            Some(at) => commit.set(&key, &[("s", at.0.to_string().as_bytes())]),
+            None => commit.unset(&key, &["s"]),
+        }
+        match end {
+            Some(end) => commit.set(&key, &[("o", &json(&end))]),
+            None => commit.unset(&key, &["o"]),
+        }
+    }
+
+    /// Adds an entry to the log, within the step that it tells of.
+    pub(super) fn note_audit(&self, commit: &mut Commit, shard: Shard, entry: &AuditEntry) {
+        let member = stamp() + &String::from_utf8_lossy(&json(entry));
+        commit.put(&self.keys.index(shard, Index::Audit), entry.at.0, &member);
+    }
+
+    async fn trim_audit(&self, before: EpochMillis, limit: u64) -> Result<u64> {
+        let Span { min, max } = Span::before(before.0);
+        let mut forgotten = 0;
+        for shard in Shard::of_tasks().chain([Shard::COMMON]) {
+            let left = limit.saturating_sub(forgotten);
+            if left == 0 {
+                break;
+            }
+            let key = self.keys.index(shard, Index::Audit);
+            let mut batch = Batch::default();
+            let mut oldest = cmd("ZRANGEBYSCORE");
+            oldest.arg(&key).arg(&min).arg(&max).arg("WITHSCORES").arg("LIMIT").arg(0).arg(left);
+            batch.push(shard, oldest);
+            let Some((_, last)) = self.ask(batch).await?.scored()?.pop() else { continue };
+            let mut batch = Batch::default();
+            batch.add(shard, ["ZREMRANGEBYSCORE", &key, "-inf", &last.to_string()]);
+            forgotten += self.ask(batch).await?.count()?;
+        }
+        Ok(forgotten)
+    }
+}
+
+fn take_fire(answers: &mut Answers) -> Result<Option<FireRecord>> {
+    let [body, started, outcome] = answers.fields()?;
+    let Some(body) = body else { return Ok(None) };
+    let row: Row = from_json(&body)?;
+    let started = started.map(|at| parse(&at).map(EpochMillis).ok_or_else(unreadable::<EpochMillis>));
+    Ok(Some(FireRecord {
+        fire: row.fire,
+        task: row.task,
+        kind: row.kind,
+        owner: row.owner,
+        title: row.title,
+        generation: row.generation,
+        planned: row.planned,
+        decided: row.decided,
+        reason: row.reason,
+        run: row.run,
+        started: started.transpose()?,
+        outcome: outcome.map(|end| from_json(&end)).transpose()?,
+    }))
+}
+
+/// The length of a stamp.
+const STAMP: usize = 20;
+
+/// Orders what this process does, and tells it from what others do: 16 hex digits of time, 4 of chance.
+fn stamp() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let micros = machine_ms().max(0) as u64 * 1_000;
+    let before = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(micros.max(last + 1)));
+    let unique = before.map_or(micros, |last| micros.max(last + 1));
+    let chance = TaskId::random();
+    format!("{unique:016x}{:02x}{:02x}", chance.as_bytes()[0], chance.as_bytes()[1])
+}

@@ -1,0 +1,38 @@
+-- One atomic step: if what was read is still so, everything is written; else nothing is.
+--
+-- KEYS: every key of the step, all in one slot. ARGV: the number of checks; the checks, each as
+-- kind, key, x, y; then the commands, each as the number of its words, its name, its key, its
+-- arguments. A key stands as its number in KEYS. Answers 0, or the number of the first check that
+-- does not hold.
+local call, argv, keys = redis.call, ARGV, KEYS
+local at = 2
+for number = 1, tonumber(argv[1]) do
+    local kind, key, x, y = argv[at], keys[tonumber(argv[at + 1])], argv[at + 2], argv[at + 3]
+    at = at + 4
+    local holds
+    if kind == 'is' then
+        holds = call('HGET', key, x) == y
+    elseif kind == 'absent' then
+        holds = call('HEXISTS', key, x) == 0
+    elseif kind == 'size' then
+        holds = call('ZCARD', key) == tonumber(x)
+    else
+        -- Open runs of a task that do not wait: those ahead of the ones that do.
+        local ahead = call('ZCARD', key) - call('ZCARD', keys[tonumber(x)])
+        if kind == 'ahead' then
+            holds = ahead == tonumber(y)
+        else
+            holds = ahead >= tonumber(y)
+        end
+    end
+    if not holds then
+        return number
+    end
+end
+local last = #argv
+while at < last do
+    local words = tonumber(argv[at])
+    call(argv[at + 1], keys[tonumber(argv[at + 2])], unpack(argv, at + 3, at + words))
+    at = at + words + 1
+end
+return 0

@@ -1,0 +1,240 @@
+//! The one way to write: an atomic step of checks and commands within a shard.
+//!
+//! A step reads, decides in Rust, and commits what it decided together with checks that what it read
+//! is still so. If it is not, it reads again.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::{Cmd, Script, Value, cmd};
+
+use super::RedisStore;
+use super::batch::{Answers, Batch};
+use super::keys::Shard;
+use crate::{Result, StoreError};
+
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(TEXT));
+
+const TEXT: &str = include_str!("commit.lua");
+
+/// Arguments of one command at most: Lua hands over no more than about 8,000 at once.
+const WORDS: usize = 1_000;
+
+/// An atomic step: if its checks hold, its commands are carried out in order; else nothing is.
+pub(super) struct Commit {
+    shard: Shard,
+    keys: Vec<String>,
+    numbers: HashMap<String, usize>,
+    checks: usize,
+    check_words: Vec<Vec<u8>>,
+    command_words: Vec<Vec<u8>>,
+}
+
+impl Commit {
+    pub(super) fn new(shard: Shard) -> Commit {
+        Commit {
+            shard,
+            keys: Vec::new(),
+            numbers: HashMap::new(),
+            checks: 0,
+            check_words: Vec::new(),
+            command_words: Vec::new(),
+        }
+    }
+
+    /// A hash's field has this value.
+    pub(super) fn check_is(&mut self, key: &str, field: &str, value: impl Display) {
+        self.check("is", key, field.as_bytes().to_vec(), text(value));
+    }
+
+    /// A hash's field has this value, or is not there.
+    pub(super) fn check_same(&mut self, key: &str, field: &str, value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.check("is", key, field.as_bytes().to_vec(), value.to_vec()),
+            None => self.check_absent(key, field),
+        }
+    }
+
+    /// A hash does not have this field.
+    pub(super) fn check_absent(&mut self, key: &str, field: &str) {
+        self.check("absent", key, field.as_bytes().to_vec(), Vec::new());
+    }
+
+    /// A sorted set has so many members.
+    pub(super) fn check_size(&mut self, key: &str, size: u64) {
+        self.check("size", key, text(size), Vec::new());
+    }
+
+    /// So many of a task's open runs do not wait.
+    pub(super) fn check_ahead(&mut self, open: &str, waiting: &str, ahead: u64) {
+        let waiting = self.number(waiting);
+        self.check("ahead", open, text(waiting), text(ahead));
+    }
+
+    /// So many, or more, of a task's open runs do not wait.
+    pub(super) fn check_ahead_at_least(&mut self, open: &str, waiting: &str, ahead: u64) {
+        let waiting = self.number(waiting);
+        self.check("ahead+", open, text(waiting), text(ahead));
+    }
+
+    /// Sets fields of a hash.
+    pub(super) fn set(&mut self, key: &str, fields: &[(&str, &[u8])]) {
+        for fields in fields.chunks(WORDS / 2) {
+            self.command("HSET", key, fields.iter().flat_map(|(name, value)| [name.as_bytes(), *value]));
+        }
+    }
+
+    /// Sets a field of a hash, unless it is there.
+    pub(super) fn set_new(&mut self, key: &str, field: &str, value: &[u8]) {
+        self.command("HSETNX", key, [field.as_bytes(), value]);
+    }
+
+    /// Removes fields of a hash.
+    pub(super) fn unset(&mut self, key: &str, fields: &[&str]) {
+        for fields in fields.chunks(WORDS) {
+            self.command("HDEL", key, fields.iter().map(|field| field.as_bytes()));
+        }
+    }
+
+    /// Puts a member into a sorted set, or moves it there.
+    pub(super) fn put(&mut self, key: &str, score: impl Display, member: &str) {
+        self.command("ZADD", key, [text(score).as_slice(), member.as_bytes()]);
+    }
+
+    /// Removes a member of a sorted set.
+    pub(super) fn take(&mut self, key: &str, member: &str) {
+        self.command("ZREM", key, [member.as_bytes()]);
+    }
+
+    /// Removes the members of a sorted set up to this score.
+    pub(super) fn take_until(&mut self, key: &str, score: impl Display) {
+        self.command("ZREMRANGEBYSCORE", key, [b"-inf".as_slice(), &text(score)]);
+    }
+
+    /// Keeps a value for so long.
+    pub(super) fn keep_for(&mut self, key: &str, value: &[u8], real: Duration) {
+        let ms = text(real.as_millis().max(1));
+        self.command("SET", key, [value, b"PX".as_slice(), &ms]);
+    }
+
+    /// Keeps a value.
+    pub(super) fn keep(&mut self, key: &str, value: &[u8]) {
+        self.command("SET", key, [value]);
+    }
+
+    /// Removes a key with all that it holds.
+    pub(super) fn delete(&mut self, key: &str) {
+        self.command("UNLINK", key, []);
+    }
+
+    fn check(&mut self, kind: &str, key: &str, x: Vec<u8>, y: Vec<u8>) {
+        let key = self.number(key);
+        self.checks += 1;
+        self.check_words.extend([kind.as_bytes().to_vec(), text(key), x, y]);
+    }
+
+    fn command<'a>(&mut self, name: &str, key: &str, arguments: impl IntoIterator<Item = &'a [u8]>) {
+        let key = self.number(key);
+        let begin = self.command_words.len();
+        self.command_words.extend([Vec::new(), name.as_bytes().to_vec(), text(key)]);
+        self.command_words.extend(arguments.into_iter().map(<[u8]>::to_vec));
+        self.command_words[begin] = text(self.command_words.len() - begin - 1);
+    }
+
+    /// A key's place among the step's keys, as Lua counts.
+    fn number(&mut self, key: &str) -> usize {
+        if let Some(number) = self.numbers.get(key) {
+            return *number;
+        }
+        self.keys.push(key.to_owned());
+        self.numbers.insert(key.to_owned(), self.keys.len());
+        self.keys.len()
+    }
+
+    fn words(&self, mut command: Cmd) -> Cmd {
+        command.arg(self.keys.len()).arg(&self.keys).arg(self.checks);
+        for word in self.check_words.iter().chain(&self.command_words) {
+            command.arg(word.as_slice());
+        }
+        command
+    }
+
+    fn by_hash(&self) -> Cmd {
+        let mut command = cmd("EVALSHA");
+        command.arg(SCRIPT.get_hash());
+        self.words(command)
+    }
+
+    fn by_text(&self) -> Cmd {
+        let mut command = cmd("EVAL");
+        command.arg(TEXT);
+        self.words(command)
+    }
+}
+
+fn text(value: impl Display) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+impl RedisStore {
+    /// Whether the step's checks held, and it is done.
+    pub(super) async fn commit(&self, commit: Commit) -> Result<bool> {
+        let mut answers = self.commit_all(std::slice::from_ref(&commit)).await?;
+        answers.pop().unwrap_or(Ok(false))
+    }
+
+    /// Steps that go together, each atomic by itself; those of one shard in order. One answer each.
+    pub(super) async fn commit_all(&self, commits: &[Commit]) -> Result<Vec<Result<bool>>> {
+        let mut batch = Batch::default();
+        for commit in commits {
+            batch.push(commit.shard, commit.by_hash());
+        }
+        let mut values = self.link.values(batch).await?;
+        // A server that was started anew, or took over, does not know the script; nothing was done.
+        let unknown: Vec<usize> = (0..values.len()).filter(|place| is_unknown(&values[*place])).collect();
+        if !unknown.is_empty() {
+            let mut again = Batch::default();
+            for place in &unknown {
+                again.push(commits[*place].shard, commits[*place].by_text());
+            }
+            for (place, value) in unknown.into_iter().zip(self.link.values(again).await?) {
+                values[place] = value;
+            }
+        }
+        let mut answers = Answers::new(values, 0, 0);
+        Ok(commits.iter().map(|_| answers.int().map(|failed| failed == 0)).collect())
+    }
+}
+
+fn is_unknown(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT")
+}
+
+/// How often a step that others disturb is tried.
+const TRIES: u32 = 200;
+
+/// The first tries follow at once; then they give way to each other.
+const AT_ONCE: u32 = 4;
+
+/// Counts the tries of one step.
+#[derive(Default)]
+pub(super) struct Tries(u32);
+
+impl Tries {
+    /// To be called when others were faster: waits a little, or gives up.
+    pub(super) async fn again(&mut self) -> Result<()> {
+        self.0 += 1;
+        if self.0 >= TRIES {
+            return Err(StoreError::Unavailable("too many others write the same".to_owned()));
+        }
+        if self.0 > AT_ONCE {
+            let most = u64::from(self.0.min(50)) * 400;
+            let micros = RandomState::new().hash_one(self.0) % most;
+            tokio::time::sleep(Duration::from_micros(micros)).await;
+        }
+        Ok(())
+    }
+}

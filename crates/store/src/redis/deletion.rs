@@ -1,0 +1,149 @@
+//! Deleting a task: in one step it is gone; then its runs are removed, some at a time.
+//!
+//! Until the last is removed the task is in its shard's `graves`, where the reaper finds it if the
+//! process that deletes it dies.
+
+use isochrone_domain::{AuditEntry, Outcome, Reason, RunId, TaskId};
+
+use super::RedisStore;
+use super::batch::Batch;
+use super::commit::{Commit, Tries};
+use super::keys::{Index, Shard};
+use super::records::{ENDED, StoredRun, ask_run, id_of, readable, take_run};
+use crate::Result;
+
+/// Runs that are removed in one step.
+const RUNS: usize = 100;
+
+impl RedisStore {
+    /// Forgets a task and its runs. False: it was not there.
+    pub(super) async fn remove_task(&self, id: TaskId, entry: &AuditEntry) -> Result<bool> {
+        let (shard, member) = (Shard::of_task(id), id.to_string());
+        let mut tries = Tries::default();
+        loop {
+            let Some(stored) = self.find_task(id).await? else { return Ok(false) };
+            let mut commit = Commit::new(shard);
+            commit.check_is(&self.keys.task(id), "v", stored.task.version);
+            commit.delete(&self.keys.task(id));
+            commit.take(&self.keys.index(shard, Index::Due), &member);
+            commit.take(&self.keys.index(shard, Index::Tasks), &member);
+            commit.take(&self.keys.tasks_of(shard, &stored.task.owner), &member);
+            commit.set(&self.keys.graves(shard), &[(&member, b"1")]);
+            self.note_audit(&mut commit, shard, entry);
+            if self.commit(commit).await? {
+                break;
+            }
+            tries.again().await?;
+        }
+        self.bury(id).await?;
+        Ok(true)
+    }
+
+    /// No deletion of this task is under way.
+    pub(super) fn check_not_buried(&self, commit: &mut Commit, id: TaskId) {
+        commit.check_absent(&self.keys.graves(Shard::of_task(id)), &id.to_string());
+    }
+
+    /// Removes the runs of deleted tasks that are left.
+    pub(super) async fn bury_all(&self) -> Result<()> {
+        let mut batch = Batch::default();
+        for shard in Shard::of_tasks() {
+            batch.add(shard, ["HKEYS", &self.keys.graves(shard)]);
+        }
+        let mut answers = self.ask(batch).await?;
+        for _ in Shard::of_tasks() {
+            for member in answers.members()? {
+                self.bury(id_of(&member)?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the runs of a deleted task.
+    pub(super) async fn bury(&self, task: TaskId) -> Result<()> {
+        let shard = Shard::of_task(task);
+        let (open, ended) = (self.keys.open_of(task), self.keys.ended_of(task));
+        let last = (RUNS - 1).to_string();
+        let mut tries = Tries::default();
+        loop {
+            let mut batch = Batch::default();
+            batch.add(shard, ["ZRANGE", &open, "0", &last]);
+            batch.add(shard, ["ZRANGE", &ended, "0", &last]);
+            let mut answers = self.ask(batch).await?;
+            let ids = |members: Vec<Vec<u8>>| {
+                members.iter().map(|member| id_of(member)).collect::<Result<Vec<_>>>()
+            };
+            let (unfinished, finished) = (ids(answers.members()?)?, ids(answers.members()?)?);
+            let mut commit = Commit::new(shard);
+            if unfinished.is_empty() && finished.is_empty() {
+                // Nobody adds runs to a task that is gone.
+                commit.unset(&self.keys.graves(shard), &[&task.to_string()]);
+                self.commit(commit).await?;
+                return Ok(());
+            }
+            self.bury_unfinished(&mut commit, task, &unfinished).await?;
+            for id in finished {
+                self.remove_ended(&mut commit, task, id);
+            }
+            if !self.commit(commit).await? {
+                tries.again().await?;
+            }
+        }
+    }
+
+    /// Takes runs that have not ended out of everything; the ledger says why.
+    async fn bury_unfinished(&self, commit: &mut Commit, task: TaskId, ids: &[RunId]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let shard = Shard::of_task(task);
+        let mut batch = Batch::default();
+        for id in ids {
+            ask_run(&mut batch, &self.keys, *id);
+        }
+        batch.add_time(shard);
+        let mut answers = self.ask(batch).await?;
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.push(readable(take_run(&mut answers), "run", id)?.flatten());
+        }
+        let now = answers.now(self)?;
+        for (id, found) in ids.iter().zip(found) {
+            if let Some(stored) = &found {
+                let outcome = if stored.run.started.is_some() { Outcome::Failed } else { Outcome::Skipped };
+                self.check_run(commit, stored);
+                self.note_end(commit, &stored.run, Some((outcome, Reason::TaskDeleted, now)));
+            }
+            self.take_open(commit, task, *id, found.as_ref());
+        }
+        Ok(())
+    }
+
+    fn take_open(&self, commit: &mut Commit, task: TaskId, id: RunId, found: Option<&StoredRun>) {
+        let (keys, shard, member) = (&self.keys, Shard::of_task(task), id.to_string());
+        if let Some(stored) = found {
+            commit.take(&keys.published(shard, stored.run.kind), &member);
+        }
+        for index in [Index::Outbox, Index::Leases, Index::Open] {
+            commit.take(&keys.index(shard, index), &member);
+        }
+        commit.take(&keys.waiting_of(task), &member);
+        commit.take(&keys.open_of(task), &member);
+        self.delete_run(commit, id);
+    }
+
+    /// Removes a run, if it has ended and nobody made it begin again.
+    pub(super) fn remove_ended(&self, commit: &mut Commit, task: TaskId, id: RunId) {
+        let (shard, member) = (Shard::of_task(task), id.to_string());
+        commit.check_is(&self.keys.run(id), "t", ENDED);
+        commit.take(&self.keys.index(shard, Index::Ended), &member);
+        commit.take(&self.keys.ended_of(task), &member);
+        self.delete_run(commit, id);
+    }
+
+    fn delete_run(&self, commit: &mut Commit, id: RunId) {
+        commit.delete(&self.keys.run(id));
+        commit.delete(&self.keys.log(id));
+        commit.delete(&self.keys.log_order(id));
+    }
+}

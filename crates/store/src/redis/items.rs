@@ -1,0 +1,98 @@
+//! Items and their data.
+
+use async_trait::async_trait;
+use isochrone_domain::{AuditEntry, Item, ItemId};
+
+use super::RedisStore;
+use super::batch::{Answers, Batch};
+use super::commit::{Commit, Tries};
+use super::keys::{Shard, folded};
+use super::lists::{From, Span};
+use super::records::{from_json, id_of, json, readable};
+use crate::{ItemStore, Page, Paged, Result};
+
+const HOME: Shard = Shard::COMMON;
+
+#[async_trait]
+impl ItemStore for RedisStore {
+    async fn put_item(&self, item: &Item, data: Vec<u8>, audit: AuditEntry) -> Result<()> {
+        let mut tries = Tries::default();
+        loop {
+            let old = self.item_body(item.id).await?;
+            let (key, member) = (self.item_key(item.id), item.id.to_string());
+            let mut commit = Commit::new(HOME);
+            commit.check_same(&key, "b", old.as_deref());
+            if let Some(old) = &old {
+                let old: Item = from_json(old)?;
+                commit.take(&self.items_key(Some(&old.owner)), &member);
+            }
+            commit.set(&key, &[("b", &json(item))]);
+            commit.keep(&self.item_data_key(item.id), &data);
+            commit.put(&self.items_key(None), item.created.0, &member);
+            commit.put(&self.items_key(Some(&item.owner)), item.created.0, &member);
+            self.note_audit(&mut commit, HOME, &audit);
+            if self.commit(commit).await? {
+                return Ok(());
+            }
+            tries.again().await?;
+        }
+    }
+
+    async fn item(&self, id: ItemId) -> Result<Option<Item>> {
+        self.item_body(id).await?.map(|body| from_json(&body)).transpose()
+    }
+
+    async fn item_data(&self, id: ItemId) -> Result<Option<Vec<u8>>> {
+        let mut batch = Batch::default();
+        batch.add(HOME, ["GET", &self.item_data_key(id)]);
+        self.ask(batch).await?.bytes()
+    }
+
+    async fn items(&self, owner: Option<&str>, page: Page) -> Result<Paged<Item>> {
+        let sources = [(HOME, self.items_key(owner))];
+        let total = self.total(&sources).await?;
+        let until = page.offset.saturating_add(page.limit).min(total);
+        let entries = self.first(&sources, From::Highest, &Span::all(), until).await?;
+        let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
+        let ids =
+            entries.iter().skip(skip).map(|entry| id_of(&entry.member)).collect::<Result<Vec<ItemId>>>()?;
+        let mut batch = Batch::default();
+        for id in &ids {
+            batch.add(HOME, ["HGET", &self.item_key(*id), "b"]);
+        }
+        let mut answers = self.ask(batch).await?;
+        let mut rows = Vec::with_capacity(ids.len());
+        for id in &ids {
+            rows.extend(readable(take_item(&mut answers), "item", id)?.flatten());
+        }
+        Ok(Paged { rows, total })
+    }
+}
+
+fn take_item(answers: &mut Answers) -> Result<Option<Item>> {
+    answers.bytes()?.map(|body| from_json(&body)).transpose()
+}
+
+impl RedisStore {
+    async fn item_body(&self, id: ItemId) -> Result<Option<Vec<u8>>> {
+        let mut batch = Batch::default();
+        batch.add(HOME, ["HGET", &self.item_key(id), "b"]);
+        self.ask(batch).await?.bytes()
+    }
+
+    fn item_key(&self, id: ItemId) -> String {
+        self.keys.named(HOME, &format!("item:{id}"))
+    }
+
+    fn item_data_key(&self, id: ItemId) -> String {
+        self.keys.named(HOME, &format!("item-data:{id}"))
+    }
+
+    /// The items of an owner, or all, by their creation.
+    fn items_key(&self, owner: Option<&str>) -> String {
+        match owner {
+            Some(owner) => self.keys.named(HOME, &format!("items-of:{}", folded(owner))),
+            None => self.keys.named(HOME, "items"),
+        }
+    }
+}

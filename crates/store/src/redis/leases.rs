@@ -1,0 +1,335 @@
+//! Attempts and their leases.
+//!
+//! The attempt's number is the fencing token. A write of an attempt counts only while the run is
+//! executing with that number: a claim raises it, a finish and the reaper end it. A lease that is
+//! over but not reaped yet can still be renewed, since nobody else can have the run before the reaper.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use isochrone_domain::{Artifact, AttemptEnd, EpochMillis, Lease, Run, RunId, RunStatus, settle};
+use tracing::warn;
+
+use super::RedisStore;
+use super::batch::{Answers, Batch};
+use super::commit::{Commit, Tries};
+use super::keys::{Index, Shard};
+use super::line::{ask_line, take_line};
+use super::lists::{From, Span};
+use super::records::{StoredRun, ask_run, ask_task, id_of, queued, readable, take_run, take_task};
+use crate::{Claim, Claimed, Finished, Held, LONGEST_LEASE, Refusal, Renewal, Result};
+
+/// What a lease is cut to when the clock was set back: some times the 15 s that leases are usually long.
+/// Settled at once, the work of workers that live would be done twice.
+const TO_RENEW: Duration = Duration::from_mins(1);
+
+/// How far what can't be read is put off.
+const PUT_OFF: Duration = Duration::from_mins(1);
+
+impl RedisStore {
+    /// The run as it is now, and the time.
+    async fn run_now(&self, id: RunId) -> Result<(Option<StoredRun>, EpochMillis)> {
+        let mut batch = Batch::default();
+        ask_run(&mut batch, &self.keys, id);
+        batch.add_time(Shard::of_run(id));
+        let mut answers = self.ask(batch).await?;
+        let run = take_run(&mut answers);
+        let now = answers.now(self)?;
+        Ok((run?, now))
+    }
+
+    /// Gives a worker a due run as its next attempt.
+    pub(super) async fn begin_attempt(&self, id: RunId, worker: &str, lease: Duration) -> Result<Claim> {
+        let mut tries = Tries::default();
+        loop {
+            let (Some(stored), now) = self.run_now(id).await? else {
+                return Ok(Claim::Refused(Refusal::Deleted));
+            };
+            match stored.run.status {
+                RunStatus::Queued { due } if due <= now => {}
+                RunStatus::Queued { due } => {
+                    // The clock was set back after it was published: the wake-up came too early and is gone.
+                    if self.publish_again(&stored.run, due).await? {
+                        return Ok(Claim::Refused(Refusal::NotDue));
+                    }
+                    tries.again().await?;
+                    continue;
+                }
+                RunStatus::Waiting => return Ok(Claim::Refused(Refusal::NotDue)),
+                RunStatus::Executing { .. } => return Ok(Claim::Refused(Refusal::Held)),
+                RunStatus::Ended { .. } => return Ok(Claim::Refused(Refusal::Ended)),
+            }
+            // Without its task it is being removed.
+            let Some(found) = self.find_task(stored.run.task).await? else {
+                return Ok(Claim::Refused(Refusal::Deleted));
+            };
+            let mut run = stored.run.clone();
+            run.attempt += 1;
+            run.status =
+                RunStatus::Executing { lease: Lease { worker: worker.to_owned(), until: now + lease } };
+            let mut commit = Commit::new(Shard::of_run(id));
+            if run.started.is_none() {
+                run.started = Some(now);
+                self.note_run(&mut commit, &run);
+            }
+            self.update_run(&mut commit, &stored, &run, 0);
+            if self.commit(commit).await? {
+                return Ok(Claim::Granted(Box::new(Claimed { run, task: found.task })));
+            }
+            tries.again().await?;
+        }
+    }
+
+    async fn publish_again(&self, run: &Run, due: EpochMillis) -> Result<bool> {
+        let (shard, id) = (Shard::of_run(run.id), run.id.to_string());
+        let mut commit = Commit::new(shard);
+        commit.check_is(&self.keys.run(run.id), "t", queued(run.attempt));
+        commit.take(&self.keys.published(shard, run.kind), &id);
+        commit.put(&self.keys.index(shard, Index::Outbox), due.0, &id);
+        self.commit(commit).await
+    }
+
+    /// Renews leases: all are read together and written together.
+    pub(super) async fn renew_all(&self, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
+        let mut renewals: Vec<Option<Renewal>> = vec![None; held.len()];
+        let mut tries = Tries::default();
+        loop {
+            let open: Vec<usize> = (0..held.len()).filter(|place| renewals[*place].is_none()).collect();
+            if open.is_empty() {
+                return Ok(renewals.into_iter().flatten().collect());
+            }
+            let mut batch = Batch::default();
+            for place in &open {
+                ask_run(&mut batch, &self.keys, held[*place].run);
+                batch.add_time(Shard::of_run(held[*place].run));
+            }
+            let mut answers = self.ask(batch).await?;
+            let (mut steps, mut renewed) = (Vec::new(), Vec::new());
+            for place in open {
+                match self.renewal(&mut answers, &held[place], lease)? {
+                    Ok((commit, renewal)) => {
+                        steps.push(commit);
+                        renewed.push((place, renewal));
+                    }
+                    Err(refusal) => renewals[place] = Some(Renewal::Lost(refusal)),
+                }
+            }
+            for ((place, renewal), done) in renewed.into_iter().zip(self.commit_all(&steps).await?) {
+                renewals[place] = done?.then_some(renewal);
+            }
+            if renewals.iter().any(Option::is_none) {
+                tries.again().await?;
+            }
+        }
+    }
+
+    fn renewal(
+        &self,
+        answers: &mut Answers,
+        held: &Held,
+        lease: Duration,
+    ) -> Result<std::result::Result<(Commit, Renewal), Refusal>> {
+        let stored = take_run(answers)?;
+        let until = answers.now(self)? + lease;
+        let stored = match current(stored, held.attempt) {
+            Ok(stored) => stored,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut run = stored.run.clone();
+        if let RunStatus::Executing { lease } = &mut run.status {
+            lease.until = until;
+        }
+        if held.progress.is_some() {
+            run.progress.clone_from(&held.progress);
+        }
+        let mut commit = Commit::new(Shard::of_run(run.id));
+        self.update_run(&mut commit, &stored, &run, 0);
+        Ok(Ok((commit, Renewal::Held { cancel: run.cancel })))
+    }
+
+    /// Keeps a remote job's handle.
+    pub(super) async fn keep_handle(&self, id: RunId, attempt: u32, handle: &str) -> Result<Finished> {
+        let mut tries = Tries::default();
+        loop {
+            let stored = match current(self.find_run(id).await?, attempt) {
+                Ok(stored) => stored,
+                Err(refusal) => return Ok(Finished::Fenced(refusal)),
+            };
+            let run = Run { handle: Some(handle.to_owned()), ..stored.run.clone() };
+            let mut commit = Commit::new(Shard::of_run(id));
+            self.update_run(&mut commit, &stored, &run, 0);
+            if self.commit(commit).await? {
+                return Ok(Finished::Kept(Box::new(run)));
+            }
+            tries.again().await?;
+        }
+    }
+
+    /// Ends an attempt, as its worker has it.
+    pub(super) async fn end_attempt(
+        &self,
+        id: RunId,
+        attempt: u32,
+        end: AttemptEnd,
+        artifacts: Vec<Artifact>,
+    ) -> Result<Finished> {
+        let mut tries = Tries::default();
+        loop {
+            let (stored, now) = self.run_now(id).await?;
+            let stored = match current(stored, attempt) {
+                Ok(stored) => stored,
+                Err(refusal) => return self.finished_before(id, attempt, refusal).await,
+            };
+            match self.settle_attempt(&stored, end.clone(), artifacts.clone(), now).await? {
+                Step::Done(run) => return Ok(Finished::Kept(run)),
+                Step::Orphan => return Ok(Finished::Fenced(Refusal::Deleted)),
+                Step::Disturbed => tries.again().await?,
+            }
+        }
+    }
+
+    /// The attempt is over: was it finished, or did it lapse?
+    async fn finished_before(&self, id: RunId, attempt: u32, refusal: Refusal) -> Result<Finished> {
+        let mut batch = Batch::default();
+        ask_run(&mut batch, &self.keys, id);
+        batch.add(Shard::of_run(id), ["HEXISTS", &self.keys.run(id), &lapse(attempt)]);
+        let mut answers = self.ask(batch).await?;
+        let Some(stored) = take_run(&mut answers)? else { return Ok(Finished::Fenced(refusal)) };
+        let lapsed = answers.int()? > 0;
+        let begun = (1..=stored.run.attempt).contains(&attempt);
+        let finished = begun && !lapsed;
+        Ok(if finished { Finished::Kept(Box::new(stored.run)) } else { Finished::Fenced(refusal) })
+    }
+
+    /// Run, task, ledger and the next waiting run, as the end of the run's attempt leaves them.
+    async fn settle_attempt(
+        &self,
+        stored: &StoredRun,
+        end: AttemptEnd,
+        artifacts: Vec<Artifact>,
+        now: EpochMillis,
+    ) -> Result<Step> {
+        let task = stored.run.task;
+        let mut batch = Batch::default();
+        ask_task(&mut batch, &self.keys, task);
+        ask_line(&mut batch, &self.keys, task);
+        let mut answers = self.ask(batch).await?;
+        // Without its task it is being removed.
+        let Some(found) = take_task(&mut answers)? else { return Ok(Step::Orphan) };
+        let line = take_line(&mut answers, task)?;
+        let lapses = end == AttemptEnd::Lapsed;
+        let settled = settle(&found.task, &stored.run, end, artifacts, now);
+        let mut commit = Commit::new(Shard::of_run(stored.run.id));
+        self.update_run(&mut commit, stored, &settled.run, 0);
+        if lapses {
+            commit.set(&self.keys.run(stored.run.id), &[(&lapse(stored.run.attempt), b"1")]);
+        }
+        if settled.task != found.task {
+            self.update_task(&mut commit, &settled.task);
+        }
+        if settled.run.status.ended() {
+            self.note_run(&mut commit, &settled.run);
+            if !self.leave(&mut commit, &line, stored, now).await? {
+                return Ok(Step::Disturbed);
+            }
+        }
+        Ok(if self.commit(commit).await? { Step::Done(Box::new(settled.run)) } else { Step::Disturbed })
+    }
+
+    /// Settles the attempts whose lease is over, shortens leases that were given before the clock was
+    /// set back, and goes on with deletions that were cut short.
+    pub(super) async fn reap_lapsed(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
+        self.bury_all().await?;
+        let leases = self.everywhere(Index::Leases);
+        let latest = self.latest_lease_end(now);
+        for entry in self.first(&leases, From::Lowest, &Span::after(latest.0), limit).await? {
+            self.shorten(id_of(&entry.member)?, now).await?;
+        }
+        let lapsed = self.first(&leases, From::Lowest, &Span::through(now.0), limit).await?;
+        let ids = lapsed.iter().map(|entry| id_of(&entry.member)).collect::<Result<Vec<RunId>>>()?;
+        let settled = try_join_all(ids.into_iter().map(|id| self.reap_one(id, now))).await?;
+        Ok(settled.into_iter().flatten().collect())
+    }
+
+    /// None: its worker was in time after all.
+    async fn reap_one(&self, id: RunId, now: EpochMillis) -> Result<Option<Run>> {
+        let over = |run: &Run| matches!(&run.status, RunStatus::Executing { lease } if lease.until <= now);
+        let mut tries = Tries::default();
+        loop {
+            let Some(found) = readable(self.find_run(id).await, "run", &id)? else {
+                self.defer(Shard::of_run(id), Index::Leases, &id.to_string(), now).await?;
+                return Ok(None);
+            };
+            let Some(stored) = found.filter(|stored| over(&stored.run)) else { return Ok(None) };
+            match self.settle_attempt(&stored, AttemptEnd::Lapsed, Vec::new(), now).await? {
+                Step::Done(run) => return Ok(Some(*run)),
+                Step::Orphan => return Ok(None),
+                Step::Disturbed => tries.again().await?,
+            }
+        }
+    }
+
+    /// No lease given at `now`, or while that was on its way here, ends later.
+    pub(super) fn latest_lease_end(&self, now: EpochMillis) -> EpochMillis {
+        now + self.clock.of_real(LONGEST_LEASE + TO_RENEW)
+    }
+
+    async fn shorten(&self, id: RunId, now: EpochMillis) -> Result<()> {
+        let Some(found) = readable(self.find_run(id).await, "run", &id)? else {
+            return self.defer(Shard::of_run(id), Index::Leases, &id.to_string(), now).await;
+        };
+        let Some(stored) = found else { return Ok(()) };
+        let mut run = stored.run.clone();
+        if let RunStatus::Executing { lease } = &mut run.status
+            && lease.until > self.latest_lease_end(now)
+        {
+            warn!(run = %run.id, until = %lease.until, "the clock was set back; the lease is cut short");
+            lease.until = now + self.clock.of_real(TO_RENEW);
+            let mut commit = Commit::new(Shard::of_run(id));
+            self.update_run(&mut commit, &stored, &run, 0);
+            // Not done: somebody renewed or ended it.
+            self.commit(commit).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts off what can't be read, in an index by time: else it would be looked at all the time.
+    pub(super) async fn defer(
+        &self,
+        shard: Shard,
+        index: Index,
+        member: &str,
+        now: EpochMillis,
+    ) -> Result<()> {
+        let later = (now + self.clock.of_real(PUT_OFF)).0.to_string();
+        let mut batch = Batch::default();
+        batch.add(shard, ["ZADD", &self.keys.index(shard, index), "XX", &later, member]);
+        self.ask(batch).await?.int().map(drop)
+    }
+}
+
+/// What came of a try to settle an attempt.
+enum Step {
+    /// The run is so now.
+    Done(Box<Run>),
+    /// Its task is gone.
+    Orphan,
+    /// Somebody else wrote meanwhile: read again.
+    Disturbed,
+}
+
+/// The run, if this attempt has it now.
+pub(super) fn current(stored: Option<StoredRun>, attempt: u32) -> std::result::Result<StoredRun, Refusal> {
+    let Some(stored) = stored else { return Err(Refusal::Deleted) };
+    match stored.run.status {
+        RunStatus::Executing { .. } if stored.run.attempt == attempt => Ok(stored),
+        RunStatus::Executing { .. } => Err(Refusal::Held),
+        RunStatus::Ended { .. } => Err(Refusal::Ended),
+        RunStatus::Waiting | RunStatus::Queued { .. } => Err(Refusal::NotDue),
+    }
+}
+
+/// The field that says that an attempt's lease lapsed.
+fn lapse(attempt: u32) -> String {
+    format!("l:{attempt}")
+}

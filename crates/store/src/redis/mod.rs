@@ -1,0 +1,155 @@
+//! The fleet's store: Redis, alone, behind sentinels or as a cluster.
+//!
+//! Tasks are spread over 64 shards by their id's first byte, and all that belongs to a task is in its
+//! shard. A write is one script (`commit.lua`) within a shard: it checks that what was read is still so,
+//! and then writes. All rules are in Rust.
+
+mod accounts;
+mod address;
+mod audit;
+mod batch;
+mod check;
+mod commit;
+mod deletion;
+mod error;
+mod fires;
+mod fleet;
+mod items;
+mod keys;
+mod leases;
+mod line;
+mod link;
+mod lists;
+mod logs;
+mod records;
+mod retention;
+mod runs;
+mod tasks;
+mod wishes;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use isochrone_domain::EpochMillis;
+
+use crate::clock::machine_ms;
+use crate::{Clock, Result, StoreError};
+use address::Address;
+use batch::{Answers, Batch};
+use keys::{Keys, Shard};
+use link::Link;
+
+/// Clocks that differ by more than this are worth a warning.
+const TOLERATED_MS: i64 = 1_000;
+
+/// An answer that took longer says little about the clocks.
+const PROMPT_MS: i64 = 500;
+
+/// How a store in Redis is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How its clock goes.
+    pub clock: Clock,
+    /// What its keys begin with: letters, digits, `-`, `_`, `.` and `:`. Installations on one server have
+    /// different ones.
+    pub prefix: String,
+    /// The authorities that TLS trusts, in PEM form; none: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Go on, with a warning, where Redis may lose what it acknowledged.
+    pub allow_weak_durability: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            clock: Clock::SYSTEM,
+            prefix: "isochrone".to_owned(),
+            ca_file: None,
+            allow_weak_durability: false,
+        }
+    }
+}
+
+/// The fleet's store.
+pub struct RedisStore {
+    clock: Clock,
+    /// Milliseconds that Redis's clock is ahead of this machine's.
+    ahead_ms: AtomicI64,
+    clocks_differ: AtomicBool,
+    keys: Keys,
+    link: Link,
+}
+
+impl RedisStore {
+    /// Connects to Redis and checks that it keeps what it acknowledges.
+    ///
+    /// `url` is one of
+    /// - `redis://[[user]:password@]host[:port][/database]`: one server,
+    /// - `redis+cluster://[[user]:password@]host:port,host:port`: a cluster, by some of its nodes,
+    /// - `redis+sentinel://[[user]:password@]host:port,host:port/service`: the master that sentinels name;
+    ///
+    /// with `rediss` instead of `redis` the connections use TLS. [`StoreError::Config`]: it can't be used
+    /// as it is set up; the text says what to change.
+    pub async fn open(url: &str, options: Options) -> Result<RedisStore> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        if options.prefix.is_empty() || !options.prefix.chars().all(allowed) {
+            return Err(StoreError::Config(
+                "a key prefix has letters, digits, '-', '_', '.' and ':'".to_owned(),
+            ));
+        }
+        let certificates = address::certificates(options.ca_file.as_deref())?;
+        let store = RedisStore {
+            clock: options.clock,
+            ahead_ms: AtomicI64::new(0),
+            clocks_differ: AtomicBool::new(false),
+            keys: Keys::new(&options.prefix),
+            link: Link::open(Address::parse(url)?, certificates).await?,
+        };
+        store.check(options.allow_weak_durability).await?;
+        Ok(store)
+    }
+
+    /// How many milliseconds Redis's clock is ahead of this machine's (behind, if negative), as the last
+    /// answers had it.
+    pub fn clock_ahead_ms(&self) -> i64 {
+        self.ahead_ms.load(Ordering::Relaxed)
+    }
+
+    /// Sends commands together.
+    async fn ask(&self, batch: Batch) -> Result<Answers> {
+        let sent_ms = machine_ms();
+        let values = self.link.values(batch).await?;
+        Ok(Answers::new(values, sent_ms, machine_ms() - sent_ms))
+    }
+
+    /// What the clock shows at the shard's server.
+    async fn now_at(&self, shard: Shard) -> Result<EpochMillis> {
+        let mut batch = Batch::default();
+        batch.add_time(shard);
+        self.ask(batch).await?.now(self)
+    }
+
+    /// Learns how far this machine's clock is off.
+    fn compare_clocks(&self, real_ms: i64, sent_ms: i64, took_ms: i64) {
+        if !(0..PROMPT_MS).contains(&took_ms) {
+            return;
+        }
+        let ahead_ms = real_ms - sent_ms - took_ms / 2;
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        let differ = ahead_ms.abs() > TOLERATED_MS;
+        if self.clocks_differ.swap(differ, Ordering::Relaxed) != differ && differ {
+            tracing::warn!(ahead_ms, "Redis's clock differs from this machine's; Redis's decides");
+        }
+    }
+
+    /// The clock as this machine can follow it.
+    fn followed_clock(&self) -> Clock {
+        self.clock.ahead(self.clock_ahead_ms())
+    }
+
+    /// How long a lease of this length is given at most.
+    fn capped(&self, lease: Duration) -> Duration {
+        lease.min(self.clock.of_real(crate::LONGEST_LEASE))
+    }
+}

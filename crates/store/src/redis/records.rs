@@ -1,0 +1,297 @@
+//! Tasks and runs as they are kept: hashes of a version, the JSON of the domain's type, and what must be
+//! seen without reading that; with the indexes that follow from them.
+//!
+//! | field | of a task | of a run |
+//! |---|---|---|
+//! | `v` | its version | grows with each write |
+//! | `b` | the JSON | the JSON |
+//! | `s` | its place in the order of creation | its place in its task's line |
+//! | `k` | its type | its type |
+//! | `i`, `a` | its item; 1 if it is active | |
+//! | `t` | | its turn: `q` or `e` and the attempt while it is queued or executes, `w`, `x` |
+//! | `x` | | when it ended |
+//! | `l:n` | | attempt n's lease lapsed |
+
+use isochrone_domain::{Run, RunId, RunStatus, Task, TaskId, TaskState};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::RedisStore;
+use super::batch::{Answers, Batch, parse};
+use super::commit::Commit;
+use super::keys::{Index, Keys, Shard, folded};
+use crate::{Result, StoreError};
+
+/// A task and what is kept beside it.
+#[derive(Clone, Debug)]
+pub(super) struct StoredTask {
+    pub(super) task: Task,
+    /// Its place in the order of creation.
+    pub(super) seq: u64,
+}
+
+/// A run and what is kept beside it.
+#[derive(Clone, Debug)]
+pub(super) struct StoredRun {
+    pub(super) run: Run,
+    pub(super) version: u64,
+    /// Its place in its task's line.
+    pub(super) seq: u64,
+}
+
+/// Places in a task's line for each version of the task: a commit makes fewer runs.
+const SEQS: u64 = 4_096;
+
+/// The place of a commit's nth run, by the task's version that it is based on.
+pub(super) fn seq(task: &Task, nth: usize) -> u64 {
+    task.version * SEQS + nth as u64
+}
+
+/// A value as it stands in a field.
+pub(super) fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("the domain's types have only text as keys")
+}
+
+/// The value in a field. The error says no value: it may be a secret.
+pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|_| unreadable::<T>())
+}
+
+pub(super) fn unreadable<T>() -> StoreError {
+    StoreError::Corrupt(format!("no {} that this version can read", std::any::type_name::<T>()))
+}
+
+/// The fields of a task that [`take_task`] reads.
+pub(super) fn ask_task(batch: &mut Batch, keys: &Keys, id: TaskId) {
+    batch.add(Shard::of_task(id), ["HMGET", &keys.task(id), "b", "s"]);
+}
+
+pub(super) fn take_task(answers: &mut Answers) -> Result<Option<StoredTask>> {
+    let [body, seq] = answers.fields()?;
+    let Some(body) = body else { return Ok(None) };
+    let seq = seq.as_deref().and_then(parse).ok_or_else(unreadable::<Task>)?;
+    Ok(Some(StoredTask { task: from_json(&body)?, seq }))
+}
+
+/// The fields of a run that [`take_run`] reads.
+pub(super) fn ask_run(batch: &mut Batch, keys: &Keys, id: RunId) {
+    batch.add(Shard::of_run(id), ["HMGET", &keys.run(id), "b", "v", "s"]);
+}
+
+pub(super) fn take_run(answers: &mut Answers) -> Result<Option<StoredRun>> {
+    let [body, version, seq] = answers.fields()?;
+    let Some(body) = body else { return Ok(None) };
+    let number = |field: Option<Vec<u8>>| field.as_deref().and_then(parse).ok_or_else(unreadable::<Run>);
+    Ok(Some(StoredRun { run: from_json(&body)?, version: number(version)?, seq: number(seq)? }))
+}
+
+impl RedisStore {
+    pub(super) async fn find_task(&self, id: TaskId) -> Result<Option<StoredTask>> {
+        let mut batch = Batch::default();
+        ask_task(&mut batch, &self.keys, id);
+        take_task(&mut self.ask(batch).await?)
+    }
+
+    pub(super) async fn find_run(&self, id: RunId) -> Result<Option<StoredRun>> {
+        let mut batch = Batch::default();
+        ask_run(&mut batch, &self.keys, id);
+        take_run(&mut self.ask(batch).await?)
+    }
+
+    /// Runs in this order; one that is gone is left out, and so is, with an error in the log, one that
+    /// can't be read.
+    pub(super) async fn find_runs(&self, ids: &[RunId]) -> Result<Vec<StoredRun>> {
+        let mut batch = Batch::default();
+        for id in ids {
+            ask_run(&mut batch, &self.keys, *id);
+        }
+        let mut answers = self.ask(batch).await?;
+        let mut runs = Vec::with_capacity(ids.len());
+        for id in ids {
+            runs.extend(readable(take_run(&mut answers), "run", id)?.flatten());
+        }
+        Ok(runs)
+    }
+
+    /// Writes a task that is new.
+    pub(super) fn insert_task_record(&self, commit: &mut Commit, task: &Task, seq: u64) {
+        let (keys, shard, id) = (&self.keys, Shard::of_task(task.id), task.id.to_string());
+        commit.check_absent(&keys.task(task.id), "v");
+        self.set_task(commit, task, Some(seq));
+        commit.put(&keys.index(shard, Index::Tasks), seq, &id);
+        commit.put(&keys.tasks_of(shard, &task.owner), seq, &id);
+    }
+
+    /// Writes a task over the stored one, if that has its version, as the next one. Its owner is the
+    /// stored one's.
+    pub(super) fn update_task(&self, commit: &mut Commit, task: &Task) {
+        commit.check_is(&self.keys.task(task.id), "v", task.version);
+        let next = Task { version: task.version + 1, ..task.clone() };
+        self.set_task(commit, &next, None);
+    }
+
+    /// Moves a task from one owner's tasks to another's.
+    pub(super) fn move_task(&self, commit: &mut Commit, old: &StoredTask, owner: &str) {
+        if folded(&old.task.owner) != folded(owner) {
+            let (shard, id) = (Shard::of_task(old.task.id), old.task.id.to_string());
+            commit.take(&self.keys.tasks_of(shard, &old.task.owner), &id);
+            commit.put(&self.keys.tasks_of(shard, owner), old.seq, &id);
+        }
+    }
+
+    fn set_task(&self, commit: &mut Commit, task: &Task, seq: Option<u64>) {
+        let item = task.item_id.map(|item| item.to_string()).unwrap_or_default();
+        let active = if task.state == TaskState::Active { "1" } else { "0" };
+        let version = task.version.to_string();
+        let body = json(task);
+        let mut fields: Vec<(&str, &[u8])> = vec![
+            ("v", version.as_bytes()),
+            ("k", task.kind.name().as_bytes()),
+            ("i", item.as_bytes()),
+            ("a", active.as_bytes()),
+            ("b", &body),
+        ];
+        let seq = seq.map(|seq| seq.to_string());
+        if let Some(seq) = &seq {
+            fields.push(("s", seq.as_bytes()));
+        }
+        commit.set(&self.keys.task(task.id), &fields);
+        let due = self.keys.index(Shard::of_task(task.id), Index::Due);
+        match task.next_fire {
+            Some(at) => commit.put(&due, at.0, &task.id.to_string()),
+            None => commit.take(&due, &task.id.to_string()),
+        }
+    }
+
+    /// Writes a run that is new, unpublished. `nth`: of those that become due in this commit.
+    pub(super) fn insert_run(&self, commit: &mut Commit, run: &Run, seq: u64, nth: usize) {
+        let (keys, shard, id) = (&self.keys, Shard::of_run(run.id), run.id.to_string());
+        let (all, of_task) = self.history(run);
+        commit.put(&keys.index(shard, all), run.planned.0, &id);
+        commit.put(&of_task, run.planned.0, &id);
+        let seq_text = seq.to_string();
+        let fields: [(&str, &[u8]); 2] = [("s", seq_text.as_bytes()), ("k", run.kind.name().as_bytes())];
+        self.set_run(commit, run, 1, seq, nth, &fields);
+    }
+
+    /// Writes a run over the stored one, if that is as it was read. If it is queued, it is so anew:
+    /// unpublished. `nth`: of those that become due in this commit.
+    pub(super) fn update_run(&self, commit: &mut Commit, old: &StoredRun, run: &Run, nth: usize) {
+        let (keys, shard, id) = (&self.keys, Shard::of_run(run.id), run.id.to_string());
+        self.check_run(commit, old);
+        match old.run.status {
+            RunStatus::Queued { .. } => {
+                commit.take(&keys.index(shard, Index::Outbox), &id);
+                // Whether it was published is not part of what was read.
+                commit.take(&keys.published(shard, run.kind), &id);
+            }
+            RunStatus::Waiting => commit.take(&keys.waiting_of(run.task), &id),
+            RunStatus::Executing { .. } if !matches!(run.status, RunStatus::Executing { .. }) => {
+                commit.take(&keys.index(shard, Index::Leases), &id);
+            }
+            RunStatus::Executing { .. } => {}
+            RunStatus::Ended { .. } => commit.unset(&keys.run(run.id), &["x"]),
+        }
+        if old.run.status.ended() != run.status.ended() {
+            let (before, before_of_task) = self.history(&old.run);
+            let (now, now_of_task) = self.history(run);
+            commit.take(&keys.index(shard, before), &id);
+            commit.take(&before_of_task, &id);
+            commit.put(&keys.index(shard, now), run.planned.0, &id);
+            commit.put(&now_of_task, run.planned.0, &id);
+        }
+        self.set_run(commit, run, old.version + 1, old.seq, nth, &[]);
+    }
+
+    /// The run is as it was read.
+    pub(super) fn check_run(&self, commit: &mut Commit, read: &StoredRun) {
+        commit.check_is(&self.keys.run(read.run.id), "v", read.version);
+    }
+
+    /// Which of the two histories has the run: its shard's and its task's.
+    fn history(&self, run: &Run) -> (Index, String) {
+        if run.status.ended() {
+            (Index::Ended, self.keys.ended_of(run.task))
+        } else {
+            (Index::Open, self.keys.open_of(run.task))
+        }
+    }
+
+    fn set_run(
+        &self,
+        commit: &mut Commit,
+        run: &Run,
+        version: u64,
+        seq: u64,
+        nth: usize,
+        more: &[(&str, &[u8])],
+    ) {
+        let (keys, shard, id) = (&self.keys, Shard::of_run(run.id), run.id.to_string());
+        let (version, turn, body) = (version.to_string(), turn(run), json(run));
+        let mut fields: Vec<(&str, &[u8])> =
+            vec![("v", version.as_bytes()), ("t", turn.as_bytes()), ("b", &body)];
+        fields.extend(more);
+        let ended = match run.status {
+            RunStatus::Ended { at, .. } => Some(at.0.to_string()),
+            _ => None,
+        };
+        if let Some(at) = &ended {
+            fields.push(("x", at.as_bytes()));
+        }
+        commit.set(&keys.run(run.id), &fields);
+        match &run.status {
+            RunStatus::Queued { due } => commit.put(&keys.index(shard, Index::Outbox), fine(due.0, nth), &id),
+            RunStatus::Waiting => commit.put(&keys.waiting_of(run.task), seq, &id),
+            RunStatus::Executing { lease } => {
+                commit.put(&keys.index(shard, Index::Leases), lease.until.0, &id);
+            }
+            RunStatus::Ended { .. } => {}
+        }
+    }
+}
+
+/// A moment, and the order within it of what one commit makes due: a score has bits left for that.
+fn fine(at: i64, nth: usize) -> f64 {
+    at as f64 + nth.min(1_023) as f64 / 1_024.0
+}
+
+/// What a run's field `t` is.
+fn turn(run: &Run) -> String {
+    match run.status {
+        RunStatus::Queued { .. } => queued(run.attempt),
+        RunStatus::Executing { .. } => executing(run.attempt),
+        RunStatus::Waiting => "w".to_owned(),
+        RunStatus::Ended { .. } => ENDED.to_owned(),
+    }
+}
+
+/// The turn of a run that has ended.
+pub(super) const ENDED: &str = "x";
+
+/// The turn of a run that is queued after so many attempts.
+pub(super) fn queued(attempt: u32) -> String {
+    format!("q{attempt}")
+}
+
+/// The turn of a run whose attempt with this number is under way.
+pub(super) fn executing(attempt: u32) -> String {
+    format!("e{attempt}")
+}
+
+/// What was read, or nothing, with an error in the log, where it can't be read: one damaged record must
+/// not stop what concerns all.
+pub(super) fn readable<T>(read: Result<T>, what: &str, id: &impl std::fmt::Display) -> Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(StoreError::Corrupt(problem)) => {
+            tracing::error!(what, %id, problem, "left out: it can't be read");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The id that a member of an index is.
+pub(super) fn id_of<T: std::str::FromStr>(member: &[u8]) -> Result<T> {
+    parse(member).ok_or_else(unreadable::<T>)
+}

@@ -1,0 +1,82 @@
+//! What people want of runs: that they end, or begin again.
+
+use isochrone_domain::{AuditEntry, OverlapPolicy, RunId, RunStatus, cancel, retry};
+
+use super::RedisStore;
+use super::batch::Batch;
+use super::commit::{Commit, Tries};
+use super::keys::Shard;
+use super::line::{ask_line, take_line};
+use super::records::{ask_task, take_task};
+use crate::{Cancelled, Result};
+
+impl RedisStore {
+    /// Asks a run to end.
+    pub(super) async fn cancel(&self, id: RunId, entry: &AuditEntry) -> Result<Cancelled> {
+        let shard = Shard::of_run(id);
+        let mut tries = Tries::default();
+        loop {
+            let Some(stored) = self.find_run(id).await? else { return Ok(Cancelled::Missing) };
+            let task = stored.run.task;
+            let mut batch = Batch::default();
+            batch.add(shard, ["EXISTS", &self.keys.task(task)]);
+            ask_line(&mut batch, &self.keys, task);
+            batch.add_time(shard);
+            let mut answers = self.ask(batch).await?;
+            if answers.int()? == 0 {
+                return Ok(Cancelled::Missing);
+            }
+            let line = take_line(&mut answers, task)?;
+            let now = answers.now(self)?;
+            let Some(cancelled) = cancel(&stored.run, &entry.actor, now) else {
+                return Ok(Cancelled::Refused(Box::new(stored.run)));
+            };
+            let mut commit = Commit::new(shard);
+            self.update_run(&mut commit, &stored, &cancelled, 0);
+            let mut ready = true;
+            if cancelled.status.ended() {
+                self.note_run(&mut commit, &cancelled);
+                ready = self.leave(&mut commit, &line, &stored, now).await?;
+            }
+            self.note_audit(&mut commit, shard, entry);
+            if ready && self.commit(commit).await? {
+                return Ok(Cancelled::Done(Box::new(cancelled)));
+            }
+            tries.again().await?;
+        }
+    }
+
+    /// Asks for an ended run once more.
+    pub(super) async fn retry(&self, id: RunId, entry: &AuditEntry) -> Result<Cancelled> {
+        let shard = Shard::of_run(id);
+        let mut tries = Tries::default();
+        loop {
+            let Some(stored) = self.find_run(id).await? else { return Ok(Cancelled::Missing) };
+            let task = stored.run.task;
+            let mut batch = Batch::default();
+            ask_task(&mut batch, &self.keys, task);
+            ask_line(&mut batch, &self.keys, task);
+            batch.add_time(shard);
+            let mut answers = self.ask(batch).await?;
+            let Some(found) = take_task(&mut answers)? else { return Ok(Cancelled::Missing) };
+            let line = take_line(&mut answers, task)?;
+            let Some(mut again) = retry(&stored.run, answers.now(self)?) else {
+                return Ok(Cancelled::Refused(Box::new(stored.run)));
+            };
+            let mut commit = Commit::new(shard);
+            if found.task.policies.overlap != OverlapPolicy::Allow && line.ahead + line.waiting > 0 {
+                again.status = RunStatus::Waiting;
+                self.check_somebody_ahead(&mut commit, task);
+            }
+            self.update_run(&mut commit, &stored, &again, 0);
+            self.note_run(&mut commit, &again);
+            // A fire that was decided while nothing was unfinished has to be decided anew.
+            self.update_task(&mut commit, &found.task);
+            self.note_audit(&mut commit, shard, entry);
+            if self.commit(commit).await? {
+                return Ok(Cancelled::Done(Box::new(again)));
+            }
+            tries.again().await?;
+        }
+    }
+}
