@@ -16,7 +16,7 @@ use crate::firing::{Fired, fire_batch};
 use crate::lead::{Lead, Leading};
 use crate::outbox::{self, Outbox};
 use crate::reaper::{self, reap_batch};
-use crate::{Event, Wake};
+use crate::{Event, Retention, Wake};
 
 /// No sleep is longer: another process may have written to the store, and clocks jump.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -56,6 +56,7 @@ pub struct Scheduler {
     /// Waits while something is due and nothing can be done about it.
     stuck: Backoff,
     lead: Option<Lead>,
+    retention: Option<Arc<Retention>>,
 }
 
 impl Scheduler {
@@ -71,6 +72,7 @@ impl Scheduler {
             compare_at: None,
             stuck: Backoff::new(Duration::from_millis(5), LONGEST_SLEEP),
             lead: None,
+            retention: None,
         }
     }
 
@@ -84,6 +86,12 @@ impl Scheduler {
     /// in the queue before it can count as lost is as long.
     pub fn compare_every(mut self, every: Duration) -> Scheduler {
         self.compare_every = every;
+        self
+    }
+
+    /// Forgets what is old, too, while it works.
+    pub fn with_retention(mut self, retention: Retention) -> Scheduler {
+        self.retention = Some(Arc::new(retention));
         self
     }
 
@@ -106,12 +114,19 @@ impl Scheduler {
             }
             let stop = shutdown.child_token();
             let mut watched = leading.clone();
+            let retention = self.retention.clone();
             tokio::select! {
                 // Between two steps: what was begun is ended.
                 () = self.work(stop.clone()) => {}
                 () = async {
                     watched.over().await;
                     stop.cancel();
+                    std::future::pending::<()>().await;
+                } => {}
+                () = async {
+                    if let Some(retention) = retention {
+                        retention.keep_forgetting().await;
+                    }
                     std::future::pending::<()>().await;
                 } => {}
             }

@@ -11,11 +11,13 @@ mod lead;
 mod outbox;
 mod reaper;
 mod republish;
+mod retention;
 mod submissions;
 mod wake;
 
 pub use event::Event;
 pub use fire_loop::Scheduler;
 pub use lead::Lead;
+pub use retention::{Forgotten, Retention, RetentionRules};
 pub use submissions::{Caller, Quota, Quotas, Submissions, SubmitError};
 pub use wake::Wake;
