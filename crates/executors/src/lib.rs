@@ -1,5 +1,6 @@
 //! The code that carries out each task type: one folder a type.
 
+pub mod drill;
 pub mod notebook;
 pub mod report;
 mod unconfigured;

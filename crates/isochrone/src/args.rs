@@ -27,6 +27,15 @@ pub(crate) struct Global {
     /// Where everything is kept.
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// The fleet's store: redis://, rediss://, redis+cluster:// or redis+sentinel://.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) redis_url: Option<String>,
+    /// The fleet's queue: amqp:// or amqps://.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) amqp_url: Option<String>,
+    /// Go on where Redis is set up so that it may lose what it acknowledged.
+    #[arg(long, global = true)]
+    pub(crate) allow_weak_durability: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,8 +48,17 @@ pub(crate) enum OutputFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Everything in one process: portal, scheduler and worker on an embedded store and queue.
+    /// Everything in one process: portal, scheduler and worker; on an embedded store and queue, or on the
+    /// fleet's.
     Up(Up),
+    /// A scheduler of the fleet, with the portal. Several stand by for each other.
+    Scheduler(Scheduler),
+    /// A worker of the fleet.
+    Worker(Worker),
+    /// The fleet's portal alone.
+    Portal(Portal),
+    /// Who is there: schedulers, workers and portals, what they can carry and what they carry.
+    Fleet,
     /// Scheduled tasks.
     Task {
         #[command(subcommand)]
@@ -83,6 +101,70 @@ pub(crate) struct Up {
     /// Address and port of the HTTP listener.
     #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<SocketAddr>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Scheduler {
+    /// Serve no portal.
+    #[arg(long)]
+    pub(crate) no_portal: bool,
+    /// Address and port of the HTTP listener.
+    #[arg(long, value_name = "ADDR", conflicts_with = "no_portal")]
+    pub(crate) http: Option<SocketAddr>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Worker {
+    /// The types of task that it takes, as in A,B; without it every type.
+    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    pub(crate) types: Vec<TaskType>,
+    /// Runs at a time, of each type.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) slots: Option<u32>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Portal {
+    /// Address and port of the HTTP listener.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
+}
+
+/// A setting that a command's flag gives.
+pub(crate) struct Flag {
+    pub(crate) key: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) value: figment::value::Value,
+}
+
+impl Command {
+    /// The settings among the command's own flags.
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        let http = |http: &Option<SocketAddr>| {
+            let value = http.as_ref()?.to_string().into();
+            Some(Flag { key: "http.listen", name: "--http", value })
+        };
+        match self {
+            Command::Up(Up { http: given, .. })
+            | Command::Scheduler(Scheduler { http: given, .. })
+            | Command::Portal(Portal { http: given }) => http(given).into_iter().collect(),
+            Command::Worker(Worker { types, slots }) => {
+                let types = types.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+                let types = Some(types).filter(|types| !types.is_empty());
+                let types =
+                    types.map(|types| Flag { key: "worker.types", name: "--types", value: types.into() });
+                let slots = slots.iter().flat_map(|slots| {
+                    ["worker.slots", "worker.notebook_slots"].map(|key| Flag {
+                        key,
+                        name: "--slots",
+                        value: (*slots).into(),
+                    })
+                });
+                types.into_iter().chain(slots).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

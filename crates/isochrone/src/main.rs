@@ -6,11 +6,13 @@ mod config;
 mod demo;
 mod logging;
 mod output;
+mod serve;
 mod wiring;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use isochrone_store::Role;
 
 use crate::args::{Args, Command};
 
@@ -43,7 +45,16 @@ fn with_runtime(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         match command {
-            Command::Up(up) => commands::up::run(&loaded, &up).await,
+            Command::Up(up) => {
+                serve::run(&loaded, &[Role::Portal, Role::Scheduler, Role::Worker], up.demo).await
+            }
+            Command::Scheduler(scheduler) if scheduler.no_portal => {
+                serve::run(&loaded, &[Role::Scheduler], false).await
+            }
+            Command::Scheduler(_) => serve::run(&loaded, &[Role::Portal, Role::Scheduler], false).await,
+            Command::Worker(_) => serve::run(&loaded, &[Role::Worker], false).await,
+            Command::Portal(_) => serve::run(&loaded, &[Role::Portal], false).await,
+            Command::Fleet => commands::fleet::run(&loaded, output).await,
             Command::Task { command } => commands::task::run(&loaded, command, output).await,
             Command::Run { command } => commands::run::run(&loaded, command, output).await,
             Command::User { command } => commands::user::run(&loaded, command, output).await,

@@ -82,6 +82,7 @@ impl ServerOptions {
             }
         }
         command
+            .env("ISOCHRONE__ADMIN__LISTEN", "127.0.0.1:0")
             .envs(&self.environment)
             .env("ISOCHRONE_ADMIN_PASSWORD", ADMIN_PASSWORD)
             .arg("--data-dir")

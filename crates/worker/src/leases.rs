@@ -56,6 +56,10 @@ impl Leases {
         Lease { trusted_until: until, stop }
     }
 
+    pub(crate) fn runs(&self) -> Vec<RunId> {
+        self.entries().keys().copied().collect()
+    }
+
     /// Forgets an attempt that is over.
     pub(crate) fn let_go(&self, run: RunId, attempt: u32) {
         let mut entries = self.entries();

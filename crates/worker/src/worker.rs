@@ -1,11 +1,11 @@
 //! The worker: for each type it takes wake-ups while it has free slots, claims their runs and
 //! carries them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use isochrone_domain::TaskType;
+use isochrone_domain::{RunId, TaskType};
 use isochrone_queue::{Consumer, Delivery, Queue};
 use isochrone_store::{Claim, Store};
 use object_store::ObjectStore;
@@ -48,6 +48,16 @@ impl Worker {
     ) -> Arc<Worker> {
         let executors = executors.into_iter().map(|executor| (executor.kind(), executor)).collect();
         Arc::new(Worker { parts, executors, config, leases: Leases::default(), attempts: TaskTracker::new() })
+    }
+
+    /// The runs that it carries at the moment.
+    pub fn carries(&self) -> Vec<RunId> {
+        self.leases.runs()
+    }
+
+    /// How many runs it can carry at a time, of each type that it takes.
+    pub fn slots(&self) -> BTreeMap<TaskType, u64> {
+        self.executors.keys().map(|kind| (*kind, self.config.slots_for(*kind) as u64)).collect()
     }
 
     /// Works until `drain` is cancelled, then takes no new run, gives the running ones the grace time,

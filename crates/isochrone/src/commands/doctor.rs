@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::args::OutputFormat;
 use crate::config::{Config, Loaded};
 use crate::output::{self, Row};
-use crate::wiring::House;
+use crate::wiring::{House, Line};
 
 /// Space below which the disk is told of, in MiB.
 const LITTLE_SPACE: u64 = 1_024;
@@ -61,21 +61,17 @@ impl Check {
 
 pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCode> {
     let config = &loaded.config;
-    let checks = vec![
-        data_directory(config),
-        server(config),
-        disk(config),
-        clock(),
-        python(config).await,
-        sandbox(),
-        backends(),
-    ];
+    let mut checks = match config.redis.url {
+        None => vec![data_directory(config).await, server(config)],
+        Some(_) => vec![fleet_store(config).await, fleet_queue(config).await],
+    };
+    checks.extend([disk(config), clock(), python(config).await, sandbox(), backends()]);
     let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
     output::list(format, &checks)?;
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn data_directory(config: &Config) -> Check {
+async fn data_directory(config: &Config) -> Check {
     const WHAT: &str = "store";
     let dir = config.data_dir.display();
     if !config.data_dir.is_dir() {
@@ -86,7 +82,7 @@ fn data_directory(config: &Config) -> Check {
             "`isochrone up` makes it; or name another with --data-dir",
         );
     }
-    match House::open(config) {
+    match House::open(config).await {
         Ok(_) => Check::good(WHAT, format!("SQLite in {dir}: every acknowledged write is synced to disk")),
         Err(error) => Check::other(
             WHAT,
@@ -94,6 +90,46 @@ fn data_directory(config: &Config) -> Check {
             format!("{error:#}"),
             "check the directory's owner and free space; restore it from a backup if it is damaged",
         ),
+    }
+}
+
+async fn fleet_store(config: &Config) -> Check {
+    const WHAT: &str = "store";
+    match House::open(config).await {
+        Ok(house) => {
+            let ahead_ms = house.store.clock().now().since(isochrone_store::Clock::SYSTEM.now());
+            let found =
+                format!("Redis keeps what it acknowledges; its clock is {ahead_ms} ms ahead of this one");
+            match config.redis.allow_weak_durability {
+                false => Check::good(WHAT, found),
+                true => Check::other(
+                    WHAT,
+                    Verdict::Warning,
+                    "Redis may lose what it acknowledged",
+                    "unset redis.allow_weak_durability",
+                ),
+            }
+        }
+        Err(error) => {
+            Check::other(WHAT, Verdict::Bad, format!("{error:#}"), "mend what it says and look again")
+        }
+    }
+}
+
+async fn fleet_queue(config: &Config) -> Check {
+    const WHAT: &str = "queue";
+    if config.amqp.url.is_none() {
+        let advice = "set amqp.url (ISOCHRONE_AMQP_URL): schedulers and workers need it";
+        return Check::other(WHAT, Verdict::Warning, "amqp.url is not set", advice);
+    }
+    match Line::open(config, "isochrone-doctor").await {
+        Ok(line) => {
+            line.close().await;
+            Check::good(WHAT, "RabbitMQ takes and confirms messages")
+        }
+        Err(error) => {
+            Check::other(WHAT, Verdict::Bad, format!("{error:#}"), "mend what it says and look again")
+        }
     }
 }
 

@@ -50,12 +50,12 @@ pub(crate) async fn run(loaded: &Loaded, command: ItemCommand, output: OutputFor
             let title = title.unwrap_or_else(|| {
                 file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
             });
-            let house = House::open(&loaded.config)?;
+            let house = House::open(&loaded.config).await?;
             let id = add_notebook(&house, id, &title, owner.as_deref(), data).await?;
             output::one(output, &Added { id, title })?;
         }
         ItemCommand::List { owner } => {
-            let house = House::open_existing(&loaded.config)?;
+            let house = House::open_existing(&loaded.config).await?;
             let page = Page { offset: 0, limit: 10_000 };
             let items = house.store.items(owner.as_deref(), page).await?;
             let rows: Vec<ItemRow> = items.rows.into_iter().map(ItemRow).collect();

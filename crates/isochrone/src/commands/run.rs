@@ -84,7 +84,7 @@ impl Row for RunView {
 }
 
 pub(crate) async fn run(loaded: &Loaded, command: RunCommand, output: OutputFormat) -> Result<ExitCode> {
-    let house = House::open_existing(&loaded.config)?;
+    let house = House::open_existing(&loaded.config).await?;
     let caller = &House::operator();
     let run = match command {
         RunCommand::List { task, owner, limit } => {

@@ -100,8 +100,8 @@ pub(crate) fn state_name(task: &Task) -> &'static str {
 
 pub(crate) async fn run(loaded: &Loaded, command: TaskCommand, output: OutputFormat) -> Result<ExitCode> {
     let house = match command {
-        TaskCommand::Create(_) => House::open(&loaded.config)?,
-        _ => House::open_existing(&loaded.config)?,
+        TaskCommand::Create(_) => House::open(&loaded.config).await?,
+        _ => House::open_existing(&loaded.config).await?,
     };
     let (tasks, caller) = (&house.submissions, &House::operator());
     let task = match command {

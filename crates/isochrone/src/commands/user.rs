@@ -44,12 +44,12 @@ pub(crate) async fn run(loaded: &Loaded, command: UserCommand, output: OutputFor
     match command {
         UserCommand::Add { name, role, password_stdin: _ } => {
             let password = read_password()?;
-            let house = House::open(&loaded.config)?;
+            let house = House::open(&loaded.config).await?;
             add(&house, &name, role, &password).await?;
             output::one(output, &Added { name, role: role.name() })?;
         }
         UserCommand::List => {
-            let house = House::open_existing(&loaded.config)?;
+            let house = House::open_existing(&loaded.config).await?;
             let users = house.store.users().await?;
             let rows: Vec<UserRow> = users
                 .into_iter()

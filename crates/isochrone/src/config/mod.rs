@@ -3,11 +3,13 @@
 //! `ISOCHRONE__SECTION__KEY` sets `section.key`; `ISOCHRONE_ADMIN_PASSWORD` is a short name, and a
 //! secret may come from a file named by the variable with `_FILE` added. An unknown key is an error.
 
+mod list;
 mod secret;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -17,9 +19,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use secret::Secret;
 
 use isochrone_domain::TaskType;
-use isochrone_scheduler::{Quota, Quotas};
+use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 
-use crate::args::{Command, Global, Up};
+use crate::args::{Command, Global};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,8 +31,13 @@ pub(crate) struct Config {
     /// The first user's password; without it a random one is made and shown once.
     pub(crate) admin_password: Option<Secret>,
     pub(crate) http: Http,
+    pub(crate) admin: Admin,
+    pub(crate) redis: Redis,
+    pub(crate) amqp: Amqp,
+    pub(crate) artifacts: Artifacts,
     pub(crate) log: Log,
     pub(crate) worker: Worker,
+    pub(crate) retention: Retention,
     pub(crate) notebook: isochrone_executors::notebook::Config,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
@@ -45,6 +52,57 @@ pub(crate) struct Http {
     pub(crate) context: String,
     /// How clients reach the portal, as `https://host[:port][/context]`; without it, as each request says.
     pub(crate) public_url: Option<String>,
+}
+
+/// Where probes ask whether the process lives and is ready.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Admin {
+    pub(crate) listen: SocketAddr,
+}
+
+/// The fleet's store; without a URL the store is embedded in the data directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Redis {
+    /// It may hold a password.
+    pub(crate) url: Option<Secret>,
+    /// The authorities that TLS trusts (PEM); without it the system's.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// What keys begin with: installations on one server have different ones.
+    pub(crate) prefix: String,
+    /// Go on where Redis may lose what it acknowledged.
+    pub(crate) allow_weak_durability: bool,
+}
+
+/// The fleet's queue; without a URL the queue is inside the process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Amqp {
+    /// It may hold a password.
+    pub(crate) url: Option<Secret>,
+    /// The authorities that TLS trusts (PEM) beside the system's.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Artifacts {
+    /// What runs leave. All processes of a fleet must see the same folder. Without it: `artifacts` in the
+    /// data directory.
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// How long what is over is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retention {
+    /// Ended runs of a task.
+    pub(crate) runs_per_task: u64,
+    /// Ended runs, in days.
+    pub(crate) run_days: u64,
+    /// The ledger's rows of runs that are gone, and the audit log, in days.
+    pub(crate) record_days: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,6 +125,9 @@ pub(crate) enum LogFormat {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Worker {
+    /// The types of task that it takes; none: every type.
+    #[serde(with = "list")]
+    pub(crate) types: Vec<TaskType>,
     /// Runs at a time, of each type but notebooks.
     pub(crate) slots: usize,
     /// Notebooks at a time; 0: as many as there are cores.
@@ -75,6 +136,8 @@ pub(crate) struct Worker {
     pub(crate) drain_seconds: u64,
     /// How long a run stays a dead worker's, in seconds; renewed five times within it.
     pub(crate) lease_seconds: u32,
+    /// For rehearsals: it executes nothing, and asks this server how each attempt ends.
+    pub(crate) drill_url: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -105,8 +168,25 @@ impl Default for Config {
                 context: "portal".to_owned(),
                 public_url: None,
             },
+            admin: Admin { listen: SocketAddr::from(([127, 0, 0, 1], 9600)) },
+            redis: Redis {
+                url: None,
+                ca_file: None,
+                prefix: "isochrone".to_owned(),
+                allow_weak_durability: false,
+            },
+            amqp: Amqp { url: None, ca_file: None },
+            artifacts: Artifacts { dir: None },
             log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
-            worker: Worker { slots: 128, notebook_slots: 0, drain_seconds: 20, lease_seconds: 15 },
+            worker: Worker {
+                types: Vec::new(),
+                slots: 128,
+                notebook_slots: 0,
+                drain_seconds: 20,
+                lease_seconds: 15,
+                drill_url: None,
+            },
+            retention: Retention { runs_per_task: 1_000, run_days: 90, record_days: 400 },
             notebook: isochrone_executors::notebook::Config::default(),
             limits: Limits { strict_cron: false, active_tasks_per_user: 0 },
             clock: Clock { speed: 1, origin: 0 },
@@ -132,6 +212,15 @@ impl Config {
         TaskType::ALL.into_iter().fold(Quotas::default(), |quotas, kind| quotas.with(kind, quota()))
     }
 
+    pub(crate) fn retention_rules(&self) -> RetentionRules {
+        // On the store's clock.
+        let days =
+            |days: u64| Duration::from_hours(24).saturating_mul(u32::try_from(days).unwrap_or(u32::MAX));
+        let Retention { runs_per_task, run_days, record_days } = self.retention;
+        let (runs, records) = (days(run_days), days(record_days));
+        RetentionRules { runs_per_task, runs, records, ..RetentionRules::default() }
+    }
+
     fn check(&self) -> Result<()> {
         tracing_subscriber::EnvFilter::try_new(&self.log.filter).context("log.filter can't be read")?;
         if self.worker.slots == 0 {
@@ -139,6 +228,15 @@ impl Config {
         }
         if !(1..=3_600).contains(&self.worker.lease_seconds) {
             bail!("worker.lease_seconds is {}; expected 1 to 3600", self.worker.lease_seconds);
+        }
+        if self.amqp.url.is_some() && self.redis.url.is_none() {
+            bail!(
+                "amqp.url is set and redis.url is not: a fleet needs both its queue and its store \
+                 (ISOCHRONE_REDIS_URL)"
+            );
+        }
+        if self.retention.runs_per_task == 0 {
+            bail!("retention.runs_per_task is 0; expected at least 1");
         }
         if !self.http.listen.ip().is_loopback() {
             bail!(
@@ -167,13 +265,28 @@ pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
     if let Some(password) = secret::from_environment("ISOCHRONE_ADMIN_PASSWORD")? {
         figment = figment.merge(Named { key: "admin_password", value: password.into(), by: "environment" });
     }
+    for (variable, key) in [("ISOCHRONE_REDIS_URL", "redis.url"), ("ISOCHRONE_AMQP_URL", "amqp.url")] {
+        if let Some(url) = secret::from_environment(variable)? {
+            figment = figment.merge(Named { key, value: url.into(), by: "environment" });
+        }
+    }
+    for (key, by, url) in
+        [("redis.url", "--redis-url", &global.redis_url), ("amqp.url", "--amqp-url", &global.amqp_url)]
+    {
+        if let Some(url) = url {
+            figment = figment.merge(Named { key, value: url.clone().into(), by });
+        }
+    }
+    if global.allow_weak_durability {
+        let (key, by) = ("redis.allow_weak_durability", "--allow-weak-durability");
+        figment = figment.merge(Named { key, value: true.into(), by });
+    }
     if let Some(dir) = &global.data_dir {
         let dir = dir.to_string_lossy().into_owned();
         figment = figment.merge(Named { key: "data_dir", value: dir.into(), by: "--data-dir" });
     }
-    if let Command::Up(Up { http: Some(http), .. }) = command {
-        let http = http.to_string();
-        figment = figment.merge(Named { key: "http.listen", value: http.into(), by: "--http" });
+    for flag in command.flags() {
+        figment = figment.merge(Named { key: flag.key, value: flag.value, by: flag.name });
     }
     let config: Config = figment.extract().context("the configuration can't be used")?;
     config.check()?;
@@ -230,6 +343,11 @@ impl Loaded {
         let mut leaves = BTreeMap::new();
         flatten("", serde_json::to_value(&self.config)?, &mut leaves);
         Ok(leaves.into_iter().map(|(key, value)| Setting { from: self.origin(&key), key, value }).collect())
+    }
+
+    /// Whether nobody has set this key.
+    pub(crate) fn is_default(&self, key: &str) -> bool {
+        self.origin(key) == "default"
     }
 
     fn origin(&self, key: &str) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use isochrone_domain::{ItemId, TaskType};
 use isochrone_executors::Unconfigured;
+use isochrone_executors::drill::Drill;
 use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
 use isochrone_executors::report::ExecuteReport;
 use isochrone_store::Store;
@@ -14,8 +15,18 @@ use super::House;
 use super::records::StoreRecords;
 use crate::config::Config;
 
-/// An executor for every type; those without a backend here say so.
+/// An executor for every type that this worker takes; those without a backend here say so.
 pub(crate) fn executors(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
+    let mut executors = match &config.worker.drill_url {
+        Some(url) => TaskType::ALL.map(|kind| Arc::new(Drill::new(kind, url)) as Arc<dyn Executor>).to_vec(),
+        None => backends(house, config),
+    };
+    let types = &config.worker.types;
+    executors.retain(|executor| types.is_empty() || types.contains(&executor.kind()));
+    executors
+}
+
+fn backends(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
     let notebooks = Arc::new(StoredNotebooks(Arc::clone(&house.store)));
     let notebook =
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());

@@ -1,6 +1,7 @@
 //! Puts the parts together: which store, which queue, which executors.
 
 mod executors;
+mod line;
 mod records;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_scheduler::{Caller, Submissions, Wake};
 use isochrone_store::Store;
+use isochrone_store::redis::{Options, RedisStore};
 use isochrone_store::sqlite::SqliteStore;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -18,6 +20,7 @@ use object_store::local::LocalFileSystem;
 use crate::config::Config;
 
 pub(crate) use executors::executors;
+pub(crate) use line::Line;
 
 /// The store and what stands on it: all that a command needs.
 pub(crate) struct House {
@@ -32,13 +35,13 @@ pub(crate) struct House {
 
 impl House {
     /// Opens the data directory; makes it where it is missing.
-    pub(crate) fn open(config: &Config) -> Result<House> {
+    pub(crate) async fn open(config: &Config) -> Result<House> {
         let dir = &config.data_dir;
         make_private_dir(dir)?;
         // Absolute: child processes have working directories of their own.
         let data_dir = std::path::absolute(dir).context("the data directory's path")?;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir, config.store_clock())?);
-        let artifacts_dir = data_dir.join("artifacts");
+        let store = open_store(config, &data_dir).await?;
+        let artifacts_dir = config.artifacts.dir.clone().unwrap_or_else(|| data_dir.join("artifacts"));
         make_private_dir(&artifacts_dir)?;
         let artifacts =
             LocalFileSystem::new_with_prefix(&artifacts_dir).context("the folder for artifacts")?;
@@ -55,15 +58,15 @@ impl House {
         Ok(House { data_dir, store, artifacts, submissions, wake, python })
     }
 
-    /// Opens a data directory that is there.
-    pub(crate) fn open_existing(config: &Config) -> Result<House> {
-        if !config.data_dir.is_dir() {
+    /// Opens a store that is there.
+    pub(crate) async fn open_existing(config: &Config) -> Result<House> {
+        if config.redis.url.is_none() && !config.data_dir.is_dir() {
             bail!(
                 "there is no data directory at {}; start `isochrone up` first, or name it with --data-dir",
                 config.data_dir.display()
             );
         }
-        House::open(config)
+        House::open(config).await
     }
 
     /// Whoever may open the data directory may do everything in it.
@@ -77,6 +80,24 @@ impl House {
         };
         Caller { user, ip: None }
     }
+}
+
+/// The fleet's store where its URL is configured, else the embedded one.
+async fn open_store(config: &Config, data_dir: &std::path::Path) -> Result<Arc<dyn Store>> {
+    let clock = config.store_clock();
+    let Some(url) = &config.redis.url else {
+        return Ok(Arc::new(SqliteStore::open(data_dir, clock)?));
+    };
+    let options = Options {
+        clock,
+        prefix: config.redis.prefix.clone(),
+        ca_file: config.redis.ca_file.clone(),
+        allow_weak_durability: config.redis.allow_weak_durability,
+    };
+    let store = RedisStore::open(url.reveal(), options)
+        .await
+        .context("redis.url (ISOCHRONE_REDIS_URL, --redis-url)")?;
+    Ok(Arc::new(store))
 }
 
 /// Makes a directory that only its owner can enter: it holds password hashes and other people's data.

@@ -1,0 +1,130 @@
+//! The parts that a process of Isochrone can be: portal, scheduler, worker; together or alone.
+
+mod admin;
+mod portal;
+mod presence;
+mod stop;
+mod worker;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use isochrone_scheduler::{Lead, Retention, Scheduler};
+use isochrone_store::Role;
+use isochrone_worker::Worker;
+use rustix::process::DumpableBehavior;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::config::{Config, Loaded};
+use crate::demo::Demo;
+use crate::logging;
+use crate::wiring::{House, Line};
+use stop::Stop;
+
+/// Runs these parts until a signal ends them.
+pub(crate) async fn run(loaded: &Loaded, roles: &[Role], demo: bool) -> Result<ExitCode> {
+    let config = &loaded.config;
+    let mut log = config.log.clone();
+    if demo && log.filter == "info" {
+        // The demo tells the story itself.
+        "warn".clone_into(&mut log.filter);
+    }
+    logging::init(&log)?;
+    // A notebook runs as the same user: without this it could read our environment and memory.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let alone = check_roles(config, roles)?;
+    let house = House::open(config).await?;
+    // The embedded store and a worker's folders are for one process.
+    let _lock = match alone || roles.contains(&Role::Worker) {
+        true => Some(isochrone_store::sqlite::lock(&house.data_dir)?),
+        false => None,
+    };
+    let name = process_name();
+    let line = Line::open(config, &name).await?;
+
+    let stop = Stop::on_signals()?;
+    let parts = TaskTracker::new();
+    let mut address = None;
+    if roles.contains(&Role::Portal) {
+        // Before the first user is made: a port that is taken must not cost the password that is shown
+        // once.
+        let listener = portal::listen(config).await?;
+        portal::first_user(&house, config).await?;
+        address = Some(listener.local_addr()?);
+        parts.spawn(portal::serve(listener, portal::router(&house, config), stop.stopped.clone()));
+    }
+    if roles.contains(&Role::Scheduler) {
+        let mut scheduler = Scheduler::new(Arc::clone(&house.store), line.queue(), house.wake.clone())
+            .with_retention(Retention::new(
+                Arc::clone(&house.store),
+                Arc::clone(&house.artifacts),
+                config.retention_rules(),
+            ));
+        if !alone {
+            scheduler = scheduler.with_lead(Lead::new(&name));
+        }
+        parts.spawn(scheduler.run(stop.stopped.clone()));
+    }
+    let worker: Option<Arc<Worker>> =
+        roles.contains(&Role::Worker).then(|| worker::worker(&house, config, &line, &name));
+    let working = worker.clone().map(|worker| tokio::spawn(worker.run(stop.draining.clone())));
+    parts.spawn(presence::announce(&house, roles, &name, worker, stop.stopped.clone()).await?);
+    if let Some(listener) = admin::listen(loaded).await? {
+        parts.spawn(admin::serve(listener, &house, &line, &stop));
+    }
+    tell_ready(&house, roles, &name, address);
+    match address {
+        Some(address) if demo => Demo::new(&house, address).run(&stop.draining).await?,
+        _ => stop.draining.cancelled().await,
+    }
+    if let Some(working) = working {
+        working.await.context("the worker")?;
+    }
+    // Last: the ends of drained runs are still told.
+    stop.stopped.cancel();
+    parts.close();
+    if tokio::time::timeout(Duration::from_secs(5), parts.wait()).await.is_err() {
+        tracing::warn!("some part did not end in time");
+    }
+    if tokio::time::timeout(Duration::from_secs(5), line.close()).await.is_err() {
+        tracing::warn!("the broker was not told goodbye in time");
+    }
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the process is alone on an embedded store; an error if it can't be on what is configured.
+fn check_roles(config: &Config, roles: &[Role]) -> Result<bool> {
+    let everything = [Role::Portal, Role::Scheduler, Role::Worker].iter().all(|role| roles.contains(role));
+    let needs_queue = roles.iter().any(|role| *role != Role::Portal);
+    match (&config.redis.url, &config.amqp.url) {
+        (None, _) if everything => Ok(true),
+        (None, _) => bail!(
+            "redis.url is not set: a fleet's store is in Redis (ISOCHRONE_REDIS_URL or --redis-url); \
+             `isochrone up` needs none"
+        ),
+        (Some(_), None) if needs_queue => bail!(
+            "amqp.url is not set: with a store in Redis the queue is in RabbitMQ (ISOCHRONE_AMQP_URL or \
+             --amqp-url)"
+        ),
+        (Some(_), _) => Ok(false),
+    }
+}
+
+fn tell_ready(house: &House, roles: &[Role], name: &str, address: Option<std::net::SocketAddr>) {
+    let http = address.map(|address| format!("http://{address}"));
+    info!(name, ?roles, http, data_dir = %house.data_dir.display(), "ready");
+    match http {
+        Some(http) => eprintln!("Isochrone is ready at {http}/sharing/rest (Ctrl-C stops it)"),
+        None => eprintln!("Isochrone's {name} is ready (Ctrl-C stops it)"),
+    }
+}
+
+/// Unique to this process, and of use to whoever looks for it.
+fn process_name() -> String {
+    let random = isochrone_domain::RunId::random().to_string();
+    format!("{}-{}-{}", presence::host(), std::process::id(), &random[..8])
+}

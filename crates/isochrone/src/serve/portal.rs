@@ -1,0 +1,62 @@
+//! The portal's listener, and the first user.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use isochrone_domain::Role;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::user;
+use crate::config::Config;
+use crate::wiring::House;
+
+pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
+    TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| format!("the HTTP listener can't have {} (http.listen)", config.http.listen))
+}
+
+pub(super) fn router(house: &House, config: &Config) -> axum::Router {
+    isochrone_portal::router(isochrone_portal::Portal {
+        store: Arc::clone(&house.store),
+        submissions: Arc::clone(&house.submissions),
+        artifacts: Arc::clone(&house.artifacts),
+        config: isochrone_portal::Config {
+            context: config.http.context.clone(),
+            public_url: config.http.public_url.clone(),
+            ..isochrone_portal::Config::default()
+        },
+    })
+}
+
+pub(super) async fn serve(listener: TcpListener, router: axum::Router, stopped: CancellationToken) {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the HTTP listener failed");
+    }
+}
+
+/// `admin`, on the first start.
+pub(super) async fn first_user(house: &House, config: &Config) -> Result<()> {
+    if house.store.user("admin").await?.is_some() {
+        return Ok(());
+    }
+    let (password, made_up) = match &config.admin_password {
+        Some(password) => (password.reveal().to_owned(), false),
+        None => (random_password(), true),
+    };
+    user::add(house, "admin", Role::Admin, &password).await?;
+    if made_up {
+        eprintln!("First start: user 'admin' has the password {password} (shown this once)");
+    }
+    Ok(())
+}
+
+/// 96 bits, easy to type.
+fn random_password() -> String {
+    let id = isochrone_domain::RunId::random().to_string();
+    format!("{}-{}-{}", &id[..8], &id[8..16], &id[16..24])
+}

@@ -1,0 +1,62 @@
+//! Tells the fleet that this process is there.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use isochrone_store::{Member, Role};
+use isochrone_worker::Worker;
+use tokio_util::sync::CancellationToken;
+
+use crate::wiring::House;
+
+/// Between two announcements.
+const EVERY: Duration = Duration::from_secs(3);
+
+/// A member that was not heard of for so long is gone.
+const REMEMBERED: Duration = Duration::from_secs(15);
+
+/// Announces the process, and then again and again until it is `stopped`.
+pub(super) async fn announce(
+    house: &House,
+    roles: &[Role],
+    name: &str,
+    worker: Option<Arc<Worker>>,
+    stopped: CancellationToken,
+) -> Result<impl Future<Output = ()> + use<>> {
+    let store = Arc::clone(&house.store);
+    let mut member = Member {
+        name: name.to_owned(),
+        roles: roles.to_vec(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: host(),
+        pid: std::process::id(),
+        since: store.now().await?,
+        slots: worker.as_ref().map_or_else(BTreeMap::new, |worker| worker.slots()),
+        runs: Vec::new(),
+    };
+    let remembered = store.clock().of_real(REMEMBERED);
+    store.announce(&member, remembered).await?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                () = stopped.cancelled() => break,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            member.runs = worker.as_ref().map_or_else(Vec::new, |worker| worker.carries());
+            if let Err(error) = store.announce(&member, remembered).await {
+                tracing::warn!(%error, "the fleet could not be told that this process is there");
+            }
+        }
+        if let Err(error) = store.depart(&member.name).await {
+            tracing::warn!(%error, "the fleet could not be told that this process is gone");
+        }
+    })
+}
+
+/// The machine's name.
+pub(super) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

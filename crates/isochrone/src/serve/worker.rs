@@ -1,0 +1,32 @@
+//! The worker, as the configuration has it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use isochrone_domain::TaskType;
+use isochrone_worker::{Worker, WorkerConfig, WorkerParts};
+
+use crate::config::Config;
+use crate::wiring::{self, House, Line};
+
+pub(super) fn worker(house: &House, config: &Config, line: &Line, name: &str) -> Arc<Worker> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let notebook_slots = match config.worker.notebook_slots {
+        0 => cores,
+        slots => slots,
+    };
+    let mut worker_config = WorkerConfig::new(name);
+    worker_config.slots = config.worker.slots;
+    worker_config.slots_of.insert(TaskType::ExecuteNotebook, notebook_slots);
+    worker_config.drain_grace = Duration::from_secs(config.worker.drain_seconds);
+    worker_config.lease = Duration::from_secs(config.worker.lease_seconds.into());
+    worker_config.renew_every = worker_config.lease / 5;
+    let wake = house.wake.clone();
+    let parts = WorkerParts {
+        store: Arc::clone(&house.store),
+        queue: line.queue(),
+        artifacts: Arc::clone(&house.artifacts),
+        on_finished: Box::new(move || wake.wake()),
+    };
+    Worker::new(parts, wiring::executors(house, config), worker_config)
+}
