@@ -11,7 +11,7 @@ mod wait;
 pub use ledger::{Ledger, TaskFires};
 pub use proxy::{Direction, Proxy};
 pub use server::{Server, ServerOptions};
-pub use servers::{RabbitServer, RedisServer};
+pub use servers::{RabbitCluster, RabbitServer, RedisCluster, RedisSentinel, RedisServer};
 pub use wait::{eventually, eventually_within};
 
 /// The password of user `admin` on every server that tests start.

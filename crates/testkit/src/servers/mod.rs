@@ -1,13 +1,20 @@
 //! Real servers on free ports, each with a directory of its own, gone with the test process.
 
 pub mod amqp;
+mod dir;
 mod ports;
 mod process;
 mod rabbit;
+mod rabbit_cluster;
 mod redis;
+mod redis_cluster;
+mod redis_sentinel;
 
 pub use rabbit::RabbitServer;
+pub use rabbit_cluster::RabbitCluster;
 pub use redis::RedisServer;
+pub use redis_cluster::RedisCluster;
+pub use redis_sentinel::RedisSentinel;
 
 pub(crate) use ports::free_port;
 

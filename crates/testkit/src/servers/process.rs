@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::eventually_within;
 
 /// How much of a log an error shows.
-const LINES_OF_LOG: usize = 25;
+const LINES_OF_LOG: usize = 100;
 
 /// A server's process and all that it started. Dropped, they are killed.
 pub(crate) struct Process {

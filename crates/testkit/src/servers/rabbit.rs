@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 
+use super::dir::ServerDir;
 use super::process::{NotReady, Process, installed};
 use super::{amqp, free_port};
 use crate::eventually;
@@ -21,7 +21,7 @@ const PORTS_TRIED: usize = 5;
 /// The scripts themselves: those in `/usr/sbin` change to the user rabbitmq.
 const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 /// A node looks for timed-out consumers once a second here, once a minute by default.
-const ADVANCED: &str = "[{rabbit, [{channel_tick_interval, 1000}]}].\n";
+pub(super) const ADVANCED: &str = "[{rabbit, [{channel_tick_interval, 1000}]}].\n";
 
 /// A RabbitMQ node. Dropped, it is killed and its data is gone.
 pub struct RabbitServer {
@@ -44,7 +44,7 @@ pub(super) struct Home {
     // Killed with the last node.
     _epmd: Process,
     epmd_port: u16,
-    dir: TempDir,
+    dir: ServerDir,
 }
 
 impl RabbitServer {
@@ -163,7 +163,7 @@ impl RabbitServer {
 
     /// Closes every client's connection.
     pub async fn close_all_connections(&self) -> Result<()> {
-        self.ctl(&["close_all_connections", "a test closes them"]).await.map(drop)
+        self.ctl(&["close_all_connections", "--global", "a test closes them"]).await.map(drop)
     }
 
     /// Raises the memory alarm: no publisher gets on until it is cleared.
@@ -218,7 +218,7 @@ impl RabbitServer {
 impl Node {
     fn prepare(home: Arc<Home>, name: &str, conf: &[(&str, &str)], advanced: &str) -> Result<Node> {
         let (port, distribution_port) = (free_port()?, free_port()?);
-        let dir = home.dir.path().join(format!("{name}-{port}"));
+        let dir = home.dir.join(&format!("{name}-{port}"));
         std::fs::create_dir(&dir)?;
         let mut text = format!("listeners.tcp.1 = 127.0.0.1:{port}\ndisk_free_limit.absolute = 1MB\n");
         for (name, value) in conf {
@@ -267,7 +267,9 @@ impl Node {
             .env("RABBITMQ_CTL_DIST_PORT_MAX", "0")
             // So the script becomes the node, and does not stand between the node and our signals.
             .env("RUNNING_UNDER_SYSTEMD", "true")
-            .env_remove("NOTIFY_SOCKET");
+            .env_remove("NOTIFY_SOCKET")
+            // No dump of a node that does not start: its log says why.
+            .env("ERL_CRASH_DUMP_SECONDS", "0");
         command
     }
 }
@@ -277,14 +279,14 @@ impl Home {
     pub(super) async fn open() -> Result<Arc<Home>> {
         scripts()?;
         let binary = installed("epmd", &["/usr/bin", "/usr/local/bin"], "rabbitmq-server")?;
-        let dir = tempfile::Builder::new().prefix("isochrone-rabbit-").tempdir()?;
+        let dir = ServerDir::new()?;
         let mut tried = 0;
         loop {
             tried += 1;
             let epmd_port = free_port()?;
             let mut command = Command::new(&binary);
             command.args(["-address", "127.0.0.1", "-port", &epmd_port.to_string()]);
-            let mut epmd = Process::spawn("epmd", &command, dir.path().join("epmd.log"))?;
+            let mut epmd = Process::spawn("epmd", &command, dir.join("epmd.log"))?;
             let answers = || async { TcpStream::connect((Ipv4Addr::LOCALHOST, epmd_port)).await.is_ok() };
             match epmd.until_ready(READY_WITHIN, answers).await {
                 Ok(()) => return Ok(Arc::new(Home { _epmd: epmd, epmd_port, dir })),

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::dir::ServerDir;
 use super::free_port;
 use super::process::{NotReady, Process, installed};
 
@@ -21,12 +21,22 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const PORTS_TRIED: usize = 5;
 
+/// What a Redis process is for.
+#[derive(Clone, Copy)]
+pub(super) enum Mode {
+    /// Data, with the settings that a fleet demands.
+    Data,
+    /// Watching over a master and its replicas.
+    Sentinel,
+}
+
 /// A Redis server. Dropped, it is killed and its data is gone.
 pub struct RedisServer {
     process: Process,
     binary: PathBuf,
+    mode: Mode,
     port: u16,
-    dir: TempDir,
+    dir: ServerDir,
 }
 
 impl RedisServer {
@@ -37,23 +47,24 @@ impl RedisServer {
 
     /// With settings of redis.conf (name, value) that replace the defaults or come to them.
     pub async fn start_with(settings: &[(&str, &str)]) -> Result<RedisServer> {
+        RedisServer::start_as(Mode::Data, settings).await
+    }
+
+    pub(super) async fn start_as(mode: Mode, settings: &[(&str, &str)]) -> Result<RedisServer> {
         let binary = server_binary()?;
         let mut tried = 0;
         loop {
             tried += 1;
-            match RedisServer::start_on(free_port()?, &binary, settings).await {
+            let port = free_port()?;
+            let dir = prepare(mode, port, settings)?;
+            let process = spawn(&binary, mode, &dir)?;
+            let mut server = RedisServer { process, binary: binary.clone(), mode, port, dir };
+            match server.until_ready().await {
+                Ok(()) => return Ok(server),
                 Err(NotReady::PortInUse(_)) if tried < PORTS_TRIED => {}
-                result => return Ok(result?),
+                Err(why) => return Err(why.into()),
             }
         }
-    }
-
-    async fn start_on(port: u16, binary: &Path, settings: &[(&str, &str)]) -> Result<RedisServer, NotReady> {
-        let dir = prepare(port, settings).map_err(NotReady::Failed)?;
-        let process = spawn(binary, &dir).map_err(NotReady::Failed)?;
-        let mut server = RedisServer { process, binary: binary.to_owned(), port, dir };
-        server.until_ready().await?;
-        Ok(server)
     }
 
     async fn until_ready(&mut self) -> Result<(), NotReady> {
@@ -106,7 +117,7 @@ impl RedisServer {
     /// all data is loaded.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
-        self.process = spawn(&self.binary, &self.dir)?;
+        self.process = spawn(&self.binary, self.mode, &self.dir)?;
         Ok(self.until_ready().await?)
     }
 
@@ -126,30 +137,34 @@ pub(super) fn server_binary() -> Result<PathBuf> {
 }
 
 /// Its directory with its configuration.
-fn prepare(port: u16, settings: &[(&str, &str)]) -> Result<TempDir> {
-    let dir = tempfile::Builder::new().prefix("isochrone-redis-").tempdir()?;
-    let port = port.to_string();
-    let mut all = BTreeMap::from([
-        ("bind", "127.0.0.1"),
-        ("port", &port),
-        ("appendonly", "yes"),
-        ("appendfsync", "always"),
-        ("maxmemory-policy", "noeviction"),
-        ("save", ""),
-    ]);
+fn prepare(mode: Mode, port: u16, settings: &[(&str, &str)]) -> Result<ServerDir> {
+    let dir = ServerDir::new()?;
+    let (port, place) = (port.to_string(), dir.path().display().to_string());
+    let mut all = BTreeMap::from([("bind", "127.0.0.1"), ("port", &port), ("dir", &place)]);
+    if let Mode::Data = mode {
+        all.extend([
+            ("appendonly", "yes"),
+            ("appendfsync", "always"),
+            ("maxmemory-policy", "noeviction"),
+            ("save", ""),
+        ]);
+    }
     all.extend(settings.iter().copied());
     let mut text = String::new();
     for (name, value) in all {
         writeln!(text, "{name} {}", if value.is_empty() { "\"\"" } else { value })?;
     }
-    std::fs::write(dir.path().join("redis.conf"), text)?;
+    std::fs::write(dir.join("redis.conf"), text)?;
     Ok(dir)
 }
 
-fn spawn(binary: &Path, dir: &TempDir) -> Result<Process> {
+fn spawn(binary: &Path, mode: Mode, dir: &ServerDir) -> Result<Process> {
     let mut command = Command::new(binary);
-    command.arg(dir.path().join("redis.conf")).arg("--dir").arg(dir.path());
-    Process::spawn("redis-server", &command, dir.path().join("log"))
+    command.arg(dir.join("redis.conf"));
+    if let Mode::Sentinel = mode {
+        command.arg("--sentinel");
+    }
+    Process::spawn("redis-server", &command, dir.join("log"))
 }
 
 /// One command over a connection of its own.
