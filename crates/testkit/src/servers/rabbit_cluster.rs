@@ -22,7 +22,7 @@ impl RabbitCluster {
             let conf = [
                 ("cluster_formation.peer_discovery_backend", "classic_config"),
                 ("cluster_formation.classic_config.nodes.1", "rabbit0@localhost"),
-                // With the default, a node that is cut off from most others stops serving nobody.
+                // By default both sides of a split go on, and one side's messages are lost when it heals.
                 ("cluster_partition_handling", "pause_minority"),
             ];
             let node =
