@@ -22,7 +22,11 @@ pub struct TaskFires(pub Vec<FireRecord>);
 impl Ledger {
     /// Reads the ledger of a data directory.
     pub async fn read(data_dir: &Path) -> Result<Ledger> {
-        let store = SqliteStore::open(data_dir, Clock::SYSTEM)?;
+        Ledger::of(&SqliteStore::open(data_dir, Clock::SYSTEM)?).await
+    }
+
+    /// Reads the ledger of a store.
+    pub async fn of(store: &dyn AuditStore) -> Result<Ledger> {
         let mut tasks: BTreeMap<TaskId, TaskFires> = BTreeMap::new();
         for fire in store.fires(None, EpochMillis(0)..EpochMillis::MAX).await? {
             tasks.entry(fire.task).or_insert_with(|| TaskFires(Vec::new())).0.push(fire);

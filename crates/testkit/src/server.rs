@@ -26,6 +26,8 @@ pub struct ServerOptions {
     pub environment: BTreeMap<String, String>,
     /// The server's clock.
     pub clock: Clock,
+    /// Which command is started, with its arguments.
+    pub command: Vec<String>,
 }
 
 impl ServerOptions {
@@ -36,7 +38,14 @@ impl ServerOptions {
             data_dir: data_dir.into(),
             environment: BTreeMap::new(),
             clock: Clock::SYSTEM,
+            command: ["up", "--http", "127.0.0.1:0"].map(str::to_owned).to_vec(),
         }
+    }
+
+    /// Another command than `up`.
+    pub fn command(mut self, command: &[&str]) -> ServerOptions {
+        self.command = command.iter().map(|part| (*part).to_owned()).collect();
+        self
     }
 
     /// With an environment variable.
@@ -74,7 +83,7 @@ impl ServerOptions {
     }
 
     /// The command with the right environment and nothing of the caller's configuration.
-    fn command(&self) -> Command {
+    fn process(&self) -> Command {
         let mut command = Command::new(&self.binary);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("ISOCHRONE_") {
@@ -93,7 +102,7 @@ impl ServerOptions {
     /// Runs a command of the command line on the same data directory, with this standard input.
     pub fn cli(&self, args: &[&str], stdin: &str) -> Result<Output> {
         let mut child = self
-            .command()
+            .process()
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -122,7 +131,7 @@ impl ServerOptions {
 /// A running server. Dropped, it is killed.
 pub struct Server {
     child: Child,
-    /// `http://127.0.0.1:port`.
+    /// `http://127.0.0.1:port`; empty where the process serves no portal.
     pub url: String,
     /// From start to its first answer.
     pub ready_after: Duration,
@@ -135,8 +144,8 @@ impl Server {
     pub async fn start(options: &ServerOptions) -> Result<Server> {
         let began = Instant::now();
         let mut child = options
-            .command()
-            .args(["up", "--http", "127.0.0.1:0"])
+            .process()
+            .args(&options.command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -166,6 +175,21 @@ impl Server {
     /// The process's id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// SIGSTOP: it stands still, and knows nothing of it.
+    pub fn pause(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::STOP)?)
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
     }
 
     /// POSTs a form with `f=json`; gives the JSON answer.
@@ -240,6 +264,8 @@ fn copy_log(stderr: impl std::io::Read, log: &Path, ready: &mpsc::Sender<String>
         if let Some(rest) = line.strip_prefix("Isochrone is ready at ") {
             let url = rest.split("/sharing").next().unwrap_or_default();
             drop(ready.send(url.to_owned()));
+        } else if line.starts_with("Isochrone's ") && line.contains(" is ready") {
+            drop(ready.send(String::new()));
         }
         if let Some(file) = &mut file {
             drop(writeln!(file, "{line}"));
