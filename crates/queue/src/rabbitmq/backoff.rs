@@ -22,15 +22,20 @@ impl Backoff {
     pub(super) fn failed(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(LONGEST);
-        // Without random bytes it is the plain wait.
-        let share = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
-        wait.mul_f64(0.8 + 0.4 * share)
+        jittered(wait)
     }
 
     /// It works again: the next failure waits shortly.
     pub(super) fn worked(&mut self) {
         self.next = SHORTEST;
     }
+}
+
+/// 20 % more or less.
+pub(super) fn jittered(wait: Duration) -> Duration {
+    // Without random bytes it is the plain wait.
+    let share = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
+    wait.mul_f64(0.8 + 0.4 * share)
 }
 
 #[cfg(test)]

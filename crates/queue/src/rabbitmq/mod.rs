@@ -10,6 +10,7 @@ mod consumer;
 mod dead;
 mod keeper;
 mod link;
+mod mender;
 mod message;
 mod publisher;
 mod shelf;
@@ -23,8 +24,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::TaskType;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,9 +32,9 @@ use crate::rabbitmq::address::Address;
 use crate::rabbitmq::consumer::{Place, RabbitConsumer, Status};
 use crate::rabbitmq::dead::DeadLetters;
 use crate::rabbitmq::keeper::{Keeper, Purpose, State};
-use crate::rabbitmq::link::Link;
+use crate::rabbitmq::mender::Mender;
 use crate::rabbitmq::publisher::{Outgoing, Publisher};
-use crate::rabbitmq::topology::{Line, declare};
+use crate::rabbitmq::topology::{Line, declare, ready};
 use crate::{Consumer, Queue, QueueError, WakeUp};
 
 /// How a queue in RabbitMQ behaves.
@@ -74,6 +73,7 @@ pub struct Health {
 pub struct RabbitQueue {
     publishing: Arc<Keeper>,
     publisher: Arc<Publisher>,
+    mender: Arc<Mender>,
     consuming: Arc<Keeper>,
     /// Its connection is made with the first consumer.
     consuming_begun: AtomicBool,
@@ -98,13 +98,16 @@ impl RabbitQueue {
         declared
             .map_err(|_| QueueError::Unavailable("the broker did not declare the queues in time".to_owned()))?
             .map_err(unavailable)?;
-        let publisher = Arc::new(Publisher::new(Arc::clone(&publishing), options.publish_timeout));
+        let mender = Arc::new(Mender::new(Arc::clone(&publishing)));
+        let publisher = Publisher::new(Arc::clone(&publishing), Arc::clone(&mender), options.publish_timeout);
+        let publisher = Arc::new(publisher);
         let (tasks, closed) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(Arc::clone(&publishing).keep(Some(first), closed.clone()));
         Ok(RabbitQueue {
             dead_letters: Arc::new(DeadLetters::new(Arc::clone(&publisher))),
             publishing,
             publisher,
+            mender,
             consuming: Arc::new(Keeper::new(address, &options.name, Purpose::Consuming)),
             consuming_begun: AtomicBool::new(false),
             held: TaskType::ALL.into_iter().map(|kind| (kind, Arc::default())).collect(),
@@ -187,27 +190,16 @@ impl Queue for RabbitQueue {
 
     async fn depth(&self, kind: TaskType) -> Result<u64, QueueError> {
         let link = self.publishing.usable()?;
-        let Ok(ready) = timeout(self.answer_within, ready(&link, kind)).await else {
+        let line = Line::Runs(kind);
+        let Ok(ready) = timeout(self.answer_within, ready(&link, line)).await else {
             link.abandon();
             return Err(QueueError::Unavailable("the broker did not tell its depth in time".to_owned()));
         };
-        Ok(ready.map_err(unavailable)? + self.held(kind).load(Ordering::Relaxed))
-    }
-}
-
-/// How many messages of a type wait in the broker. A queue that is gone is made anew.
-async fn ready(link: &Link, kind: TaskType) -> lapin::Result<u64> {
-    let line = Line::Runs(kind);
-    // A channel of its own: the broker closes it if the queue does not exist.
-    let channel = link.channel().await?;
-    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    match channel.queue_declare(line.to_string().into(), options, FieldTable::default()).await {
-        Ok(queue) => Ok(u64::from(queue.message_count())),
-        Err(error) if error.is_amqp_soft_error() => {
-            declare(link, std::iter::once(line)).await?;
-            Ok(0)
-        }
-        Err(error) => Err(error),
+        let ready = ready.map_err(unavailable)?.unwrap_or_else(|| {
+            self.mender.mend([line]);
+            0
+        });
+        Ok(ready + self.held(kind).load(Ordering::Relaxed))
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::QueueError;
 use crate::rabbitmq::keeper::Keeper;
 use crate::rabbitmq::link::Link;
+use crate::rabbitmq::mender::Mender;
 use crate::rabbitmq::topology::{Line, declare};
 
 /// A message on its way to the broker.
@@ -27,6 +28,7 @@ pub(super) struct Outgoing {
 /// Publishes over the connection of its keeper.
 pub(super) struct Publisher {
     keeper: Arc<Keeper>,
+    mender: Arc<Mender>,
     timeout: Duration,
     /// One batch at a time: what the broker returns is only told apart within a batch.
     channel: Mutex<Option<Channel>>,
@@ -35,8 +37,8 @@ pub(super) struct Publisher {
 type Answer = Result<(), QueueError>;
 
 impl Publisher {
-    pub(super) fn new(keeper: Arc<Keeper>, timeout: Duration) -> Publisher {
-        Publisher { keeper, timeout, channel: Mutex::new(None) }
+    pub(super) fn new(keeper: Arc<Keeper>, mender: Arc<Mender>, timeout: Duration) -> Publisher {
+        Publisher { keeper, mender, timeout, channel: Mutex::new(None) }
     }
 
     /// Publishes a batch and waits for the broker's word about each message, but never longer than the
@@ -70,12 +72,8 @@ impl Publisher {
             }
             tracing::debug!(%error, "a batch was not confirmed");
         }
-        let lines = batch.lines_that_are_gone();
-        let answers = batch.answers(&sent.err().unwrap_or_else(late));
-        if !lines.is_empty() {
-            declare_again(&link, lines, deadline).await;
-        }
-        answers
+        self.mender.mend(batch.lines_that_are_gone());
+        batch.answers(&sent.err().unwrap_or_else(late))
     }
 }
 
@@ -102,25 +100,14 @@ async fn confirming(link: &Link) -> lapin::Result<Channel> {
     Ok(channel)
 }
 
-async fn declare_again(link: &Link, lines: HashSet<Line>, deadline: Instant) {
-    let names: Vec<_> = lines.iter().map(ToString::to_string).collect();
-    let names = names.join(", ");
-    tracing::warn!(queues = %names, "the broker has lost queues; they are declared again");
-    match timeout_at(deadline, declare(link, lines.into_iter())).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(queues = %names, %error, "queues could not be declared"),
-        Err(_) => link.abandon(),
-    }
-}
-
 /// Messages, and what the broker has said about them so far. It lives on when waiting is given up.
 struct Batch<'a> {
     messages: &'a [Outgoing],
     confirms: Vec<PublisherConfirm>,
     /// In the order of the confirms.
     heard: Vec<Answer>,
-    /// What came back, because its queue does not exist.
-    returned: HashSet<String>,
+    /// Line and id of what came back, because its queue does not exist.
+    returned: HashSet<(String, String)>,
 }
 
 impl<'a> Batch<'a> {
@@ -157,22 +144,20 @@ impl<'a> Batch<'a> {
             Ok(Confirmation::NotRequested) => refused("the broker was not asked to confirm"),
             Err(error) => refused(&error.to_string()),
         });
-        // Which confirm carries a returned message is chance; its id tells whose it is.
-        if let Some(id) = confirm
-            .ok()
-            .and_then(Confirmation::take_message)
-            .and_then(|message| message.delivery.properties.message_id().clone())
-        {
-            self.returned.insert(id.to_string());
+        // Which confirm carries a returned message is chance; its line and id tell whose it is.
+        if let Some(returned) = confirm.ok().and_then(Confirmation::take_message) {
+            let delivery = returned.delivery;
+            let id = delivery.properties.message_id().as_ref().map(ToString::to_string);
+            self.returned.insert((delivery.routing_key.to_string(), id.unwrap_or_default()));
         }
     }
 
+    fn is_returned(&self, message: &Outgoing) -> bool {
+        !self.returned.is_empty() && self.returned.contains(&(message.line.to_string(), message.id.clone()))
+    }
+
     fn lines_that_are_gone(&self) -> HashSet<Line> {
-        self.messages
-            .iter()
-            .filter(|message| self.returned.contains(&message.id))
-            .map(|message| message.line)
-            .collect()
+        self.messages.iter().filter(|message| self.is_returned(message)).map(|message| message.line).collect()
     }
 
     /// An answer for each message, in order; `missing` for those about which nothing was heard.
@@ -186,9 +171,10 @@ impl<'a> Batch<'a> {
             }
         }
         self.heard.resize(self.messages.len(), Err(missing.clone()));
-        for (message, answer) in self.messages.iter().zip(&mut self.heard) {
-            if self.returned.contains(&message.id) {
-                *answer = Err(QueueError::Unavailable(format!("the queue {} does not exist", message.line)));
+        for (at, message) in self.messages.iter().enumerate() {
+            if self.is_returned(message) {
+                self.heard[at] =
+                    Err(QueueError::Unavailable(format!("the queue {} does not exist", message.line)));
             }
         }
         self.heard

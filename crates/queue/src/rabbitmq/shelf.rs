@@ -17,8 +17,8 @@ use crate::{Delivery, QueueError, WakeUp};
 #[derive(Default)]
 pub(super) struct Shelf {
     waiting: Mutex<VecDeque<(Instant, RabbitDelivery)>>,
-    /// Something came, or nothing will.
-    pub(super) came: Notify,
+    /// Something came.
+    came: Notify,
     /// The consumer asks.
     asked: Notify,
     asking: AtomicUsize,
@@ -32,6 +32,11 @@ impl Shelf {
 
     pub(super) fn take(&self) -> Option<RabbitDelivery> {
         self.waiting().pop_front().map(|(_, delivery)| delivery)
+    }
+
+    /// Waits until something came since the last call.
+    pub(super) async fn came(&self) {
+        self.came.notified().await;
     }
 
     /// Since when the one lies that came first.
@@ -83,11 +88,11 @@ pub(super) struct RabbitDelivery {
     acker: Acker,
     _held: Held,
     /// Open as long as something on it is not settled, even if its consumer has gone.
-    _channel: Channel,
+    _channel: Arc<Channel>,
 }
 
 impl RabbitDelivery {
-    pub(super) fn new(wake_up: WakeUp, acker: Acker, held: Held, channel: Channel) -> RabbitDelivery {
+    pub(super) fn new(wake_up: WakeUp, acker: Acker, held: Held, channel: Arc<Channel>) -> RabbitDelivery {
         RabbitDelivery { wake_up, acker, _held: held, _channel: channel }
     }
 }
@@ -107,7 +112,7 @@ impl Delivery for RabbitDelivery {
     }
 }
 
-const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
+pub(super) const REQUEUE: BasicNackOptions = BasicNackOptions { multiple: false, requeue: true };
 
 /// A channel that has ended has given everything back already.
 fn settled(wake_up: WakeUp, answer: lapin::Result<bool>) -> Result<(), QueueError> {

@@ -38,7 +38,7 @@ impl fmt::Display for Line {
 
 /// Declares queues. What the broker refuses about one is told and not fatal: a queue that was made with
 /// other arguments serves as well, and one that is missing is noticed by whoever needs it.
-pub(super) async fn declare(link: &Link, lines: impl Iterator<Item = Line>) -> lapin::Result<()> {
+pub(super) async fn declare(link: &Link, lines: impl IntoIterator<Item = Line>) -> lapin::Result<()> {
     let mut channel = link.channel().await?;
     for line in lines {
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
@@ -55,4 +55,16 @@ pub(super) async fn declare(link: &Link, lines: impl Iterator<Item = Line>) -> l
         }
     }
     Ok(())
+}
+
+/// How many messages are ready in a queue. None: it does not exist, or is not ours to look at.
+pub(super) async fn ready(link: &Link, line: Line) -> lapin::Result<Option<u64>> {
+    // A channel of its own: the broker closes it if the queue does not exist.
+    let channel = link.channel().await?;
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    match channel.queue_declare(line.to_string().into(), options, FieldTable::default()).await {
+        Ok(queue) => Ok(Some(u64::from(queue.message_count()))),
+        Err(error) if error.is_amqp_soft_error() => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -1,7 +1,13 @@
 //! The queue in RabbitMQ: the conformance suite on a real broker, and what may happen to that broker.
 
+mod alarm;
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod junk;
+mod losses;
+mod policy;
+mod settings;
+mod slots;
 mod world;
 
 use std::sync::Arc;
