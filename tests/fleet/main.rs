@@ -1,5 +1,6 @@
 //! The fleet: real schedulers and workers on a real Redis and a real RabbitMQ.
 
+mod long_runs;
 mod walk;
 
 use anyhow::Result;

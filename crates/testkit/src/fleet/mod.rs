@@ -37,6 +37,16 @@ impl Fleet {
     /// the world's.
     pub async fn start(binary: impl Into<PathBuf>, speed: u32) -> Result<Fleet> {
         let (redis, rabbit) = tokio::try_join!(RedisServer::start(), RabbitServer::start())?;
+        Fleet::on(redis, rabbit, binary, speed).await
+    }
+
+    /// The same on these servers.
+    pub async fn on(
+        redis: RedisServer,
+        rabbit: RabbitServer,
+        binary: impl Into<PathBuf>,
+        speed: u32,
+    ) -> Result<Fleet> {
         let (dir, drill) = (tempfile::tempdir()?, DrillServer::start().await?);
         let options = ServerOptions::new(binary, dir.path().join("unused"))
             .env("ISOCHRONE_REDIS_URL", redis.url())
