@@ -1,6 +1,7 @@
 //! The fleet: real schedulers and workers on a real Redis and a real RabbitMQ.
 
 mod long_runs;
+mod settings;
 mod walk;
 
 use anyhow::Result;
