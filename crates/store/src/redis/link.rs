@@ -192,7 +192,7 @@ fn pipeline(commands: impl IntoIterator<Item = Cmd>) -> Pipeline {
 /// The cluster's client wraps what its nodes said into one text.
 fn cluster_error(error: RedisError) -> StoreError {
     let text = error.to_string();
-    if text.contains("WRONGPASS") || text.contains("invalid username-password") {
+    if ["WRONGPASS", "AuthenticationFailed"].iter().any(|word| text.contains(word)) {
         return StoreError::Config("Redis refused the user name or the password".to_owned());
     }
     if text.contains("NOAUTH") {

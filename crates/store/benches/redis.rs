@@ -1,0 +1,136 @@
+//! How long the fleet's store takes for a busy minute, on a server that syncs every write:
+//! `cargo bench -p isochrone-store --bench redis`.
+
+#![allow(clippy::unwrap_used)] // A measurement that fails has nothing to tell.
+
+mod work;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use isochrone_domain::RunId;
+use isochrone_store::redis::{Options, RedisStore};
+use isochrone_store::{Clock, Held, Store};
+use isochrone_testkit::RedisServer;
+use tokio::task::JoinSet;
+use work::{claim, finish, insert, plan, report, timed};
+
+const TASKS: usize = 10_000;
+/// Tasks that the scheduler fires in one go.
+const GO: u64 = 200;
+/// Runs that the workers claim or finish at the same time.
+const AT_ONCE: usize = 200;
+const ROUNDS: usize = 3;
+
+#[tokio::main]
+async fn main() {
+    let server = RedisServer::start().await.unwrap();
+    let mut rates: [Vec<f64>; 4] = Default::default();
+    for round in 0..ROUNDS {
+        server.flush().await.unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(RedisStore::open(&server.url(), Options::default()).await.unwrap());
+        let inserted = timed(insert(&store, TASKS)).await;
+        if round == 0 {
+            println!("insert of {TASKS} tasks, each its own step: {inserted:?}");
+            small(&store).await;
+        }
+        let start = Instant::now();
+        let runs = fire_all(&store).await;
+        rates[0].push(per_second(start.elapsed()));
+        let start = Instant::now();
+        for runs in runs.chunks(AT_ONCE) {
+            claim(&store, runs).await;
+        }
+        rates[1].push(per_second(start.elapsed()));
+        if round == 0 {
+            renew(&store, &runs).await;
+        }
+        let start = Instant::now();
+        for runs in runs.chunks(AT_ONCE) {
+            finish(&store, runs).await;
+        }
+        rates[2].push(per_second(start.elapsed()));
+        server.flush().await.unwrap();
+        insert(&store, TASKS).await;
+        rates[3].push(per_second(timed(whole_way(&store)).await));
+    }
+    let [fired, claimed, finished, whole] = rates;
+    rate(&format!("{TASKS} due at one minute: found, fired and marked as published, {GO} at a time"), fired);
+    rate(&format!("claims, {AT_ONCE} at a time"), claimed);
+    rate(&format!("finishes, {AT_ONCE} at a time"), finished);
+    rate("the whole way, firing beside claims and finishes", whole);
+}
+
+fn per_second(took: Duration) -> f64 {
+    TASKS as f64 / took.as_secs_f64()
+}
+
+fn rate(what: &str, mut rates: Vec<f64>) {
+    rates.sort_unstable_by(f64::total_cmp);
+    println!("{what}: median {:.0}/s, {:.0}-{:.0}", rates[rates.len() / 2], rates[0], rates[rates.len() - 1]);
+}
+
+/// What is asked for all the time.
+async fn small(store: &Arc<dyn Store>) {
+    let mut times: [Vec<Duration>; 2] = Default::default();
+    for _ in 0..30 {
+        times[0].push(timed(store.next_wake()).await);
+        times[1].push(timed(store.due_tasks(Clock::SYSTEM.now(), GO)).await);
+    }
+    let [wake, due] = times;
+    report(&format!("next_wake, {TASKS} tasks"), wake);
+    report(&format!("due_tasks({GO}), {TASKS} due"), due);
+}
+
+async fn renew(store: &Arc<dyn Store>, runs: &[RunId]) {
+    let held: Vec<Held> =
+        runs[..100].iter().map(|run| Held { run: *run, attempt: 1, progress: None }).collect();
+    let mut times = Vec::new();
+    for _ in 0..30 {
+        times.push(timed(store.renew(&held, Duration::from_hours(1))).await);
+    }
+    report("renewal of 100 leases", times);
+}
+
+/// Fires what is due, go for go.
+async fn fire_all(store: &Arc<dyn Store>) -> Vec<RunId> {
+    let mut fired = Vec::with_capacity(TASKS);
+    loop {
+        let runs = fire_some(store).await;
+        if runs.is_empty() {
+            return fired;
+        }
+        fired.extend(runs);
+    }
+}
+
+async fn fire_some(store: &Arc<dyn Store>) -> Vec<RunId> {
+    let now = Clock::SYSTEM.now();
+    let due = store.due_tasks(now, GO).await.unwrap();
+    let commits: Vec<_> = due.into_iter().map(|due| plan(&due.task, due.unfinished, now)).collect();
+    let runs: Vec<_> = commits.iter().flat_map(|commit| &commit.runs).map(|run| (run.id, run.kind)).collect();
+    store.commit_fires(commits).await.unwrap();
+    let published: Vec<_> = runs
+        .iter()
+        .map(|(run, kind)| isochrone_store::Unclaimed { run: *run, kind: *kind, attempt: 0 })
+        .collect();
+    store.mark_published(&published).await.unwrap();
+    runs.into_iter().map(|(run, _)| run).collect()
+}
+
+async fn whole_way(store: &Arc<dyn Store>) {
+    let mut workers = JoinSet::new();
+    loop {
+        let runs = fire_some(store).await;
+        if runs.is_empty() {
+            break;
+        }
+        let store = Arc::clone(store);
+        workers.spawn(async move {
+            claim(&store, &runs).await;
+            finish(&store, &runs).await;
+        });
+    }
+    workers.join_all().await;
+}
