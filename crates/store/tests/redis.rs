@@ -5,6 +5,7 @@
 mod conformance;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -290,6 +291,39 @@ async fn says_what_is_wrong_and_no_password() {
     }
     let braces = Options { prefix: "a{b}".to_owned(), ..Options::default() };
     assert!(refusal(&right, braces).await.to_string().contains("prefix"));
+}
+
+/// The certificates in `tests/tls` are for these tests only, and valid for a hundred years.
+#[tokio::test]
+async fn speaks_tls() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls");
+    let file = |name: &str| folder.join(name).to_str().expect("a path in UTF-8").to_owned();
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let server = RedisServer::start_with(&[
+        ("tls-port", &port.to_string()),
+        ("tls-cert-file", &file("server.pem")),
+        ("tls-key-file", &file("server.key")),
+        ("tls-ca-cert-file", &file("ca.pem")),
+        ("tls-auth-clients", "no"),
+    ])
+    .await
+    .unwrap();
+    let url = format!("rediss://127.0.0.1:{port}/");
+    let trusting = Options { ca_file: Some(folder.join("ca.pem")), ..Options::default() };
+    let world = World(Arc::new(RedisStore::open(&url, trusting.clone()).await.unwrap()));
+    world.some_run().await;
+    // An authority that nobody trusts, a server without TLS, and a client without it.
+    let plain = server.address();
+    for (url, options, expected) in [
+        (url.clone(), Options::default(), "certificate"),
+        (format!("rediss://{plain}/"), trusting, "TLS"),
+        (format!("redis://127.0.0.1:{port}/"), Options::default(), "TLS"),
+    ] {
+        let error = refusal(&url, options).await.to_string();
+        assert!(error.contains(expected), "{url}: {error}");
+    }
+    let missing = Options { ca_file: Some(folder.join("none.pem")), ..Options::default() };
+    assert!(refusal(&url, missing).await.to_string().contains("none.pem"));
 }
 
 /// What says this to everybody.

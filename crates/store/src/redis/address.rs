@@ -67,6 +67,26 @@ pub(super) fn uses_tls(info: &ConnectionInfo) -> bool {
     matches!(info.addr(), ConnectionAddr::TcpTls { .. })
 }
 
+impl Address {
+    /// Whether connections to it are encrypted.
+    pub(super) fn is_encrypted(&self) -> bool {
+        match self {
+            Address::Server(info) => uses_tls(info),
+            Address::Cluster(nodes) | Address::Sentinel { sentinels: nodes, .. } => {
+                nodes.iter().any(uses_tls)
+            }
+        }
+    }
+}
+
+/// TLS needs to be told which cryptography it is to use, where a program has more than one.
+pub(super) fn choose_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error: another thread has chosen meanwhile.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    }
+}
+
 /// The authorities that TLS trusts, from a file in PEM form.
 pub(super) fn certificates(ca_file: Option<&Path>) -> Result<Option<TlsCertificates>> {
     let Some(path) = ca_file else {

@@ -204,6 +204,23 @@ fn cluster_error(error: RedisError) -> StoreError {
     error.into()
 }
 
+/// Why no connection came about.
+fn connect_error(error: RedisError) -> StoreError {
+    if error.is_timeout() {
+        return StoreError::Unavailable(
+            "Redis did not answer in time when it was connected to (another port, or TLS on one side only?)"
+                .to_owned(),
+        );
+    }
+    if error.is_connection_dropped() && !error.is_connection_refusal() {
+        return StoreError::Unavailable(
+            "the server closed the connection at once (is it Redis, and TLS on both sides or on none?)"
+                .to_owned(),
+        );
+    }
+    error.into()
+}
+
 impl State {
     /// The connection, made anew if there is none.
     async fn connected(&mut self) -> Result<(MultiplexedConnection, u64)> {
@@ -239,7 +256,7 @@ impl State {
                 Ok((connection, self.number))
             }
             Err(error) => {
-                let error = StoreError::from(error);
+                let error = connect_error(error);
                 let wait = self.failure.as_ref().map_or(FIRST_WAIT, |last| (last.wait * 2).min(LONGEST_WAIT));
                 self.failure = Some(Failure { error: error.clone(), wait, until: Instant::now() + wait });
                 Err(error)

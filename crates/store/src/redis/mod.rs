@@ -99,12 +99,16 @@ impl RedisStore {
             ));
         }
         let certificates = address::certificates(options.ca_file.as_deref())?;
+        let address = Address::parse(url)?;
+        if address.is_encrypted() {
+            address::choose_cryptography();
+        }
         let store = RedisStore {
             clock: options.clock,
             ahead_ms: AtomicI64::new(0),
             clocks_differ: AtomicBool::new(false),
             keys: Keys::new(&options.prefix),
-            link: Link::open(Address::parse(url)?, certificates).await?,
+            link: Link::open(address, certificates).await?,
         };
         store.check(options.allow_weak_durability).await?;
         Ok(store)
