@@ -16,16 +16,20 @@ pub(crate) enum What {
     Store,
     /// From a fire's minute to its run's start, 100 tasks due at once.
     Lateness,
+    /// The whole way of 10,000 runs on a real Redis and RabbitMQ, beside a bare program that does the same
+    /// input and output.
+    Pipe,
     /// A server with 10,000 tasks and nothing due: start, memory, processor.
     Idle,
 }
 
 pub(crate) fn run(what: Option<What>) -> Result<()> {
-    let all = [What::Quartz, What::Store, What::Idle, What::Lateness];
+    let all = [What::Quartz, What::Store, What::Idle, What::Lateness, What::Pipe];
     for what in what.map_or_else(|| all.to_vec(), |what| vec![what]) {
         match what {
             What::Quartz => crate::cargo(&["bench", "--locked", "--package", "isochrone-quartz"])?,
             What::Store => crate::cargo(&["bench", "--locked", "--package", "isochrone-store"])?,
+            What::Pipe => crate::cargo(&["bench", "--locked", "--package", "isochrone", "--bench", "pipe"])?,
             What::Lateness => with_server(lateness::measure)?,
             What::Idle => with_server(idle::measure)?,
         }
