@@ -26,6 +26,7 @@ const ROUNDS: usize = 3;
 async fn main() {
     let server = RedisServer::start().await.unwrap();
     let mut rates: [Vec<f64>; 4] = Default::default();
+    let (mut own, mut redis) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         server.flush().await.unwrap();
         let store: Arc<dyn Store> =
@@ -53,13 +54,39 @@ async fn main() {
         rates[2].push(per_second(start.elapsed()));
         server.flush().await.unwrap();
         insert(&store, TASKS).await;
+        let before = (own_cpu(), cpu_of(&server).await);
         rates[3].push(per_second(timed(whole_way(&store)).await));
+        own.push((own_cpu() - before.0) * 1e6 / TASKS as f64);
+        redis.push((cpu_of(&server).await - before.1) * 1e6 / TASKS as f64);
     }
     let [fired, claimed, finished, whole] = rates;
     rate(&format!("{TASKS} due at one minute: found, fired and marked as published, {GO} at a time"), fired);
     rate(&format!("claims, {AT_ONCE} at a time"), claimed);
     rate(&format!("finishes, {AT_ONCE} at a time"), finished);
     rate("the whole way, firing beside claims and finishes", whole);
+    println!("processor for that: {:.0} us a run here, {:.0} us in Redis", median(own), median(redis));
+}
+
+/// Seconds of processor that this process has used.
+fn own_cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    // User and system time, in hundredths of a second.
+    fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
+}
+
+/// And the server's.
+async fn cpu_of(server: &RedisServer) -> f64 {
+    let info = server.command("INFO cpu").await.unwrap();
+    let seconds = |name: &str| -> f64 {
+        info.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().parse().unwrap()
+    };
+    seconds("used_cpu_user:") + seconds("used_cpu_sys:")
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn per_second(took: Duration) -> f64 {

@@ -135,14 +135,15 @@ impl RedisStore {
 
     /// Writes into the ledger when the run began and how it ended, as the run has it now.
     pub(super) fn note_run(&self, commit: &mut Commit, run: &Run) {
-        let outcome = match run.status {
+        let end = match run.status {
             RunStatus::Ended { outcome, reason, at } => Some((outcome, reason, at)),
             _ => None,
         };
-        self.note_end(commit, run, outcome);
+        self.note_end(commit, run, end);
     }
 
-    /// Writes into the ledger when the run began, and this end.
+    /// Writes into the ledger when the run began, and this end. A run that began once has begun for ever;
+    /// its end can be taken back.
     pub(super) fn note_end(
         &self,
         commit: &mut Commit,
@@ -150,14 +151,20 @@ impl RedisStore {
         end: Option<(Outcome, Reason, EpochMillis)>,
     ) {
         let key = self.keys.fire(run.fire);
-        match run.started {
-            Some(at) => commit.set(&key, &[("s", at.0.to_string().as_bytes())]),
-            None => commit.unset(&key, &["s"]),
+        let started = run.started.map(|at| at.0.to_string());
+        let ended = end.map(|end| json(&end));
+        let started = started.as_ref().map(|at| ("s", at.as_bytes()));
+        let ended_field = ended.as_ref().map(|end| ("o", end.as_slice()));
+        let fields: Vec<(&str, &[u8])> = started.into_iter().chain(ended_field).collect();
+        commit.set(&key, &fields);
+        if ended.is_none() {
+            commit.unset(&key, &["o"]);
         }
-        match end {
-            Some(end) => commit.set(&key, &[("o", &json(&end))]),
-            None => commit.unset(&key, &["o"]),
-        }
+    }
+
+    /// Writes into the ledger that the run's first attempt has begun.
+    pub(super) fn note_start(&self, commit: &mut Commit, run: &Run, at: EpochMillis) {
+        commit.set(&self.keys.fire(run.fire), &[("s", at.0.to_string().as_bytes())]);
     }
 
     /// Adds an entry to the log, within the step that it tells of.

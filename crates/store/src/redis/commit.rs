@@ -3,9 +3,9 @@
 //! A step reads, decides in Rust, and commits what it decided together with checks that what it read
 //! is still so. If it is not, it reads again.
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -23,14 +23,41 @@ const TEXT: &str = include_str!("commit.lua");
 /// Arguments of one command at most: Lua hands over no more than about 8,000 at once.
 const WORDS: usize = 1_000;
 
+/// A key that a step named lately is not named again: so many keys are looked through for it.
+const LATELY: usize = 16;
+
 /// An atomic step: if its checks hold, its commands are carried out in order; else nothing is.
 pub(super) struct Commit {
     shard: Shard,
+    /// Some may stand there twice.
     keys: Vec<String>,
-    numbers: HashMap<String, usize>,
     checks: usize,
-    check_words: Vec<Vec<u8>>,
-    command_words: Vec<Vec<u8>>,
+    check_words: Words,
+    command_words: Words,
+}
+
+/// Many words in one piece of memory.
+#[derive(Default)]
+struct Words {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Words {
+    fn push(&mut self, word: &[u8]) {
+        self.bytes.extend_from_slice(word);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn push_text(&mut self, word: impl Display) {
+        write!(self.bytes, "{word}").expect("memory takes every byte");
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(&0).chain(&self.ends);
+        begins.zip(&self.ends).map(|(begin, end)| &self.bytes[*begin..*end])
+    }
 }
 
 impl Commit {
@@ -38,126 +65,136 @@ impl Commit {
         Commit {
             shard,
             keys: Vec::new(),
-            numbers: HashMap::new(),
             checks: 0,
-            check_words: Vec::new(),
-            command_words: Vec::new(),
+            check_words: Words::default(),
+            command_words: Words::default(),
         }
     }
 
     /// A hash's field has this value.
     pub(super) fn check_is(&mut self, key: &str, field: &str, value: impl Display) {
-        self.check("is", key, field.as_bytes().to_vec(), text(value));
+        self.check("is", key, field, value);
     }
 
     /// A hash's field has this value, or is not there.
     pub(super) fn check_same(&mut self, key: &str, field: &str, value: Option<&[u8]>) {
-        match value {
-            Some(value) => self.check("is", key, field.as_bytes().to_vec(), value.to_vec()),
-            None => self.check_absent(key, field),
-        }
+        let Some(value) = value else { return self.check_absent(key, field) };
+        let key = self.number(key);
+        self.checks += 1;
+        self.check_words.push(b"is");
+        self.check_words.push_text(key);
+        self.check_words.push(field.as_bytes());
+        self.check_words.push(value);
     }
 
     /// A hash does not have this field.
     pub(super) fn check_absent(&mut self, key: &str, field: &str) {
-        self.check("absent", key, field.as_bytes().to_vec(), Vec::new());
+        self.check("absent", key, field, "");
     }
 
     /// A sorted set has so many members.
     pub(super) fn check_size(&mut self, key: &str, size: u64) {
-        self.check("size", key, text(size), Vec::new());
+        self.check("size", key, size, "");
     }
 
     /// So many of a task's open runs do not wait.
     pub(super) fn check_ahead(&mut self, open: &str, waiting: &str, ahead: u64) {
         let waiting = self.number(waiting);
-        self.check("ahead", open, text(waiting), text(ahead));
+        self.check("ahead", open, waiting, ahead);
     }
 
     /// So many, or more, of a task's open runs do not wait.
     pub(super) fn check_ahead_at_least(&mut self, open: &str, waiting: &str, ahead: u64) {
         let waiting = self.number(waiting);
-        self.check("ahead+", open, text(waiting), text(ahead));
+        self.check("ahead+", open, waiting, ahead);
     }
 
     /// Sets fields of a hash.
     pub(super) fn set(&mut self, key: &str, fields: &[(&str, &[u8])]) {
         for fields in fields.chunks(WORDS / 2) {
-            self.command("HSET", key, fields.iter().flat_map(|(name, value)| [name.as_bytes(), *value]));
+            let words: Vec<&[u8]> =
+                fields.iter().flat_map(|(name, value)| [name.as_bytes(), *value]).collect();
+            self.command("HSET", key, &words);
         }
     }
 
     /// Sets a field of a hash, unless it is there.
     pub(super) fn set_new(&mut self, key: &str, field: &str, value: &[u8]) {
-        self.command("HSETNX", key, [field.as_bytes(), value]);
+        self.command("HSETNX", key, &[field.as_bytes(), value]);
     }
 
     /// Removes fields of a hash.
     pub(super) fn unset(&mut self, key: &str, fields: &[&str]) {
         for fields in fields.chunks(WORDS) {
-            self.command("HDEL", key, fields.iter().map(|field| field.as_bytes()));
+            let words: Vec<&[u8]> = fields.iter().map(|field| field.as_bytes()).collect();
+            self.command("HDEL", key, &words);
         }
     }
 
     /// Puts a member into a sorted set, or moves it there.
     pub(super) fn put(&mut self, key: &str, score: impl Display, member: &str) {
-        self.command("ZADD", key, [text(score).as_slice(), member.as_bytes()]);
+        self.command("ZADD", key, &[score.to_string().as_bytes(), member.as_bytes()]);
     }
 
     /// Removes a member of a sorted set.
     pub(super) fn take(&mut self, key: &str, member: &str) {
-        self.command("ZREM", key, [member.as_bytes()]);
+        self.command("ZREM", key, &[member.as_bytes()]);
     }
 
     /// Removes the members of a sorted set up to this score.
     pub(super) fn take_until(&mut self, key: &str, score: impl Display) {
-        self.command("ZREMRANGEBYSCORE", key, [b"-inf".as_slice(), &text(score)]);
+        self.command("ZREMRANGEBYSCORE", key, &[b"-inf", score.to_string().as_bytes()]);
     }
 
     /// Keeps a value for so long.
     pub(super) fn keep_for(&mut self, key: &str, value: &[u8], real: Duration) {
-        let ms = text(real.as_millis().max(1));
-        self.command("SET", key, [value, b"PX".as_slice(), &ms]);
+        let ms = real.as_millis().max(1).to_string();
+        self.command("SET", key, &[value, b"PX", ms.as_bytes()]);
     }
 
     /// Keeps a value.
     pub(super) fn keep(&mut self, key: &str, value: &[u8]) {
-        self.command("SET", key, [value]);
+        self.command("SET", key, &[value]);
     }
 
     /// Removes a key with all that it holds.
     pub(super) fn delete(&mut self, key: &str) {
-        self.command("UNLINK", key, []);
+        self.command("UNLINK", key, &[]);
     }
 
-    fn check(&mut self, kind: &str, key: &str, x: Vec<u8>, y: Vec<u8>) {
+    fn check(&mut self, kind: &str, key: &str, x: impl Display, y: impl Display) {
         let key = self.number(key);
         self.checks += 1;
-        self.check_words.extend([kind.as_bytes().to_vec(), text(key), x, y]);
+        self.check_words.push(kind.as_bytes());
+        self.check_words.push_text(key);
+        self.check_words.push_text(x);
+        self.check_words.push_text(y);
     }
 
-    fn command<'a>(&mut self, name: &str, key: &str, arguments: impl IntoIterator<Item = &'a [u8]>) {
+    fn command(&mut self, name: &str, key: &str, arguments: &[&[u8]]) {
         let key = self.number(key);
-        let begin = self.command_words.len();
-        self.command_words.extend([Vec::new(), name.as_bytes().to_vec(), text(key)]);
-        self.command_words.extend(arguments.into_iter().map(<[u8]>::to_vec));
-        self.command_words[begin] = text(self.command_words.len() - begin - 1);
+        self.command_words.push_text(arguments.len() + 2);
+        self.command_words.push(name.as_bytes());
+        self.command_words.push_text(key);
+        for argument in arguments {
+            self.command_words.push(argument);
+        }
     }
 
     /// A key's place among the step's keys, as Lua counts.
     fn number(&mut self, key: &str) -> usize {
-        if let Some(number) = self.numbers.get(key) {
-            return *number;
+        let before = self.keys.len().saturating_sub(LATELY);
+        if let Some(place) = self.keys[before..].iter().position(|known| known == key) {
+            return before + place + 1;
         }
         self.keys.push(key.to_owned());
-        self.numbers.insert(key.to_owned(), self.keys.len());
         self.keys.len()
     }
 
     fn words(&self, mut command: Cmd) -> Cmd {
         command.arg(self.keys.len()).arg(&self.keys).arg(self.checks);
-        for word in self.check_words.iter().chain(&self.command_words) {
-            command.arg(word.as_slice());
+        for word in self.check_words.iter().chain(self.command_words.iter()) {
+            command.arg(word);
         }
         command
     }
@@ -173,10 +210,6 @@ impl Commit {
         command.arg(TEXT);
         self.words(command)
     }
-}
-
-fn text(value: impl Display) -> Vec<u8> {
-    value.to_string().into_bytes()
 }
 
 impl RedisStore {

@@ -70,7 +70,7 @@ impl RedisStore {
             let mut commit = Commit::new(Shard::of_run(id));
             if run.started.is_none() {
                 run.started = Some(now);
-                self.note_run(&mut commit, &run);
+                self.note_start(&mut commit, &run, now);
             }
             self.update_run(&mut commit, &stored, &run, 0);
             if self.commit(commit).await? {
