@@ -1,13 +1,23 @@
 //! The fleet: real schedulers and workers on a real Redis and a real RabbitMQ.
 
+mod leader;
 mod long_runs;
 mod settings;
 mod walk;
 
 use anyhow::Result;
 use isochrone_testkit::fleet::Fleet;
+use tokio::sync::{Mutex, MutexGuard};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
 
 /// A fleet without processes yet, on a clock so many times as fast as the world's.
 async fn fleet(speed: u32) -> Result<Fleet> {
-    Fleet::start(env!("CARGO_BIN_EXE_isochrone"), speed).await
+    Fleet::start(BINARY, speed).await
+}
+
+/// Faults are rehearsed one after the other: what must be over within some seconds is measured.
+async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    ALONE.lock().await
 }

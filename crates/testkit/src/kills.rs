@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::chaos::random_between;
 use crate::{Ledger, Server, ServerOptions, eventually_within};
 
 /// How hard.
@@ -46,10 +47,13 @@ pub async fn run(options: &ServerOptions, plan: Kills) -> Result<Seen> {
     let mut running = server;
     for n in 0..plan.kills {
         if n % 2 == 0 {
-            tokio::time::sleep(random_up_to(plan.longest_life)).await;
+            tokio::time::sleep(random_between(Duration::ZERO..=plan.longest_life)).await;
         } else {
             // Where it hurts: while fires are decided, runs claimed and reports written.
-            tokio::time::sleep(options.until_minute() + random_up_to(Duration::from_millis(60))).await;
+            tokio::time::sleep(
+                options.until_minute() + random_between(Duration::ZERO..=Duration::from_millis(60)),
+            )
+            .await;
         }
         running.kill()?;
         running = Server::start(&options).await?;
@@ -102,10 +106,4 @@ fn all_ended(options: &ServerOptions) -> Result<Option<()>> {
     let runs = runs.as_array().context("no list of runs")?;
     let open = runs.iter().filter(|run| matches!(run["status"].as_str(), Some("scheduled" | "executing")));
     Ok((open.count() == 0).then_some(()))
-}
-
-fn random_up_to(longest: Duration) -> Duration {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    longest.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }

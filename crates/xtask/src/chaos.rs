@@ -1,59 +1,88 @@
-//! `cargo xtask chaos`: kills the real server at random moments, again and again, and reads the ledger.
+//! `cargo xtask chaos`: does to real processes what may happen to them, and prints a line of figures for each
+//! kind of fault.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
+use isochrone_testkit::chaos::leader;
 use isochrone_testkit::{ServerOptions, kills};
+
+/// What happens.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Row {
+    /// SIGKILL of the one process with everything embedded: 50 on a fast clock and 50 on the real one.
+    Embedded,
+    /// SIGKILL of the scheduler that leads.
+    Leader,
+}
 
 /// How hard.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How many kills, each time.
-    #[arg(long, default_value_t = 50)]
-    kills: u32,
-    /// Tasks that fire every minute.
-    #[arg(long, default_value_t = 20)]
-    tasks: u32,
-    /// Only with the fast clock.
+    /// Only these; without one all of them.
+    rows: Vec<Row>,
+    /// As little as the tests do.
     #[arg(long)]
-    fast_only: bool,
+    smoke: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     crate::cargo(&["build", "--release", "--locked", "--package", "isochrone"])?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), Into::into);
+    let binary = target.join("release/isochrone");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let rows = if args.rows.is_empty() { Row::value_variants() } else { &args.rows };
     runtime.block_on(async {
-        let (kills, tasks) = (args.kills, args.tasks);
-        // On the fast clock a minute is two seconds: kills fall before, on and after many minutes.
-        one("fast clock", kills::Kills { kills, tasks, speed: 30, longest_life: Duration::from_secs(4) })
-            .await?;
-        if !args.fast_only {
-            one("real clock", kills::Kills { kills, tasks, speed: 1, longest_life: Duration::from_secs(24) })
-                .await?;
+        for row in rows {
+            let name = row.to_possible_value().context("each row has a name")?;
+            let seen = row.happens(&binary, args.smoke).await;
+            println!("{}: {}", name.get_name(), seen.with_context(|| name.get_name().to_owned())?);
         }
         Ok(())
     })
 }
 
-async fn one(name: &str, plan: kills::Kills) -> Result<()> {
+impl Row {
+    /// Gives a line of figures.
+    async fn happens(self, binary: &Path, smoke: bool) -> Result<String> {
+        Ok(match self {
+            Row::Embedded => embedded(binary, smoke).await?,
+            Row::Leader => {
+                let plan = if smoke { leader::Plan::SMOKE } else { leader::Plan::FULL };
+                leader::run(binary, plan).await?.to_string()
+            }
+        })
+    }
+}
+
+/// On the fast clock a minute is two seconds: kills fall before, on and after many minutes.
+async fn embedded(binary: &Path, smoke: bool) -> Result<String> {
+    let fast = kills::Kills { kills: 50, tasks: 20, speed: 30, longest_life: Duration::from_secs(4) };
+    if smoke {
+        return embedded_once(binary, kills::Kills { kills: 8, ..fast }).await;
+    }
+    let real = kills::Kills { speed: 1, longest_life: Duration::from_secs(24), ..fast };
+    let (fast, real) = (embedded_once(binary, fast).await?, embedded_once(binary, real).await?);
+    Ok(format!("fast clock: {fast}; real clock: {real}"))
+}
+
+async fn embedded_once(binary: &Path, plan: kills::Kills) -> Result<String> {
     let dir = tempfile::tempdir()?;
-    let binary = crate::root().join("target/release/isochrone");
     let options = ServerOptions::new(binary, dir.path().join("data"));
-    eprintln!("xtask: {name}: {} kills, {} tasks every minute", plan.kills, plan.tasks);
-    let seen = match kills::run(&options, plan).await {
-        Ok(seen) => seen,
+    match kills::run(&options, plan).await {
+        Ok(seen) => Ok(format!(
+            "{} kills, {} fires, 0 missing, 0 doubled, each with an outcome; slowest start on the existing data \
+             directory {:.1} s",
+            plan.kills,
+            seen.fires,
+            seen.slowest_start.as_secs_f64()
+        )),
         Err(error) => {
             let kept = dir.keep();
-            return Err(error).with_context(|| format!("{name}; what was left lies in {}", kept.display()));
+            Err(error).with_context(|| format!("what was left lies in {}", kept.display()))
         }
-    };
-    println!(
-        "{name}: {} kills, {} fires, 0 missing, 0 doubled, each with an outcome",
-        plan.kills, seen.fires
-    );
-    println!("  slowest start on the existing data directory: {:?}", seen.slowest_start);
-    for (what, count) in seen.summary {
-        println!("  {count:6}  {what}");
     }
-    Ok(())
 }

@@ -6,6 +6,7 @@
 mod drill;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use isochrone_domain::TaskId;
@@ -80,6 +81,11 @@ impl Fleet {
     /// Another worker with so many slots for each type.
     pub async fn worker(&mut self, slots: u32) -> Result<Server> {
         Server::start(&self.options().command(&["worker", "--slots", &slots.to_string()])).await
+    }
+
+    /// How long the world waits for the next minute of the fleet's clock.
+    pub fn until_minute(&self) -> Duration {
+        self.options.until_minute()
     }
 
     /// The fleet's store, as its processes see it.
