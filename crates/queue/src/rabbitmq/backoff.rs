@@ -7,6 +7,9 @@ const SHORTEST: Duration = Duration::from_millis(500);
 /// Short enough that everybody is back soon after the broker is.
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// What works for so long is well again.
+const STEADY: Duration = Duration::from_secs(10);
+
 /// Waits that double from half a second to five, 20 % more or less.
 #[derive(Debug)]
 pub(super) struct Backoff {
@@ -25,9 +28,12 @@ impl Backoff {
         jittered(wait)
     }
 
-    /// It works again: the next failure waits shortly.
-    pub(super) fn worked(&mut self) {
-        self.next = SHORTEST;
+    /// It worked for so long. If that was long enough, the next failure waits shortly: what comes and goes
+    /// every second is not tried every second.
+    pub(super) fn worked(&mut self, lasted: Duration) {
+        if lasted >= STEADY {
+            self.next = SHORTEST;
+        }
     }
 }
 
@@ -49,7 +55,9 @@ mod tests {
             let wait = backoff.failed().as_secs_f64();
             assert!((expected * 0.8..=expected * 1.2).contains(&wait), "{wait} is not about {expected}");
         }
-        backoff.worked();
+        backoff.worked(STEADY / 2);
+        assert!(backoff.failed() >= LONGEST.mul_f64(0.8), "it works too shortly to be well");
+        backoff.worked(STEADY);
         assert!(backoff.failed() <= SHORTEST.mul_f64(1.2));
     }
 

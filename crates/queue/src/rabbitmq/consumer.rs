@@ -134,11 +134,13 @@ impl Supervisor {
         while let Some(subscribed) = self.ended.run_until_cancelled(self.subscribe(ahead)).await {
             let ended = match subscribed {
                 Ok(mut subscription) => {
-                    backoff.worked();
                     if std::mem::take(&mut lost) {
                         tracing::info!(kind = %self.place.kind, "consuming again");
                     }
-                    self.serve(&mut subscription, ahead).await
+                    let since = Instant::now();
+                    let ended = self.serve(&mut subscription, ahead).await;
+                    backoff.worked(since.elapsed());
+                    ended
                 }
                 Err(cause) => Err(cause),
             };

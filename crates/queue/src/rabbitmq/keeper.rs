@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::QueueError;
@@ -106,9 +107,10 @@ impl Keeper {
                     if lost {
                         tracing::info!(broker = %self.address, purpose = self.purpose.name(), "the broker is back");
                     }
-                    backoff.worked();
                     self.state.send_replace(State::Up(Arc::clone(&link)));
+                    let since = Instant::now();
                     link.watch(|notice| self.heard(&link, notice)).await;
+                    backoff.worked(since.elapsed());
                 }
                 Err(error) => {
                     if !lost {

@@ -48,11 +48,10 @@ impl Publisher {
             return Vec::new();
         }
         let deadline = Instant::now() + self.timeout;
-        let late =
-            || QueueError::Unavailable(format!("the broker did not confirm within {:?}", self.timeout));
+        let late = QueueError::Unavailable(format!("the broker did not confirm within {:?}", self.timeout));
         let mut batch = Batch::new(messages);
         let Ok(mut channel) = timeout_at(deadline, self.channel.lock()).await else {
-            return batch.answers(&late());
+            return batch.answers(&late);
         };
         let link = match self.keeper.usable() {
             Ok(link) => link,
@@ -60,20 +59,21 @@ impl Publisher {
         };
         let sent = tokio::select! {
             sent = timeout_at(deadline, send_on(&link, &mut channel, &mut batch)) => {
-                sent.unwrap_or_else(|_| Err(late()))
+                sent.unwrap_or_else(|_| Err(late.clone()))
             }
             error = self.keeper.unusable() => Err(error),
         };
+        batch.hear_what_is_there();
+        if batch.is_open() || sent.as_ref().is_err_and(|error| *error == late) {
+            link.abandon();
+        }
         if let Err(error) = &sent {
             // What the broker still says on this channel belongs to nobody.
             *channel = None;
-            if batch.is_open() {
-                link.abandon();
-            }
             tracing::debug!(%error, "a batch was not confirmed");
         }
         self.mender.mend(batch.lines_that_are_gone());
-        batch.answers(&sent.err().unwrap_or_else(late))
+        batch.answers(&sent.err().unwrap_or(late))
     }
 }
 
@@ -118,7 +118,7 @@ impl<'a> Batch<'a> {
 
     /// Something was sent and not answered.
     fn is_open(&self) -> bool {
-        self.heard.len() < self.confirms.len().max(1)
+        self.heard.len() < self.confirms.len()
     }
 
     async fn send(&mut self, channel: &Channel) -> lapin::Result<()> {
@@ -160,16 +160,16 @@ impl<'a> Batch<'a> {
         self.messages.iter().filter(|message| self.is_returned(message)).map(|message| message.line).collect()
     }
 
+    /// Takes what has come and was not waited for.
+    fn hear_what_is_there(&mut self) {
+        while let Some(confirm) = self.confirms.get_mut(self.heard.len()) {
+            let Some(confirm) = confirm.now_or_never() else { return };
+            self.hear(confirm);
+        }
+    }
+
     /// An answer for each message, in order; `missing` for those about which nothing was heard.
     fn answers(mut self, missing: &QueueError) -> Vec<Answer> {
-        // What was heard and not taken yet counts.
-        while let Some(confirm) = self.confirms.get_mut(self.heard.len()) {
-            let confirm = confirm.now_or_never();
-            match confirm {
-                Some(confirm) => self.hear(confirm),
-                None => self.heard.push(Err(missing.clone())),
-            }
-        }
         self.heard.resize(self.messages.len(), Err(missing.clone()));
         for (at, message) in self.messages.iter().enumerate() {
             if self.is_returned(message) {

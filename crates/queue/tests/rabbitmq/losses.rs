@@ -111,12 +111,15 @@ async fn a_confirm_that_was_lost_is_an_error_and_the_wake_up_is_published_again(
     let proxy = Proxy::start(shared().await.address()).await.unwrap();
     let queue = connect(&by_way_of(proxy.address(), &url)).await;
     publish(&queue, &[wake_up(0)]).await;
-    proxy.close_after(Direction::ToClient, 0);
-    let answers = queue.publish(&wake_ups(1..11)).await;
-    assert!(answers.iter().all(Result::is_err), "{answers:?}");
-    publish_until_taken(&queue, &wake_ups(1..11)).await;
+    // Nothing of the answer comes, or a part of it.
+    for (bytes, wake_ups) in [(0, wake_ups(1..11)), (1, wake_ups(11..21)), (20, wake_ups(21..31))] {
+        proxy.close_after(Direction::ToClient, bytes);
+        let answers = queue.publish(&wake_ups).await;
+        assert!(answers.iter().any(Result::is_err), "{answers:?}");
+        publish_until_taken(&queue, &wake_ups).await;
+    }
     let mut consumer = queue.consume(KIND, 8).await.unwrap();
-    take_all(&mut consumer, &wake_ups(0..11)).await;
+    take_all(&mut consumer, &wake_ups(0..31)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -175,4 +178,20 @@ async fn close_gives_back_what_waits_and_ends_consumers() {
     assert!(queue.depth(KIND).await.is_err());
     let after = connect(&url).await;
     depth_becomes(&after, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_somebody_made_otherwise_serves_as_well() {
+    let url = fresh_vhost().await;
+    let stranger = Stranger::connect(&url).await;
+    for line in [LINE, DEAD] {
+        stranger.declare(line, "classic").await;
+    }
+    let queue = connect(&url).await;
+    let mut consumer = queue.consume(KIND, 8).await.unwrap();
+    publish(&queue, &wake_ups(0..3)).await;
+    take_all(&mut consumer, &wake_ups(0..3)).await;
+    stranger.put(LINE, b"junk").await;
+    assert_eq!(stranger.get(DEAD).await.delivery.data, b"junk");
+    assert_eq!(queue.health().consumers, [(KIND, true)]);
 }

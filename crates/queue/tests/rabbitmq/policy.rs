@@ -37,3 +37,26 @@ async fn the_shipped_definitions_are_taken_and_work() {
     server.ctl(&["clear_policy", "-p", "isochrone", "full"]).await.unwrap();
     publish_until_taken(&queue, &[wake_up(99)]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_needs_only_the_rights_that_the_readme_names() {
+    let server = shared().await;
+    let url = fresh_vhost().await;
+    let vhost = url.rsplit('/').next().unwrap();
+    server.ctl(&["add_user", "isochrone", "secret"]).await.unwrap();
+    let rights = [r"^isochrone\.", r"^(isochrone\.|amq\.default$)", r"^isochrone\."];
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/rabbitmq/README.md");
+    let quoted = rights.map(|right| format!("'{right}'")).join(" ");
+    assert!(std::fs::read_to_string(readme).unwrap().contains(&quoted), "the page names {quoted}");
+    let [configure, write, read] = rights;
+    server.ctl(&["set_permissions", "-p", vhost, "isochrone", configure, write, read]).await.unwrap();
+
+    let queue = connect(&url.replace("guest:guest", "isochrone:secret")).await;
+    let mut consumer = queue.consume(KIND, 8).await.unwrap();
+    let stranger = Stranger::connect(&url).await;
+    stranger.put(LINE, b"junk").await;
+    assert_eq!(stranger.get(DEAD).await.delivery.data, b"junk");
+    publish(&queue, &[wake_up(1)]).await;
+    assert_eq!(take_and_ack(&mut consumer).await, wake_up(1));
+    depth_becomes(&queue, 0).await;
+}

@@ -152,9 +152,13 @@ impl Stranger {
     /// Deletes a queue and declares it again.
     pub(crate) async fn replace(&self, queue: &str) {
         self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.expect("it is deleted");
+        self.declare(queue, "quorum").await;
+    }
+
+    pub(crate) async fn declare(&self, queue: &str, kind: &str) {
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         let mut arguments = FieldTable::default();
-        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind.into()));
         self.channel.queue_declare(queue.into(), options, arguments).await.expect("it is declared");
     }
 
