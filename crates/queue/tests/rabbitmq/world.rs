@@ -16,6 +16,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -26,17 +27,40 @@ pub(crate) const DEAD: &str = "isochrone.dead";
 /// Consumers are back this soon after the broker is. Only a failing test waits as long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(35);
 
+/// Virtual hosts that the shared broker has for the tests; rabbitmqctl takes a second for each call.
+const VHOSTS: u32 = 48;
+
 /// One broker for all tests that leave it whole.
 pub(crate) async fn shared() -> &'static RabbitServer {
     static SERVER: OnceCell<RabbitServer> = OnceCell::const_new();
-    SERVER.get_or_init(async || RabbitServer::start().await.expect("RabbitMQ starts")).await
+    SERVER
+        .get_or_init(async || {
+            let server = RabbitServer::start().await.expect("RabbitMQ starts");
+            let file = tempfile::NamedTempFile::new().expect("there is room for a file");
+            let (vhosts, rights): (Vec<_>, Vec<_>) = (0..VHOSTS)
+                .map(|number| {
+                    let all = json!({"user": "guest", "vhost": vhost(number), "configure": ".*", "write": ".*", "read": ".*"});
+                    (json!({"name": vhost(number)}), all)
+                })
+                .unzip();
+            std::fs::write(&file, json!({"vhosts": vhosts, "permissions": rights}).to_string()).expect("it is written");
+            let path = file.path().to_str().expect("its path is text");
+            server.ctl(&["import_definitions", path]).await.expect("the broker makes virtual hosts");
+            server
+        })
+        .await
+}
+
+fn vhost(number: u32) -> String {
+    format!("vhost-{number}")
 }
 
 /// The URL of a virtual host that nobody else has used.
 pub(crate) async fn fresh_vhost() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let name = format!("vhost-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    shared().await.vhost(&name).await.expect("the broker makes a virtual host")
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    assert!(number < VHOSTS, "more tests than virtual hosts: raise VHOSTS");
+    shared().await.url().replace("%2f", &vhost(number))
 }
 
 pub(crate) async fn connect(url: &str) -> RabbitQueue {
