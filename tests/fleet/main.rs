@@ -2,8 +2,10 @@
 
 mod leader;
 mod long_runs;
+mod pause;
 mod settings;
 mod walk;
+mod worker;
 
 use anyhow::Result;
 use isochrone_testkit::fleet::Fleet;

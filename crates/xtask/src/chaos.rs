@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use isochrone_testkit::chaos::leader;
+use isochrone_testkit::chaos::{leader, pause, worker};
 use isochrone_testkit::{ServerOptions, kills};
 
 /// What happens.
@@ -16,6 +16,10 @@ enum Row {
     Embedded,
     /// SIGKILL of the scheduler that leads.
     Leader,
+    /// SIGKILL of a worker in mid-run.
+    Worker,
+    /// SIGSTOP of a worker past its lease, then SIGCONT.
+    Pause,
 }
 
 /// How hard.
@@ -53,6 +57,14 @@ impl Row {
             Row::Leader => {
                 let plan = if smoke { leader::Plan::SMOKE } else { leader::Plan::FULL };
                 leader::run(binary, plan).await?.to_string()
+            }
+            Row::Worker => {
+                let plan = if smoke { worker::Plan::SMOKE } else { worker::Plan::FULL };
+                worker::run(binary, plan).await?.to_string()
+            }
+            Row::Pause => {
+                let plan = if smoke { pause::Plan::SMOKE } else { pause::Plan::FULL };
+                pause::run(binary, plan).await?.to_string()
             }
         })
     }

@@ -2,6 +2,8 @@
 //! checks what must hold, in the store's ledger and in the [`DrillServer`]'s own count.
 
 pub mod leader;
+pub mod pause;
+pub mod worker;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -65,6 +67,8 @@ async fn caught_up(store: &RedisStore) -> Result<()> {
 /// Waits until so many fires, or more, stand in the ledger and each has an outcome.
 async fn all_ended(store: &RedisStore, at_least: usize, within: Duration) -> Result<Ledger> {
     eventually_within(within, "every run to end", async || {
+        // The whole ledger is read each time.
+        tokio::time::sleep(Duration::from_millis(250)).await;
         let ledger = Ledger::of(store).await?;
         let mut fires = ledger.tasks.values().flat_map(|fires| &fires.0);
         let enough = ledger.tasks.values().map(|fires| fires.0.len()).sum::<usize>() >= at_least;
@@ -125,5 +129,5 @@ pub(crate) fn random_between(span: RangeInclusive<Duration>) -> Duration {
 
 /// Seconds, as the rows print them.
 fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
+    format!("{:.2} s", duration.as_secs_f64())
 }

@@ -168,8 +168,12 @@ async fn end(State(shared): State<Arc<Shared>>, Json(end): Json<End>) {
 /// Whether the attempt's own process lives and its worker can do something about that: one that is stopped
 /// by a signal can't, and is fenced by the store.
 fn works(attempt: &Begun) -> bool {
-    let lives = |pid: u32| matches!(state(pid), Some(state) if state != 'Z' && state != 'X');
     lives(attempt.child) && lives(attempt.worker) && state(attempt.worker) != Some('T')
+}
+
+/// Whether there is such a process, and it has not ended.
+pub fn lives(pid: u32) -> bool {
+    matches!(state(pid), Some(state) if state != 'Z' && state != 'X')
 }
 
 /// The process's state, as proc(5) has it.
