@@ -4,12 +4,15 @@ use redis::{Cmd, Value};
 use tracing::warn;
 
 use super::RedisStore;
-use super::batch::Batch;
+use super::batch::{Batch, parse};
 use super::keys::Shard;
 use crate::{Result, StoreError};
 
 /// The oldest version that is known to do.
 const OLDEST: (u32, u32) = (6, 2);
+
+/// The layout of keys and records that this program reads and writes.
+const LAYOUT: u32 = 1;
 
 /// The settings without which Redis may lose what it acknowledged, and their names in `INFO`.
 const DURABLE: [(&str, &str, &str); 3] = [
@@ -39,8 +42,27 @@ impl RedisStore {
                 break;
             }
         }
-        self.now_at(Shard::COMMON).await?;
-        Ok(())
+        self.check_layout().await?;
+        // Compares the clocks, too.
+        self.now_at(Shard::COMMON).await.map(drop)
+    }
+
+    /// Refuses what a newer program wrote; a new store gets this program's layout.
+    async fn check_layout(&self) -> Result<()> {
+        let key = self.keys.named(Shard::COMMON, "layout");
+        let mut batch = Batch::default();
+        batch.add(Shard::COMMON, ["SET", &key, &LAYOUT.to_string(), "NX"]);
+        batch.add(Shard::COMMON, ["GET", &key]);
+        let mut answers = self.ask(batch).await?;
+        answers.value()?;
+        let layout = answers.bytes()?.unwrap_or_default();
+        if parse(&layout) == Some(LAYOUT) {
+            return Ok(());
+        }
+        Err(StoreError::Corrupt(format!(
+            "its layout is {}, this program knows {LAYOUT}: start a newer isochrone",
+            String::from_utf8_lossy(&layout)
+        )))
     }
 
     async fn info(&self, shard: Shard) -> Result<String> {

@@ -1,0 +1,136 @@
+//! Records that are damaged, removed in parts, or spread over the shards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use isochrone_domain::Action;
+use isochrone_store::redis::RedisStore;
+use isochrone_store::{RunFilter, Saved, StoreError};
+use isochrone_testkit::RedisServer;
+
+use super::conformance::ledger::EVER;
+use super::conformance::world::{ALL, LONG, SHORT, World, entry, plan};
+use super::{open, own_keys, shared_url};
+
+/// One record that can't be read stops nothing but itself.
+#[tokio::test]
+async fn a_damaged_record_stops_no_other() {
+    let server = RedisServer::start().await.unwrap();
+    let world = World(Arc::new(open(&server).await));
+    let (good, bad) = (world.add(|_| {}).await, world.add(|_| {}).await);
+    let (running, damaged) = (world.some_run().await, world.some_run().await);
+    for run in [&running, &damaged] {
+        world.claimed(run.id, SHORT).await;
+    }
+    let key = |kind: &str, id: String, first: u8| format!("isochrone:{{iso:{:02}}}:{kind}:{id}", first & 63);
+    for key in [
+        key("task", bad.id.to_string(), bad.id.as_bytes()[0]),
+        key("run", damaged.id.to_string(), damaged.id.as_bytes()[0]),
+    ] {
+        assert_eq!(server.command(&format!("HSET {key} b nonsense")).await.unwrap(), "0", "{key}");
+    }
+    let corrupt = world.task(bad.id).await;
+    assert!(matches!(corrupt, Err(StoreError::Corrupt(_))), "{corrupt:?}");
+    let now = world.now().await.unwrap();
+    let due = async |moment| -> Vec<_> {
+        let due = world.due_tasks(moment, 10).await.unwrap();
+        due.into_iter().map(|due| due.task.id).collect()
+    };
+    assert!(due(now).await.contains(&good.id));
+    world.reach(now + SHORT * 2).await;
+    let now = world.now().await.unwrap();
+    let reaped = world.reap(now, 10).await.unwrap();
+    assert_eq!(reaped.iter().map(|run| run.id).collect::<Vec<_>>(), [running.id]);
+    assert_eq!(world.reap(now, 10).await.unwrap(), []);
+    // They are put off, not looked at all the time.
+    for task in due(now).await {
+        let read = world.read_task(task).await;
+        let commit = plan(&read, 1, now);
+        assert_eq!(world.commit_fires(vec![commit]).await.unwrap(), [Saved::Done]);
+    }
+    for message in world.outbox().await {
+        world.mark_published(&[message]).await.unwrap();
+    }
+    let wake = world.next_wake().await.unwrap().expect("there is something to do");
+    assert!(wake > now, "{wake}");
+    let listed = world.runs(&RunFilter::default(), ALL).await.unwrap();
+    assert!(listed.rows.iter().any(|run| run.id == running.id));
+}
+
+/// A deletion that was cut short is finished by whoever reaps.
+#[tokio::test]
+async fn finishes_a_deletion_that_was_cut_short() {
+    let server = RedisServer::start().await.unwrap();
+    let world = World(Arc::new(open(&server).await));
+    let task = world.add_queueing().await;
+    let runs = [world.request(task.id).await, world.request(task.id).await];
+    // As the first step leaves it.
+    let home = format!("isochrone:{{iso:{:02}}}", task.id.as_bytes()[0] & 63);
+    for command in [
+        format!("DEL {home}:task:{}", task.id),
+        format!("ZREM {home}:due {}", task.id),
+        format!("HSET {home}:graves {} 1", task.id),
+    ] {
+        assert_eq!(server.command(&command).await.unwrap(), "1", "{command}");
+    }
+    let claim = world.claim(runs[0].id, "w", LONG).await.unwrap();
+    assert_eq!(claim, isochrone_store::Claim::Refused(isochrone_store::Refusal::Deleted));
+    assert_eq!(world.reap(world.now().await.unwrap(), 10).await.unwrap(), []);
+    for run in runs {
+        assert_eq!(world.run(run.id).await.unwrap(), None);
+    }
+    assert_eq!(world.outbox().await, []);
+    assert!(world.fires(None, EVER).await.unwrap().iter().all(|row| row.outcome.is_some()));
+    // Its id is free again.
+    let again = world.insert_task(&task, entry(Action::CreateTask, task.id)).await.unwrap();
+    assert_eq!(again, Saved::Done);
+    assert_eq!(world.unfinished(task.id).await.unwrap(), 0);
+}
+
+/// More than are removed in one step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletes_a_task_with_many_runs() {
+    let server = RedisServer::start().await.unwrap();
+    let world = World(Arc::new(open(&server).await));
+    let task = world.add_queueing().await.id;
+    for _ in 0..250 {
+        world.request(task).await;
+    }
+    assert!(world.delete_task(task, entry(Action::DeleteTask, task)).await.unwrap());
+    assert_eq!(world.runs(&RunFilter::default(), ALL).await.unwrap().total, 0);
+    let fires = world.fires(Some(task), EVER).await.unwrap();
+    assert_eq!(fires.len(), 250);
+    assert!(fires.iter().all(|row| row.outcome.is_some()));
+    // Nothing is left but ledger and log: their rows, their indexes, the counter of tasks, the layout.
+    let keys: usize = server.command("DBSIZE").await.unwrap().trim_start_matches(':').parse().unwrap();
+    assert_eq!(keys, 250 + 3 + 2);
+}
+
+/// With many tasks the earliest of all shards come first, whatever the limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn merges_its_shards_in_order() {
+    let options = own_keys();
+    let world = World(Arc::new(RedisStore::open(&shared_url().await, options).await.unwrap()));
+    let now = world.now().await.unwrap();
+    let mut expected = Vec::new();
+    for number in 0..300_u32 {
+        let due = now - Duration::from_millis(u64::from(1 + number * 7_919 % 300));
+        // Half of them are in one shard.
+        let id = if number % 2 == 0 { Some([7; 16]) } else { None };
+        let task = world.add(|task| {
+            task.next_fire = Some(due);
+            if let Some(mut bytes) = id {
+                bytes[8..12].copy_from_slice(&number.to_be_bytes());
+                task.id = isochrone_domain::TaskId::from_bytes(bytes);
+            }
+        });
+        expected.push((due, task.await.id));
+    }
+    expected.sort_unstable();
+    for limit in [1, 10, 100, 299, 1_000] {
+        let due = world.due_tasks(now, limit).await.unwrap();
+        let found: Vec<_> = due.iter().map(|due| (due.task.next_fire.unwrap(), due.task.id)).collect();
+        let wanted = &expected[..expected.len().min(limit as usize)];
+        assert_eq!(found, wanted, "limit {limit}");
+    }
+}
