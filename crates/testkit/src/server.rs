@@ -177,7 +177,8 @@ impl Server {
         self.child.id()
     }
 
-    /// SIGSTOP: it stands still, and knows nothing of it.
+    /// SIGSTOP: it stands still, and knows nothing of it. Linux wakes it if the process that started this one
+    /// ends meanwhile (its process group is an orphan then).
     pub fn pause(&self) -> Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::STOP)?)
     }

@@ -125,7 +125,7 @@ async fn kill_workers(fleet: &mut Fleet, plan: Plan) -> Result<Seen> {
     let ledger = all_ended(&store, plan.runs, plan.lease * 10).await?;
     let agreed = agree(&ledger, &fleet.drill, tasks.len())?;
     check_outcomes(&ledger)?;
-    let slowest = slowest(&lost, &fleet.drill.begun());
+    let slowest = slowest(&lost, &fleet.drill.begun()).context("no next attempt was measured")?;
     ensure!(slowest <= plan.lease + AFTER_LEASE, "the next attempt began {slowest:?} after a kill");
     Ok(Seen {
         kills: plan.kills,
@@ -175,11 +175,11 @@ fn check_outcomes(ledger: &Ledger) -> Result<()> {
 
 /// The longest time from a kill to the next attempt. Where that one was lost between its claim and its
 /// beginning, there is none to measure.
-fn slowest(lost: &[Lost], begun: &[Begun]) -> Duration {
+fn slowest(lost: &[Lost], begun: &[Begun]) -> Option<Duration> {
     let next = |lost: &Lost| {
         let (run, attempt) = (lost.attempt.run, lost.attempt.attempt + 1);
         let next = begun.iter().find(|begun| (begun.run, begun.attempt) == (run, attempt))?;
         Some(next.at.duration_since(lost.killed))
     };
-    lost.iter().filter_map(next).max().unwrap_or_default()
+    lost.iter().filter_map(next).max()
 }
