@@ -1,9 +1,13 @@
 //! The fleet: real schedulers and workers on a real Redis and a real RabbitMQ.
 
+mod broker;
+mod confirm;
 mod leader;
 mod long_runs;
+mod mix;
 mod pause;
 mod settings;
+mod store;
 mod walk;
 mod worker;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use isochrone_testkit::chaos::{leader, pause, worker};
+use isochrone_testkit::chaos::{broker, confirm, leader, mix, pause, store, worker};
 use isochrone_testkit::{ServerOptions, kills};
 
 /// What happens.
@@ -20,6 +20,14 @@ enum Row {
     Worker,
     /// SIGSTOP of a worker past its lease, then SIGCONT.
     Pause,
+    /// RabbitMQ stopped, its queue deleted, its connections closed, its memory short.
+    Broker,
+    /// The connection cut between a publish and its confirm.
+    Confirm,
+    /// SIGKILL of Redis.
+    Store,
+    /// All of it at once.
+    Mix,
 }
 
 /// How hard.
@@ -65,6 +73,22 @@ impl Row {
             Row::Pause => {
                 let plan = if smoke { pause::Plan::SMOKE } else { pause::Plan::FULL };
                 pause::run(binary, plan).await?.to_string()
+            }
+            Row::Broker => {
+                let plan = if smoke { broker::Plan::SMOKE } else { broker::Plan::FULL };
+                broker::run(binary, plan).await?.to_string()
+            }
+            Row::Confirm => {
+                let plan = if smoke { confirm::Plan::SMOKE } else { confirm::Plan::FULL };
+                confirm::run(binary, plan).await?.to_string()
+            }
+            Row::Store => {
+                let plan = if smoke { store::Plan::SMOKE } else { store::Plan::FULL };
+                store::run(binary, plan).await?.to_string()
+            }
+            Row::Mix => {
+                let plan = if smoke { mix::Plan::SMOKE } else { mix::Plan::FULL };
+                mix::run(binary, plan).await?.to_string()
             }
         })
     }

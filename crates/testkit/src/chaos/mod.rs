@@ -1,8 +1,13 @@
 //! The faults that a fleet must bear, each on real processes: a row has a plan, does what the plan says and
 //! checks what must hold, in the store's ledger and in the [`DrillServer`]'s own count.
 
+pub mod broker;
+pub mod confirm;
 pub mod leader;
+mod limits;
+pub mod mix;
 pub mod pause;
+pub mod store;
 pub mod worker;
 
 use std::collections::BTreeMap;

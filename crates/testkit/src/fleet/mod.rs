@@ -113,20 +113,24 @@ impl Fleet {
     }
 }
 
-/// Makes a task for every minute whose runs may overlap.
-pub async fn create_minutely(server: &Server, title: &str, more: &[(&str, &str)]) -> Result<TaskId> {
-    let parameters = r#"{"reportType":"org","reportSubType":"content","title":"Tasks"}"#;
-    let mut form = vec![
+/// createTask's form for every minute, with runs that may overlap.
+pub fn minutely(title: &str) -> Vec<(&str, &str)> {
+    vec![
         ("title", title),
         ("type", "ExecuteReport"),
-        ("parameters", parameters),
+        ("parameters", r#"{"reportType":"org","reportSubType":"content","title":"Tasks"}"#),
         ("minute", "*"),
         ("hour", "*"),
         ("dayOfMonth", "*"),
         ("month", "*"),
         ("dayOfWeek", "?"),
         ("overlapPolicy", "allow"),
-    ];
+    ]
+}
+
+/// Makes such a task.
+pub async fn create_minutely(server: &Server, title: &str, more: &[(&str, &str)]) -> Result<TaskId> {
+    let mut form = minutely(title);
     form.extend_from_slice(more);
     Ok(server.create_task(&form).await?.parse()?)
 }
