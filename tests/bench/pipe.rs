@@ -125,8 +125,10 @@ async fn add_tasks(store: &Arc<RedisStore>, count: usize) -> Result<()> {
     Ok(())
 }
 
+/// Due at this minute, and not again before tomorrow.
 fn task(n: usize, minute: EpochMillis) -> Task {
     let star = || "*".to_owned();
+    let minutes = minute.0 / 60_000;
     let submission = Submission {
         title: format!("task {n}"),
         kind: KIND,
@@ -134,8 +136,8 @@ fn task(n: usize, minute: EpochMillis) -> Task {
         task_url: None,
         parameters: Some(format!(r#"{{"text":"{}"}}"#, "x".repeat(PARAMETERS))),
         cron: CronFields {
-            minute: star(),
-            hour: star(),
+            minute: (minutes % 60).to_string(),
+            hour: (minutes / 60 % 24).to_string(),
             day_of_month: star(),
             month: star(),
             day_of_week: "?".to_owned(),

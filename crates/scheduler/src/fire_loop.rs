@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::backoff::Backoff;
-use crate::firing::{Fired, fire_batch};
+use crate::firing::{Due, Fired, fire_batch};
 use crate::lead::{Lead, Leading};
 use crate::outbox::{self, Outbox};
 use crate::reaper::{self, reap_batch};
@@ -26,7 +26,7 @@ const REPUBLISH: Duration = Duration::from_secs(30);
 /// How long workers have to claim what was published before it is marked.
 const MARK_LATER: Duration = Duration::from_millis(25);
 /// Batches of fires before the loop looks at everything else: a long backlog holds up nothing.
-const BATCHES: usize = 20;
+const BATCHES: usize = 50;
 /// Events that a watcher may lag behind before it misses some.
 const EVENTS: usize = 4_096;
 
@@ -176,11 +176,12 @@ impl Scheduler {
     /// Fires what is due. While a batch is published, the next one is decided.
     async fn fire(&mut self, shutdown: &CancellationToken) -> Result<bool, StoreError> {
         let mut kept_any = false;
-        let mut last = Fired::default();
+        let (mut last, mut due) = (Fired::default(), Due::default());
         for _ in 0..BATCHES {
             let now = self.store.now().await?;
             let runs = last.runs();
-            let ((), fired) = tokio::join!(self.outbox.publish(&runs), fire_batch(&*self.store, now));
+            let ((), fired) =
+                tokio::join!(self.outbox.publish(&runs), fire_batch(&*self.store, &mut due, now));
             last.log();
             last = fired?;
             for event in last.events() {

@@ -1,13 +1,17 @@
 //! Decides what is due and keeps it: ledger rows, counts, runs and next fires, in one commit a batch.
 
+use std::collections::VecDeque;
+
 use isochrone_domain::{Decision, EpochMillis, FirePlan, PlannedFire, Reason, RunId, Task, plan_fires};
 use isochrone_store::{DueTask, FireCommit, Saved, Store, StoreError, Unclaimed};
 use tracing::{debug, error, info, warn};
 
 use crate::Event;
 
-/// Tasks in one commit.
-const TASKS: u64 = 200;
+/// Due tasks that are read together.
+const READ: u64 = 1_000;
+/// Tasks in one commit: the first are published while the next are committed.
+const TASKS: usize = 200;
 /// Fires of one task in one commit where it is alone; the rest of a long backlog is for the next one.
 const FIRES_OF_A_TASK: usize = 500;
 /// Fires of one task in one commit where many are due.
@@ -24,14 +28,25 @@ pub(crate) struct Fired {
     decided: EpochMillis,
 }
 
+/// Due tasks that were read and are still to be fired.
+#[derive(Debug, Default)]
+pub(crate) struct Due(VecDeque<DueTask>);
+
 /// Fires one batch of what is due at `now`. A task that somebody else wrote meanwhile is left as it
-/// is; it is read again with the next batch.
-pub(crate) async fn fire_batch(store: &dyn Store, now: EpochMillis) -> Result<Fired, StoreError> {
-    let due = store.due_tasks(now, TASKS).await?;
-    if due.is_empty() {
+/// is; it is read again later.
+pub(crate) async fn fire_batch(
+    store: &dyn Store,
+    due: &mut Due,
+    now: EpochMillis,
+) -> Result<Fired, StoreError> {
+    if due.0.is_empty() {
+        due.0 = store.due_tasks(now, READ).await?.into();
+    }
+    let batch: Vec<DueTask> = due.0.drain(..TASKS.min(due.0.len())).collect();
+    if batch.is_empty() {
         return Ok(Fired::default());
     }
-    fire_all(store, due, now).await
+    fire_all(store, batch, now).await
 }
 
 /// Decides what of one task is due at `now`. False: nothing is, or somebody else was first.

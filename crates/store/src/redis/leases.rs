@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::RedisStore;
 use super::batch::{Answers, Batch};
+use super::claims;
 use super::commit::{Commit, Tries};
 use super::keys::{Index, Shard};
 use super::line::{ask_line, take_line};
@@ -74,6 +75,8 @@ impl RedisStore {
             }
             self.update_run(&mut commit, &stored, &run, 0);
             if self.commit(commit).await? {
+                let stored = StoredRun { run: run.clone(), version: stored.version + 1, seq: stored.seq };
+                self.claims.remember(claims::Claimed { run: stored, task: found.clone() });
                 return Ok(Claim::Granted(Box::new(Claimed { run, task: found.task })));
             }
             tries.again().await?;
@@ -173,6 +176,9 @@ impl RedisStore {
         end: AttemptEnd,
         artifacts: Vec<Artifact>,
     ) -> Result<Finished> {
+        if let Some(run) = self.end_as_claimed(id, attempt, &end, &artifacts).await? {
+            return Ok(Finished::Kept(run));
+        }
         let mut tries = Tries::default();
         loop {
             let (stored, now) = self.run_now(id).await?;
@@ -186,6 +192,32 @@ impl RedisStore {
                 Step::Disturbed => tries.again().await?,
             }
         }
+    }
+
+    /// Ends an attempt if run and task are as its claim left them and nobody waits behind it. None: not so,
+    /// and nothing was done.
+    async fn end_as_claimed(
+        &self,
+        id: RunId,
+        attempt: u32,
+        end: &AttemptEnd,
+        artifacts: &[Artifact],
+    ) -> Result<Option<Box<Run>>> {
+        let Some(claims::Claimed { run, task }) = self.claims.take(id, attempt) else { return Ok(None) };
+        let now = self.followed_clock().now();
+        let settled = settle(&task.task, &run.run, end.clone(), artifacts.to_vec(), now);
+        let mut commit = Commit::new(Shard::of_run(id));
+        self.update_run(&mut commit, &run, &settled.run, 0);
+        if settled.task == task.task {
+            commit.check_is(&self.keys.task(task.task.id), "v", task.task.version);
+        } else {
+            self.update_task(&mut commit, &settled.task);
+        }
+        if settled.run.status.ended() {
+            self.note_run(&mut commit, &settled.run);
+            commit.check_size(&self.keys.waiting_of(task.task.id), 0);
+        }
+        Ok(self.commit(commit).await?.then(|| Box::new(settled.run)))
     }
 
     /// The attempt is over: was it finished, or did it lapse?

@@ -9,6 +9,7 @@ mod address;
 mod audit;
 mod batch;
 mod check;
+mod claims;
 mod commit;
 mod deletion;
 mod error;
@@ -37,6 +38,7 @@ use crate::clock::machine_ms;
 use crate::{Clock, Result, StoreError};
 use address::Address;
 use batch::{Answers, Batch};
+use claims::Claims;
 use keys::{Keys, Shard};
 use link::Link;
 
@@ -79,6 +81,7 @@ pub struct RedisStore {
     clocks_differ: AtomicBool,
     keys: Keys,
     link: Link,
+    claims: Claims,
 }
 
 impl RedisStore {
@@ -109,6 +112,7 @@ impl RedisStore {
             clocks_differ: AtomicBool::new(false),
             keys: Keys::new(&options.prefix),
             link: Link::open(address, certificates).await?,
+            claims: Claims::default(),
         };
         store.check(options.allow_weak_durability).await?;
         Ok(store)
