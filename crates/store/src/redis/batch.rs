@@ -11,9 +11,16 @@ use crate::{Result, StoreError};
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) commands: Vec<(Shard, Cmd)>,
+    /// On one server they are one transaction, so that they share a sync of its disk.
+    pub(super) together: bool,
 }
 
 impl Batch {
+    /// Commands that write.
+    pub(super) fn together() -> Batch {
+        Batch { together: true, ..Batch::default() }
+    }
+
     /// A command by its words; the first is its name, the second its key.
     pub(super) fn add<const N: usize>(&mut self, shard: Shard, words: [&str; N]) {
         let mut command = cmd(words[0]);

@@ -14,6 +14,7 @@ use redis::{Cmd, Script, Value, cmd};
 use super::RedisStore;
 use super::batch::{Answers, Batch};
 use super::keys::Shard;
+use super::link::Link;
 use crate::{Result, StoreError};
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(TEXT));
@@ -215,31 +216,35 @@ impl Commit {
 impl RedisStore {
     /// Whether the step's checks held, and it is done.
     pub(super) async fn commit(&self, commit: Commit) -> Result<bool> {
-        let mut answers = self.commit_all(std::slice::from_ref(&commit)).await?;
-        answers.pop().unwrap_or(Ok(false))
+        self.gather.commit(commit).await
     }
 
     /// Steps that go together, each atomic by itself; those of one shard in order. One answer each.
     pub(super) async fn commit_all(&self, commits: &[Commit]) -> Result<Vec<Result<bool>>> {
-        let mut batch = Batch::default();
-        for commit in commits {
-            batch.push(commit.shard, commit.by_hash());
-        }
-        let mut values = self.link.values(batch).await?;
-        // A server that was started anew, or took over, does not know the script; nothing was done.
-        let unknown: Vec<usize> = (0..values.len()).filter(|place| is_unknown(&values[*place])).collect();
-        if !unknown.is_empty() {
-            let mut again = Batch::default();
-            for place in &unknown {
-                again.push(commits[*place].shard, commits[*place].by_text());
-            }
-            for (place, value) in unknown.into_iter().zip(self.link.values(again).await?) {
-                values[place] = value;
-            }
-        }
-        let mut answers = Answers::new(values, 0, 0);
-        Ok(commits.iter().map(|_| answers.int().map(|failed| failed == 0)).collect())
+        commit_together(&self.link, commits).await
     }
+}
+
+/// Steps that go together, each atomic by itself; those of one shard in order. One answer each.
+pub(super) async fn commit_together(link: &Link, commits: &[Commit]) -> Result<Vec<Result<bool>>> {
+    let mut batch = Batch::together();
+    for commit in commits {
+        batch.push(commit.shard, commit.by_hash());
+    }
+    let mut values = link.values(batch).await?;
+    // A server that was started anew, or took over, does not know the script; nothing was done.
+    let unknown: Vec<usize> = (0..values.len()).filter(|place| is_unknown(&values[*place])).collect();
+    if !unknown.is_empty() {
+        let mut again = Batch::together();
+        for place in &unknown {
+            again.push(commits[*place].shard, commits[*place].by_text());
+        }
+        for (place, value) in unknown.into_iter().zip(link.values(again).await?) {
+            values[place] = value;
+        }
+    }
+    let mut answers = Answers::new(values, 0, 0);
+    Ok(commits.iter().map(|_| answers.int().map(|failed| failed == 0)).collect())
 }
 
 fn is_unknown(value: &Value) -> bool {

@@ -12,7 +12,7 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, TlsCertificates, TlsMode, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, TlsCertificates, TlsMode, Value, cmd};
 use tokio::sync::Mutex;
 
 use super::address::{Address, uses_tls};
@@ -133,21 +133,42 @@ impl Link {
 
 async fn ask_server(state: &Mutex<State>, batch: Batch) -> Result<Vec<Value>> {
     let (mut connection, number) = state.lock().await.connected().await?;
-    let pipeline = pipeline(batch.commands.into_iter().map(|(_, command)| command));
+    let together = batch.together && batch.commands.len() > 1;
+    let (first, last) = if together { (Some(cmd("MULTI")), Some(cmd("EXEC"))) } else { (None, None) };
+    let commands = batch.commands.into_iter().map(|(_, command)| command);
+    let pipeline = pipeline(first.into_iter().chain(commands).chain(last));
     let count = pipeline.len();
     let answers = connection.req_packed_commands(&pipeline, 0, count).await;
     let over = match &answers {
         // Time-outs too: what does not answer may never do so again.
         Err(error) => error.is_unrecoverable_error() || error.is_io_error(),
         // It was the master once; whoever names the master knows another by now.
-        Ok(values) => values
-            .iter()
-            .any(|value| matches!(value, Value::ServerError(error) if error.code() == "READONLY")),
+        Ok(values) => values.iter().chain(values.last().into_iter().flat_map(parts)).any(is_read_only),
     };
     if over {
         state.lock().await.lose(number);
     }
-    Ok(answers?)
+    let mut values = answers?;
+    if !together {
+        return Ok(values);
+    }
+    // Before it stand as many words that the commands are queued.
+    match values.pop() {
+        Some(Value::Array(answers)) => Ok(answers),
+        Some(Value::ServerError(error)) => Err(error.into()),
+        _ => Err(StoreError::Unavailable("Redis did not carry out a transaction".to_owned())),
+    }
+}
+
+fn parts(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(parts) => parts,
+        _ => &[],
+    }
+}
+
+fn is_read_only(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if error.code() == "READONLY")
 }
 
 /// A pipeline for each shard, all at once: a shard is in one slot, and so on one server.

@@ -15,6 +15,7 @@ mod deletion;
 mod error;
 mod fires;
 mod fleet;
+mod gather;
 mod items;
 mod keys;
 mod leases;
@@ -29,6 +30,7 @@ mod tasks;
 mod wishes;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -39,6 +41,7 @@ use crate::{Clock, Result, StoreError};
 use address::Address;
 use batch::{Answers, Batch};
 use claims::Claims;
+use gather::Gather;
 use keys::{Keys, Shard};
 use link::Link;
 
@@ -80,7 +83,8 @@ pub struct RedisStore {
     ahead_ms: AtomicI64,
     clocks_differ: AtomicBool,
     keys: Keys,
-    link: Link,
+    link: Arc<Link>,
+    gather: Gather,
     claims: Claims,
 }
 
@@ -106,12 +110,14 @@ impl RedisStore {
         if address.is_encrypted() {
             address::choose_cryptography();
         }
+        let link = Arc::new(Link::open(address, certificates).await?);
         let store = RedisStore {
             clock: options.clock,
             ahead_ms: AtomicI64::new(0),
             clocks_differ: AtomicBool::new(false),
             keys: Keys::new(&options.prefix),
-            link: Link::open(address, certificates).await?,
+            gather: Gather::start(Arc::clone(&link)),
+            link,
             claims: Claims::default(),
         };
         store.check(options.allow_weak_durability).await?;
