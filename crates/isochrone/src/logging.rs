@@ -9,7 +9,11 @@ use crate::config::{Log, LogFormat};
 
 /// Logs go to standard error: standard output is for results.
 pub(crate) fn init(log: &Log) -> Result<()> {
-    let filter = EnvFilter::try_new(&log.filter).context("log.filter can't be read")?;
+    let mut filter = EnvFilter::try_new(&log.filter).context("log.filter can't be read")?;
+    if !log.filter.contains("lapin") {
+        // It calls each lost connection an error; the queue says itself what is lost and when it is back.
+        filter = filter.add_directive("lapin=off".parse()?);
+    }
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {

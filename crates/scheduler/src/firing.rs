@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use futures::future::try_join_all;
 use isochrone_domain::{Decision, EpochMillis, FirePlan, PlannedFire, Reason, RunId, Task, plan_fires};
 use isochrone_store::{DueTask, FireCommit, Saved, Store, StoreError, Unclaimed};
 use tracing::{debug, error, info, warn};
@@ -10,8 +11,10 @@ use crate::Event;
 
 /// Due tasks that are read together.
 const READ: u64 = 1_000;
-/// Tasks in one commit: the first are published while the next are committed.
-const TASKS: usize = 200;
+/// Tasks that are committed before they are published: that is done while the next are committed.
+const TASKS: usize = 300;
+/// Tasks that the store is given at once.
+const TASKS_AT_ONCE: usize = 100;
 /// Fires of one task in one commit where it is alone; the rest of a long backlog is for the next one.
 const FIRES_OF_A_TASK: usize = 500;
 /// Fires of one task in one commit where many are due.
@@ -59,9 +62,12 @@ pub(crate) async fn fire_task(store: &dyn Store, task: Task, now: EpochMillis) -
 
 async fn fire_all(store: &dyn Store, due: Vec<DueTask>, now: EpochMillis) -> Result<Fired, StoreError> {
     let plans = plan(due, now);
-    let answers = store.commit_fires(plans.iter().map(|plan| commit(plan, now)).collect()).await?;
+    // While the store does the first ones, the next are made ready.
+    let parts = plans.chunks(TASKS_AT_ONCE);
+    let parts = parts.map(|part| store.commit_fires(part.iter().map(|plan| commit(plan, now)).collect()));
+    let answers = try_join_all(parts).await?;
     let mut fired = Fired { kept: Vec::new(), decided: now };
-    for (plan, answer) in plans.into_iter().zip(answers) {
+    for (plan, answer) in plans.into_iter().zip(answers.into_iter().flatten()) {
         match answer {
             Saved::Done => fired.kept.push(plan),
             Saved::Stale | Saved::Repeated => {
