@@ -100,15 +100,11 @@ async fn fleet_store(config: &Config) -> Check {
             let ahead_ms = house.store.clock().now().since(isochrone_store::Clock::SYSTEM.now());
             let found =
                 format!("Redis keeps what it acknowledges; its clock is {ahead_ms} ms ahead of this one");
-            match config.redis.allow_weak_durability {
-                false => Check::good(WHAT, found),
-                true => Check::other(
-                    WHAT,
-                    Verdict::Warning,
-                    "Redis may lose what it acknowledged",
-                    "unset redis.allow_weak_durability",
-                ),
+            if config.redis.allow_weak_durability {
+                let advice = "unset redis.allow_weak_durability";
+                return Check::other(WHAT, Verdict::Warning, "Redis may lose what it acknowledged", advice);
             }
+            Check::good(WHAT, found)
         }
         Err(error) => {
             Check::other(WHAT, Verdict::Bad, format!("{error:#}"), "mend what it says and look again")

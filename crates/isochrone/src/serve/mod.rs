@@ -38,10 +38,8 @@ pub(crate) async fn run(loaded: &Loaded, roles: &[Role], demo: bool) -> Result<E
     let alone = check_roles(config, roles)?;
     let house = House::open(config).await?;
     // The embedded store and a worker's folders are for one process.
-    let _lock = match alone || roles.contains(&Role::Worker) {
-        true => Some(isochrone_store::sqlite::lock(&house.data_dir)?),
-        false => None,
-    };
+    let locked = alone || roles.contains(&Role::Worker);
+    let _lock = locked.then(|| isochrone_store::sqlite::lock(&house.data_dir)).transpose()?;
     let name = process_name();
     let line = Line::open(config, &name).await?;
 
