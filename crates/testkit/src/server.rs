@@ -155,11 +155,14 @@ impl Server {
         let (sender, receiver) = mpsc::channel();
         let log = options.data_dir.with_extension("log");
         std::thread::spawn(move || copy_log(stderr, &log, &sender));
-        let url = tokio::task::spawn_blocking(move || receiver.recv_timeout(Duration::from_secs(30)))
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
+        let (url, ready_after) = (String::new(), Duration::ZERO);
+        // From now on it is killed if this fails.
+        let mut server = Server { child, url, ready_after, http, token: None };
+        server.url = tokio::task::spawn_blocking(move || receiver.recv_timeout(Duration::from_secs(30)))
             .await?
             .context("the server did not become ready; its log lies beside its data directory")?;
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
-        let server = Server { child, url, ready_after: began.elapsed(), http, token: None };
+        server.ready_after = began.elapsed();
         Ok(server)
     }
 

@@ -157,6 +157,19 @@ async fn a_connection_is_closed_after_so_many_bytes_one_way() {
 }
 
 #[tokio::test]
+async fn the_answer_to_one_request_is_lost_with_its_connection() {
+    let (redis, proxy) = start().await.unwrap();
+    let mut client = Client::connect(proxy.address()).await.unwrap();
+    let mut other = Client::connect(proxy.address()).await.unwrap();
+    proxy.close_at_answer(b"SET");
+    assert_eq!(client.ask("PING").await.unwrap(), PONG);
+    assert_eq!(client.ask("SET done 1").await.unwrap(), b"");
+    assert_eq!(redis.command("GET done").await.unwrap(), "1");
+    assert_eq!(proxy.closed(), 1);
+    assert_eq!(other.ask("SET done 2").await.unwrap(), b"+OK\r\n");
+}
+
+#[tokio::test]
 async fn a_dead_server_is_a_dead_connection() {
     let (mut redis, proxy) = start().await.unwrap();
     let mut client = Client::connect(proxy.address()).await.unwrap();

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use isochrone_domain::TaskId;
+use reqwest::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::{agree, all_ended, create, disable_all, on_fleet, random_between, seconds};
-use crate::fleet::{Fleet, TASKS};
+use crate::fleet::{Fleet, Script, TASKS, never};
 use crate::servers::free_port;
 use crate::{Server, eventually_within};
 
@@ -49,24 +51,29 @@ const SHORTEST_STOP: Duration = Duration::from_secs(5);
 const TASKS_MADE: u32 = 20;
 /// A minute takes two seconds.
 const SPEED: u32 = 30;
+/// With as many fetched ahead fewer than the tasks: for a moment of each minute runs wait in the queue.
+const SLOTS: u32 = 5;
+const HOLD_MS: u64 = 200;
 
 /// What was seen.
 #[derive(Debug)]
 pub struct Seen {
     plan: Plan,
     runs: usize,
+    /// Runs that were in a queue when it was deleted.
+    deleted: u64,
     slowest_return: Duration,
     answers: Answers,
 }
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Seen { plan, runs, slowest_return, answers } = self;
+        let Seen { plan, runs, deleted, slowest_return, answers } = self;
         write!(
             f,
-            "broker stopped {}, queue deleted {}, connections closed {}, memory alarm {} times; {runs} runs, 0 \
-             lost, each executed once; runs began again after {} at the latest; {} API answers, 0 failed, the \
-             slowest after {}",
+            "broker stopped {}, queue deleted {} (with {deleted} runs in it), connections closed {}, memory alarm \
+             {} times; {runs} runs, 0 lost, each executed once; runs began again after {} at the latest; {} API \
+             answers, 0 failed, the slowest after {}",
             plan.stops,
             plan.deletions,
             plan.closings,
@@ -96,27 +103,29 @@ async fn spoil(fleet: &mut Fleet, plan: Plan) -> Result<Seen> {
     let scheduler = Arc::new(fleet.scheduler().await?);
     let admin = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     fleet.env("ISOCHRONE__ADMIN__LISTEN", admin);
-    let _worker = fleet.worker(50).await?;
+    fleet.drill.script(|_| Script { hold_ms: HOLD_MS, succeed: true });
+    let _worker = fleet.worker(SLOTS).await?;
     let tasks = create(&scheduler, TASKS_MADE, &[]).await?;
+    let changed = scheduler.create_task(&never("changed all the while")).await?.parse()?;
     begins_again(fleet).await?;
-    let asking = Asking::start(Arc::clone(&scheduler));
+    let asking = Asking::start(Arc::clone(&scheduler), changed);
     let mut left = [
         (Fault::Close, plan.closings),
         (Fault::Delete, plan.deletions),
         (Fault::Alarm, plan.alarms),
         (Fault::Stop, plan.stops),
     ];
-    let mut slowest_return = Duration::ZERO;
+    let (mut deleted, mut slowest_return) = (0, Duration::ZERO);
     while left.iter().any(|(_, times)| *times > 0) {
         for (fault, times) in left.iter_mut().filter(|(_, times)| *times > 0) {
             *times -= 1;
-            happen(fleet, *fault, plan, admin).await.with_context(|| format!("{fault:?}"))?;
+            deleted += happen(fleet, *fault, plan, admin).await.with_context(|| format!("{fault:?}"))?;
             let well = Instant::now();
             begins_again(fleet).await.with_context(|| format!("after {fault:?}"))?;
             slowest_return = slowest_return.max(well.elapsed());
+            readiness(admin, StatusCode::OK).await.with_context(|| format!("after {fault:?}"))?;
         }
     }
-    readiness(admin, true).await?;
     let answers = asking.stop().await?;
     disable_all(&scheduler, &tasks).await?;
     // Of a deleted queue the runs are missed after 30 s.
@@ -124,43 +133,60 @@ async fn spoil(fleet: &mut Fleet, plan: Plan) -> Result<Seen> {
     let ledger = all_ended(&store, 1, Duration::from_mins(2)).await?;
     let agreed = agree(&ledger, &fleet.drill, tasks.len())?;
     ensure!(agreed.attempts == agreed.fires, "{} attempts for {} runs", agreed.attempts, agreed.fires);
-    Ok(Seen { plan, runs: agreed.fires, slowest_return, answers })
+    ensure!(agreed.succeeded == agreed.fires, "{} of {} runs succeeded", agreed.succeeded, agreed.fires);
+    Ok(Seen { plan, runs: agreed.fires, deleted, slowest_return, answers })
 }
 
-async fn happen(fleet: &mut Fleet, fault: Fault, plan: Plan, admin: SocketAddr) -> Result<()> {
+/// Does it; gives how many runs were deleted from the queue.
+async fn happen(fleet: &mut Fleet, fault: Fault, plan: Plan, admin: SocketAddr) -> Result<u64> {
     match fault {
         Fault::Stop => {
             // A node that is killed forgets a queue that it declared a moment ago.
             fleet.rabbit.sync().await?;
             fleet.rabbit.stop().await?;
-            readiness(admin, false).await?;
+            readiness(admin, StatusCode::SERVICE_UNAVAILABLE).await?;
             tokio::time::sleep(random_between(SHORTEST_STOP..=plan.longest_stop)).await;
-            fleet.rabbit.restart().await
+            fleet.rabbit.restart().await?;
         }
-        Fault::Delete => fleet.rabbit.delete_queue(QUEUE).await,
-        Fault::Close => fleet.rabbit.close_all_connections().await,
+        Fault::Delete => return delete_in_use(fleet).await,
+        Fault::Close => fleet.rabbit.close_all_connections().await?,
         Fault::Alarm => {
             fleet.rabbit.raise_memory_alarm().await?;
             // Long enough that publishes are given up.
             tokio::time::sleep(random_between(Duration::from_secs(1)..=Duration::from_secs(15))).await;
-            fleet.rabbit.clear_memory_alarm().await
+            fleet.rabbit.clear_memory_alarm().await?;
         }
     }
+    Ok(0)
 }
 
-/// Waits until another attempt has begun.
+/// Deletes the queue while runs wait in it.
+async fn delete_in_use(fleet: &Fleet) -> Result<u64> {
+    eventually_within(BACK, "a queue with runs in it to be deleted", async || {
+        if fleet.rabbit.queue_depth(QUEUE).await?.unwrap_or(0) == 0 {
+            return Ok(None);
+        }
+        // A worker may have been faster.
+        Ok(Some(fleet.rabbit.delete_queue(QUEUE).await?).filter(|deleted| *deleted > 0))
+    })
+    .await
+}
+
+/// Waits until more attempts have begun than the worker can have had the runs for.
 async fn begins_again(fleet: &Fleet) -> Result<()> {
+    let held = 2 * SLOTS as usize;
     let before = fleet.drill.count();
-    eventually_within(BACK, "runs to begin again", async || Ok((fleet.drill.count() > before).then_some(())))
-        .await
+    eventually_within(BACK, "runs to begin again", async || {
+        Ok((fleet.drill.count() > before + held).then_some(()))
+    })
+    .await
 }
 
-/// Waits until the worker is ready, or is not.
-async fn readiness(admin: SocketAddr, expected: bool) -> Result<()> {
-    let what = if expected { "the worker to be ready" } else { "the worker to say that it is not ready" };
-    eventually_within(BACK, what, async || {
+/// Waits until the worker answers the probe so.
+async fn readiness(admin: SocketAddr, expected: StatusCode) -> Result<()> {
+    eventually_within(BACK, &format!("the worker's /readyz to answer {expected}"), async || {
         let answer = reqwest::get(format!("http://{admin}/readyz")).await?;
-        Ok((answer.status().is_success() == expected).then_some(()))
+        Ok((answer.status() == expected).then_some(()))
     })
     .await
 }
@@ -172,7 +198,7 @@ struct Answers {
     slowest: Duration,
 }
 
-/// Asks the API all the while.
+/// Reads from the API, and writes, all the while.
 struct Asking {
     answers: Arc<Mutex<Answers>>,
     stop: CancellationToken,
@@ -180,9 +206,9 @@ struct Asking {
 }
 
 impl Asking {
-    fn start(server: Arc<Server>) -> Asking {
+    fn start(server: Arc<Server>, changed: TaskId) -> Asking {
         let (answers, stop) = (Arc::<Mutex<Answers>>::default(), CancellationToken::new());
-        let task = tokio::spawn(ask(server, Arc::clone(&answers), stop.clone()));
+        let task = tokio::spawn(ask(server, changed, Arc::clone(&answers), stop.clone()));
         Asking { answers, stop, task }
     }
 
@@ -196,11 +222,25 @@ impl Asking {
     }
 }
 
-async fn ask(server: Arc<Server>, answers: Arc<Mutex<Answers>>, stop: CancellationToken) -> Result<()> {
-    while !stop.is_cancelled() {
+async fn ask(
+    server: Arc<Server>,
+    changed: TaskId,
+    answers: Arc<Mutex<Answers>>,
+    stop: CancellationToken,
+) -> Result<()> {
+    for n in 0_u64.. {
+        if stop.is_cancelled() {
+            break;
+        }
         let asked = Instant::now();
-        let answer = server.get(TASKS, &[("num", "5")]).await?;
-        ensure!(answer["tasks"].is_array(), "the API answered {answer}");
+        if n % 2 == 0 {
+            let answer = server.get(TASKS, &[("num", "5")]).await?;
+            ensure!(answer["tasks"].is_array(), "the API answered {answer}");
+        } else {
+            let title = format!("changed {n} times");
+            let answer = server.post(&format!("{TASKS}/{changed}/update"), &never(&title)).await?;
+            ensure!(answer["success"] == true, "update answered {answer}");
+        }
         {
             let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
             answers.count += 1;

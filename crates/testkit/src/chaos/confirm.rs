@@ -6,44 +6,53 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use isochrone_domain::RunId;
+use futures::future::try_join_all;
+use isochrone_domain::{Outcome, RunId};
+use isochrone_store::RunStore;
 
-use super::{on_fleet, seconds};
-use crate::fleet::{Fleet, TASKS, create_minutely, disable};
-use crate::{Direction, Proxy, eventually_within};
+use super::{all_ended, on_fleet, seconds};
+use crate::fleet::{Fleet, TASKS, never};
+use crate::{Proxy, Server, eventually_within};
 
-/// However the cut falls, the run is executed within this time.
+/// However the cut falls, the run is executed within this time, and published again.
 const WITHIN: Duration = Duration::from_secs(30);
+
+/// Class and method of `basic.publish` in AMQP 0-9-1.
+const PUBLISH: &[u8] = &[0, 60, 0, 40];
+
+const QUEUE: &str = "isochrone.runs.ExecuteReport";
 
 /// How hard.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// How many runs, each with a cut connection.
+    /// How many runs, each with a cut connection, on each fleet.
     pub cuts: u32,
+    /// How many fleets at once: most of the time each waits to connect again.
+    pub fleets: u32,
 }
 
 impl Plan {
     /// For every day.
-    pub const SMOKE: Plan = Plan { cuts: 8 };
+    pub const SMOKE: Plan = Plan { cuts: 6, fleets: 1 };
     /// As much as is promised.
-    pub const FULL: Plan = Plan { cuts: 500 };
+    pub const FULL: Plan = Plan { cuts: 125, fleets: 4 };
 }
 
 /// What was seen.
 #[derive(Debug)]
 pub struct Seen {
     cuts: u32,
-    connections: u64,
+    messages: u64,
     slowest: Duration,
 }
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Seen { cuts, connections, slowest } = self;
+        let Seen { cuts, messages, slowest } = self;
         write!(
             f,
-            "{cuts} runs published with the confirm cut off ({connections} connections), {cuts} executed, each \
-             once; the slowest began after {}",
+            "{cuts} runs published with the confirm cut off, {messages} messages for them in the broker, {cuts} \
+             runs executed, each once; with a worker there the slowest began after {}",
             seconds(*slowest)
         )
     }
@@ -51,44 +60,85 @@ impl fmt::Display for Seen {
 
 /// Cuts the scheduler's connection at each run's publish.
 pub async fn run(binary: &Path, plan: Plan) -> Result<Seen> {
-    on_fleet(binary, 1, async |fleet| cut(fleet, plan).await).await
+    let fleets = (0..plan.fleets).map(|_| on_fleet(binary, 1, async |fleet| cut(fleet, plan).await));
+    let seen = try_join_all(fleets).await?.into_iter();
+    seen.reduce(|one, other| Seen {
+        cuts: one.cuts + other.cuts,
+        messages: one.messages + other.messages,
+        slowest: one.slowest.max(other.slowest),
+    })
+    .context("no fleet")
 }
 
 async fn cut(fleet: &mut Fleet, plan: Plan) -> Result<Seen> {
-    let direct = fleet.rabbit.url();
     let proxy = Proxy::start(fleet.rabbit.address()).await?;
-    let port = fleet.rabbit.address().port().to_string();
-    fleet.env("ISOCHRONE_AMQP_URL", direct.replace(&port, &proxy.address().port().to_string()));
+    fleet.env("ISOCHRONE_AMQP_URL", fleet.rabbit.url_through(&proxy));
     let scheduler = fleet.scheduler().await?;
-    fleet.env("ISOCHRONE_AMQP_URL", &direct);
-    let _worker = fleet.worker(50).await?;
-    let task = create_minutely(&scheduler, "asked for", &[]).await?;
-    disable(&scheduler, task).await?;
-    let (before, mut slowest) = (proxy.accepted(), Duration::ZERO);
-    let mut runs: Vec<RunId> = Vec::new();
-    for _ in 0..plan.cuts {
-        let connections = proxy.accepted();
-        // The next thing that the broker says to the scheduler is that it has the message; that is lost.
-        proxy.close_after(Direction::ToClient, 0);
-        let asked = Instant::now();
-        let run = scheduler.post(&format!("{TASKS}/{task}/run"), &[]).await?;
-        let run: RunId = run["runId"].as_str().with_context(|| format!("run now: {run}"))?.parse()?;
-        runs.push(run);
-        eventually_within(WITHIN, "the run to be executed", async || {
-            Ok(fleet.drill.begun().iter().any(|begun| begun.run == run).then_some(()))
-        })
-        .await?;
-        slowest = slowest.max(asked.elapsed());
-        // The next cut needs a connection to cut.
-        eventually_within(WITHIN, "the scheduler to connect again", async || {
-            Ok((proxy.accepted() > connections).then_some(()))
+    fleet.env("ISOCHRONE_AMQP_URL", fleet.rabbit.url());
+    let task = scheduler.create_task(&never("asked for")).await?;
+    let (mut runs, mut slowest) = (Vec::new(), Duration::ZERO);
+    // First without a worker: nobody takes the run before it is published again, and each is there twice.
+    let waiting = plan.cuts / 2;
+    for n in 1..=u64::from(waiting) {
+        runs.push(published_and_cut(&scheduler, &task, &proxy).await?);
+        eventually_within(WITHIN, "the run to be published again", async || {
+            Ok(fleet.rabbit.queue_depth(QUEUE).await?.filter(|depth| *depth >= 2 * n))
         })
         .await?;
     }
-    let connections = proxy.accepted() - before;
-    ensure!(connections >= u64::from(plan.cuts), "only {connections} connections for {} cuts", plan.cuts);
+    let _worker = fleet.worker(50).await?;
+    for _ in waiting..plan.cuts {
+        let asked = Instant::now();
+        let run = published_and_cut(&scheduler, &task, &proxy).await?;
+        runs.push(run);
+        let begun = eventually_within(WITHIN, "the run to be executed", async || {
+            Ok(fleet.drill.begun().into_iter().find(|begun| begun.run == run))
+        })
+        .await?;
+        slowest = slowest.max(begun.at.saturating_duration_since(asked));
+    }
+    let messages = check(fleet, &runs).await?;
+    let expected = u64::from(plan.cuts + waiting);
+    ensure!(messages >= expected, "{messages} messages, and {waiting} of {} runs twice", plan.cuts);
+    Ok(Seen { cuts: plan.cuts, messages, slowest })
+}
+
+/// Asks for a run, and waits until its publish has reached the broker and the confirm is lost.
+async fn published_and_cut(scheduler: &Server, task: &str, proxy: &Proxy) -> Result<RunId> {
+    let (closed, accepted) = (proxy.closed(), proxy.accepted());
+    proxy.close_at_answer(PUBLISH);
+    let run = scheduler.post(&format!("{TASKS}/{task}/run"), &[]).await?;
+    let run = run["runId"].as_str().with_context(|| format!("run now: {run}"))?.parse()?;
+    eventually_within(WITHIN, "the confirm to be cut off, and the scheduler to connect again", async || {
+        Ok((proxy.closed() > closed && proxy.accepted() > accepted).then_some(()))
+    })
+    .await?;
+    Ok(run)
+}
+
+/// Each run was executed once and succeeded, when every message for it has been seen by a worker. Gives how
+/// many messages that were.
+async fn check(fleet: &Fleet, runs: &[RunId]) -> Result<u64> {
+    let store = fleet.store().await?;
+    let ledger = all_ended(&store, runs.len(), WITHIN).await?;
+    let messages = eventually_within(WITHIN, "each message to be acknowledged", async || {
+        let traffic = fleet.rabbit.traffic().await?;
+        Ok((traffic.acknowledged == traffic.received).then_some(traffic.received))
+    })
+    .await?;
+    let fires: Vec<_> = ledger.tasks.values().flat_map(|fires| &fires.0).collect();
+    ensure!(fires.len() == runs.len(), "{} runs in the ledger, {} asked for", fires.len(), runs.len());
+    for run in runs {
+        let fire = fires.iter().find(|fire| fire.run == *run);
+        let fire = fire.with_context(|| format!("run {run} is not in the ledger"))?;
+        let succeeded = matches!(fire.outcome, Some((Outcome::Succeeded, ..)));
+        ensure!(succeeded, "run {run} ended with {:?}", fire.outcome);
+        let kept = store.run(*run).await?.with_context(|| format!("run {run}"))?;
+        ensure!(kept.attempt == 1, "{} attempts at run {run}", kept.attempt);
+    }
     let begun = fleet.drill.begun();
     ensure!(begun.len() == runs.len(), "{} attempts at {} runs", begun.len(), runs.len());
+    ensure!(begun.iter().all(|begun| runs.contains(&begun.run)), "executed, and not asked for");
     ensure!(fleet.drill.doubled().is_empty(), "begun twice: {:?}", fleet.drill.doubled());
-    Ok(Seen { cuts: plan.cuts, connections, slowest })
+    Ok(messages)
 }

@@ -5,12 +5,15 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use isochrone_domain::{EpochMillis, Outcome, RunId, TaskId};
+use isochrone_domain::{EpochMillis, Outcome, Reason, RunId, RunStatus, TaskId};
 use isochrone_store::redis::RedisStore;
-use isochrone_store::{AuditStore, FireRecord, TaskStore};
+use isochrone_store::{Page, RunFilter, RunStore, TaskStore};
 
-use crate::eventually_within;
 use crate::fleet::DrillServer;
+use crate::{Ledger, eventually_within};
+
+/// More than the runs of a task.
+const ALL: Page = Page { offset: 0, limit: 1_000 };
 
 /// What agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +37,12 @@ pub(super) async fn each_fired_its_limit(
     within: Duration,
 ) -> Result<()> {
     eventually_within(within, "each task to have run as often as it may", async || {
+        // The whole ledger is read each time.
+        tokio::time::sleep(Duration::from_millis(250)).await;
         // Redis may have been killed a moment ago.
-        let Ok(fires) = of_task(store).await else { return Ok(None) };
+        let Ok(ledger) = Ledger::of(store).await else { return Ok(None) };
         let done = limits.iter().all(|(task, limit)| {
-            let fires = fires.get(task).map_or(&[][..], Vec::as_slice);
+            let fires = ledger.tasks.get(task).map_or(&[][..], |fires| &fires.0);
             fires.len() as u64 >= *limit && fires.iter().all(|fire| fire.outcome.is_some())
         });
         Ok(done.then_some(()))
@@ -45,13 +50,15 @@ pub(super) async fn each_fired_its_limit(
     .await
 }
 
-/// The counts agree with the limits and with each other.
+/// The counts agree with the limits and with each other, and no minute was left out.
 pub(super) async fn counted(
     store: &RedisStore,
     drill: &DrillServer,
     limits: &BTreeMap<TaskId, u64>,
 ) -> Result<Counted> {
-    let fires = of_task(store).await?;
+    let ledger = Ledger::of(store).await?;
+    ledger.check_every_minute()?;
+    ensure!(ledger.tasks.len() == limits.len(), "{} of {} tasks fired", ledger.tasks.len(), limits.len());
     let mut begun: BTreeMap<TaskId, BTreeSet<RunId>> = BTreeMap::new();
     for attempt in drill.begun() {
         begun.entry(attempt.task).or_default().insert(attempt.run);
@@ -59,26 +66,24 @@ pub(super) async fn counted(
     let mut runs = 0;
     for (id, limit) in limits {
         let task = store.task(*id).await?.with_context(|| format!("task {id}"))?;
-        let of_it = fires.get(id).with_context(|| format!("task {id} never fired"))?;
-        let in_ledger: BTreeSet<RunId> = of_it
-            .iter()
-            .filter(|fire| !matches!(fire.outcome, Some((Outcome::Skipped, ..))))
-            .map(|fire| fire.run)
-            .collect();
-        ensure!(
-            task.occurrences == *limit,
-            "task {id} may run {limit} times and counts {}",
-            task.occurrences
-        );
+        let count = task.occurrences;
+        ensure!(count == *limit, "task {id} may run {limit} times and counts {count}");
         ensure!(task.next_fire.is_none(), "task {id} has a next fire");
-        ensure!(
-            in_ledger.len() as u64 == *limit,
-            "task {id}: {} of {limit} runs in the ledger",
-            in_ledger.len()
-        );
+        let fires = ledger.tasks.get(id).with_context(|| format!("task {id} never fired"))?;
+        let fires = fires.0.iter().filter(|fire| !matches!(fire.outcome, Some((Outcome::Skipped, ..))));
+        let in_ledger: BTreeMap<_, _> = fires.map(|fire| (fire.run, fire.outcome)).collect();
+        let count = in_ledger.len();
+        ensure!(count as u64 == *limit, "task {id}: {count} of {limit} runs in the ledger");
         let executed = begun.remove(id).unwrap_or_default();
-        ensure!(executed == in_ledger, "task {id}: executed {executed:?}, in the ledger {in_ledger:?}");
-        runs += in_ledger.len();
+        ensure!(
+            executed.iter().eq(in_ledger.keys()),
+            "task {id}: executed {executed:?}, in the ledger {in_ledger:?}"
+        );
+        let filter = RunFilter { task: Some(*id), ..RunFilter::default() };
+        let kept = store.runs(&filter, ALL).await?.rows.into_iter();
+        let kept: BTreeMap<_, _> = kept.map(|run| (run.id, ended(run.status))).collect();
+        ensure!(kept == in_ledger, "task {id}: runs {kept:?}, in the ledger {in_ledger:?}");
+        runs += count;
     }
     ensure!(begun.is_empty(), "executed for tasks that nobody made: {:?}", begun.keys());
     ensure!(drill.doubled().is_empty(), "begun twice: {:?}", drill.doubled());
@@ -86,10 +91,10 @@ pub(super) async fn counted(
     Ok(Counted { tasks: limits.len(), runs, attempts: drill.count() })
 }
 
-async fn of_task(store: &RedisStore) -> Result<BTreeMap<TaskId, Vec<FireRecord>>> {
-    let mut of_task: BTreeMap<TaskId, Vec<FireRecord>> = BTreeMap::new();
-    for fire in store.fires(None, EpochMillis(0)..EpochMillis::MAX).await? {
-        of_task.entry(fire.task).or_default().push(fire);
+/// As the ledger has it.
+fn ended(status: RunStatus) -> Option<(Outcome, Reason, EpochMillis)> {
+    match status {
+        RunStatus::Ended { outcome, reason, at } => Some((outcome, reason, at)),
+        _ => None,
     }
-    Ok(of_task)
 }

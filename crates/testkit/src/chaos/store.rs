@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use isochrone_domain::TaskId;
-use isochrone_store::TaskStore;
 use isochrone_store::redis::RedisStore;
+use isochrone_store::{Page, TaskFilter, TaskStore};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{Counted, counted, each_fired_its_limit};
 use super::{MAKE_UP, on_fleet, random_between, seconds};
-use crate::fleet::{Fleet, TASKS};
+use crate::fleet::{Fleet, TASKS, minutely};
 use crate::{Server, eventually_within};
 
 /// After Redis is back the API works again within this time.
@@ -64,7 +65,7 @@ impl fmt::Display for Seen {
         let Seen { kills, acknowledged, refused, counted, slowest } = self;
         write!(
             f,
-            "Redis killed {kills} times; {acknowledged} tasks acknowledged and there, {refused} refused in \
+            "Redis killed {kills} times; {acknowledged} tasks acknowledged and there as sent, {refused} calls refused in \
              ArcGIS's shape; {counted}; the API worked again after {} at the latest",
             seconds(*slowest)
         )
@@ -97,31 +98,59 @@ async fn kill_redis(fleet: &mut Fleet, plan: Plan) -> Result<Seen> {
     }
     let (acknowledged, refused) = maker.stop().await?;
     let store = fleet.store().await?;
-    all_there(&store, &acknowledged).await?;
-    let limits = acknowledged.iter().map(|(id, made)| (*id, made.limit)).collect();
+    all_there(&scheduler, &acknowledged).await?;
+    let limits = limits(&store, &acknowledged).await?;
     each_fired_its_limit(&store, &limits, Duration::from_mins(2)).await?;
     let counted = counted(&store, &fleet.drill, &limits).await?;
     Ok(Seen { kills: plan.kills, acknowledged: acknowledged.len(), refused, counted, slowest })
 }
 
-async fn all_there(store: &RedisStore, acknowledged: &BTreeMap<TaskId, Made>) -> Result<()> {
+/// The API has each task as it was acknowledged.
+async fn all_there(server: &Server, acknowledged: &BTreeMap<TaskId, Made>) -> Result<()> {
     for (id, made) in acknowledged {
-        let task =
-            store.task(*id).await?.with_context(|| format!("task {id} was acknowledged and is gone"))?;
-        let kept = (task.title.as_str(), task.max_occurrences);
-        ensure!(kept == (made.title.as_str(), Some(made.limit)), "{made:?} was made, {kept:?} is kept");
+        let kept = server.get(&format!("{TASKS}/{id}"), &[]).await?;
+        let title = kept["title"].as_str().with_context(|| format!("task {id} is gone: {kept}"))?;
+        ensure!(made.titles.iter().any(|sent| sent == title), "{made:?} was sent, {kept} is kept");
+        ensure!(kept["maxOccurrences"] == made.limit, "{made:?} was made, {kept} is kept");
+        for (name, sent) in minutely("") {
+            let kept = match name {
+                "title" => continue,
+                "parameters" => {
+                    ensure!(
+                        kept[name] == serde_json::from_str::<Value>(sent)?,
+                        "{sent} was sent, {kept} is kept"
+                    );
+                    continue;
+                }
+                "minute" | "hour" | "dayOfMonth" | "month" | "dayOfWeek" => &kept["cronSchedule"][name],
+                _ => &kept[name],
+            };
+            ensure!(kept == sent, "task {id}: {name} was sent as {sent}, {kept} is kept");
+        }
     }
     Ok(())
+}
+
+/// How often each task may run: those that were acknowledged, and those that were kept although the answer
+/// was an error, because Redis died between the two.
+async fn limits(store: &RedisStore, acknowledged: &BTreeMap<TaskId, Made>) -> Result<BTreeMap<TaskId, u64>> {
+    let all = Page { offset: 0, limit: u64::MAX };
+    let tasks = store.tasks(&TaskFilter::default(), all).await?.rows.into_iter();
+    let limits: BTreeMap<_, _> =
+        tasks.map(|task| (task.id, task.max_occurrences.unwrap_or(u64::MAX))).collect();
+    ensure!(acknowledged.keys().all(|id| limits.contains_key(id)), "a task is not listed");
+    Ok(limits)
 }
 
 /// What createTask acknowledged.
 #[derive(Clone, Debug)]
 struct Made {
-    title: String,
+    /// The one that was acknowledged last, and those that were sent after it.
+    titles: Vec<String>,
     limit: u64,
 }
 
-/// Makes tasks over the API all the while.
+/// Makes tasks over the API all the while, and gives each another title.
 struct Maker {
     made: Arc<Mutex<BTreeMap<TaskId, Made>>>,
     stop: CancellationToken,
@@ -140,7 +169,7 @@ impl Maker {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Gives what was acknowledged, and how many tasks were refused.
+    /// Gives what was acknowledged, and how many calls were refused.
     async fn stop(self) -> Result<(BTreeMap<TaskId, Made>, u64)> {
         self.stop.cancel();
         let refused = self.making.await??;
@@ -160,19 +189,58 @@ async fn make(
         if stop.is_cancelled() {
             break;
         }
-        let task = Made { title: format!("made {n}"), limit: 1 + n % MOST };
-        let limit = task.limit.to_string();
-        let mut form = crate::fleet::minutely(&task.title);
-        form.extend([("maxOccurrences", limit.as_str()), MAKE_UP]);
+        let (title, limit) = (format!("made {n}"), 1 + n % MOST);
+        let limit_sent = limit.to_string();
+        let mut form = minutely(&title);
+        form.extend([("maxOccurrences", limit_sent.as_str()), MAKE_UP]);
         let answer = server.post(&format!("{TASKS}/createTask"), &form).await?;
-        if let Some(id) = answer["taskId"].as_str() {
-            made.lock().unwrap_or_else(PoisonError::into_inner).insert(id.parse()?, task);
+        if let Some(id) = acknowledged(&answer)? {
+            let task = Made { titles: vec![title.clone()], limit };
+            made.lock().unwrap_or_else(PoisonError::into_inner).insert(id, task);
+            refused += u64::from(!rename(&server, id, &form, &made).await?);
         } else {
-            let shape = answer["error"]["code"].is_u64() && answer["error"]["message"].is_string();
-            ensure!(shape, "createTask answered {answer}");
             refused += 1;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(refused)
+}
+
+/// Gives a task another title; answers whether that was acknowledged.
+async fn rename(
+    server: &Server,
+    id: TaskId,
+    form: &[(&str, &str)],
+    made: &Mutex<BTreeMap<TaskId, Made>>,
+) -> Result<bool> {
+    let title = format!("{id} renamed");
+    let sent = |acknowledged: bool| {
+        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = made.get_mut(&id) {
+            if acknowledged {
+                task.titles.clear();
+            }
+            task.titles.push(title.clone());
+        }
+    };
+    // Without an answer it may be either.
+    sent(false);
+    let form: Vec<_> =
+        form.iter().map(|(name, value)| (*name, if *name == "title" { &*title } else { *value })).collect();
+    let answer = server.post(&format!("{TASKS}/{id}/update"), &form).await?;
+    let renamed = acknowledged(&answer)?.is_some();
+    if renamed {
+        sent(true);
+    }
+    Ok(renamed)
+}
+
+/// The task that the answer acknowledges; none: it is an error in ArcGIS's shape.
+fn acknowledged(answer: &Value) -> Result<Option<TaskId>> {
+    if let Some(id) = answer["taskId"].as_str() {
+        return Ok(Some(id.parse()?));
+    }
+    let shape = answer["error"]["code"].is_u64() && answer["error"]["message"].is_string();
+    ensure!(shape, "the API answered {answer}");
+    Ok(None)
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,7 +26,12 @@ pub(super) async fn carry(number: u64, mut client: TcpStream, target: SocketAddr
     drop(client.set_nodelay(true));
     drop(server.set_nodelay(true));
     let ending = {
-        let connection = Connection { number, faults: &faults, lost: AtomicU64::new(NOTHING_LOST) };
+        let connection = Connection {
+            number,
+            faults: &faults,
+            lost: AtomicU64::new(NOTHING_LOST),
+            dumb: AtomicBool::default(),
+        };
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         let both_ways = async {
@@ -59,6 +64,8 @@ struct Connection<'a> {
     faults: &'a Faults,
     /// How often everything had been healed when this connection last lost bytes.
     lost: AtomicU64,
+    /// The next word of the server is lost, and the connection with it.
+    dumb: AtomicBool,
 }
 
 /// What is under way in one direction.
@@ -118,8 +125,11 @@ impl Connection<'_> {
                 continue;
             }
             let due = Instant::now() + rules.delay;
-            for what in self.faults.admit(direction, &buffer[..read]) {
+            for what in self.admit(direction, &buffer[..read]) {
                 let last = !matches!(what, What::Bytes(_));
+                if matches!(what, What::Close) {
+                    self.faults.closed.fetch_add(1, Ordering::Relaxed);
+                }
                 pieces.send(Piece { due, what }).await.map_err(|_| Ending::Reset)?;
                 if last {
                     return Ok(());
@@ -129,7 +139,33 @@ impl Connection<'_> {
     }
 }
 
+impl Connection<'_> {
+    /// What goes on of the bytes that came; none means that the sender closed its side.
+    fn admit(&self, direction: Direction, bytes: &[u8]) -> Vec<What> {
+        match direction {
+            Direction::ToClient if self.dumb.load(Ordering::Relaxed) && !bytes.is_empty() => {
+                return vec![What::Close];
+            }
+            Direction::ToServer if self.faults.is_awaited(bytes) => self.dumb.store(true, Ordering::Relaxed),
+            _ => {}
+        }
+        self.faults.admit(direction, bytes)
+    }
+}
+
 impl Faults {
+    /// Whether the request is in these bytes whose answer shall be lost. It is asked for once.
+    fn is_awaited(&self, bytes: &[u8]) -> bool {
+        let mut request = self.request();
+        let found = request.as_ref().is_some_and(|request| {
+            bytes.windows(request.len().max(1)).any(|window| window == request.as_slice())
+        });
+        if found {
+            *request = None;
+        }
+        found
+    }
+
     /// What goes on of the bytes that came; none means that the sender closed its side.
     fn admit(&self, direction: Direction, bytes: &[u8]) -> Vec<What> {
         if bytes.is_empty() {

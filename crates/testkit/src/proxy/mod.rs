@@ -53,6 +53,11 @@ impl Proxy {
         self.address
     }
 
+    /// How many connections it has closed by [`Proxy::close_after`] and [`Proxy::close_at_answer`].
+    pub fn closed(&self) -> u64 {
+        self.faults.closed.load(Ordering::Relaxed)
+    }
+
     /// How many connections it has taken so far.
     pub fn accepted(&self) -> u64 {
         self.faults.accepted.load(Ordering::Relaxed)
@@ -93,9 +98,16 @@ impl Proxy {
         *self.faults.allowance() = Some(Allowance { direction, bytes });
     }
 
+    /// The connection that next carries these bytes to the server (in one piece) is closed at the server's next
+    /// word after them, which is lost, once: the server has the request, and the client no answer.
+    pub fn close_at_answer(&self, request: &[u8]) {
+        *self.faults.request() = Some(request.to_vec());
+    }
+
     /// Ends every fault. Connections that have lost bytes are reset; the others go on.
     pub fn heal(&self) {
         *self.faults.allowance() = None;
+        *self.faults.request() = None;
         self.faults.rules.send_modify(|rules| {
             *rules = Rules { heals: rules.heals + 1, ended: rules.ended, ..Rules::default() };
         });
@@ -130,12 +142,19 @@ enum Order {
 struct Faults {
     rules: watch::Sender<Rules>,
     allowance: Mutex<Option<Allowance>>,
+    /// Whose answer shall be lost.
+    request: Mutex<Option<Vec<u8>>>,
     accepted: AtomicU64,
+    closed: AtomicU64,
 }
 
 impl Faults {
     fn allowance(&self) -> std::sync::MutexGuard<'_, Option<Allowance>> {
         self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn request(&self) -> std::sync::MutexGuard<'_, Option<Vec<u8>>> {
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -30,10 +30,10 @@ pub async fn queue_depth(url: &str, queue: &str) -> Result<Option<u64>> {
     .await
 }
 
-/// Deletes a queue with its messages. Without such a queue, nothing happens.
-pub async fn delete_queue(url: &str, queue: &str) -> Result<()> {
+/// Deletes a queue with its messages; gives how many. Without such a queue, nothing happens.
+pub async fn delete_queue(url: &str, queue: &str) -> Result<u64> {
     with_channel(url, async |channel| {
-        channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.map(drop)
+        channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.map(u64::from)
     })
     .await
 }

@@ -10,7 +10,7 @@ mod redis;
 mod redis_cluster;
 mod redis_sentinel;
 
-pub use rabbit::RabbitServer;
+pub use rabbit::{RabbitServer, Traffic};
 pub use rabbit_cluster::RabbitCluster;
 pub use redis::RedisServer;
 pub use redis_cluster::RedisCluster;

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::dir::ServerDir;
 use super::process::{NotReady, Process, installed};
 use super::{amqp, free_port};
-use crate::eventually;
+use crate::{Proxy, eventually};
 
 const READY_WITHIN: Duration = Duration::from_mins(2);
 const PORTS_TRIED: usize = 5;
@@ -27,6 +27,15 @@ pub(super) const ADVANCED: &str = "[{rabbit, [{channel_tick_interval, 1000}]}].\
 pub struct RabbitServer {
     process: Process,
     node: Node,
+}
+
+/// What a node has counted since its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages that were published to it.
+    pub received: u64,
+    /// Deliveries that were acknowledged.
+    pub acknowledged: u64,
 }
 
 /// What stays over restarts.
@@ -99,6 +108,11 @@ impl RabbitServer {
         self.url_of("%2f")
     }
 
+    /// The same through a proxy before it.
+    pub fn url_through(&self, proxy: &Proxy) -> String {
+        format!("amqp://guest:guest@{}/%2f", proxy.address())
+    }
+
     fn url_of(&self, vhost: &str) -> String {
         format!("amqp://guest:guest@{}/{vhost}", self.address())
     }
@@ -145,8 +159,8 @@ impl RabbitServer {
         amqp::queue_depth(&self.url(), queue).await
     }
 
-    /// Deletes a queue of the default virtual host with its messages.
-    pub async fn delete_queue(&self, queue: &str) -> Result<()> {
+    /// Deletes a queue of the default virtual host with its messages; gives how many were ready.
+    pub async fn delete_queue(&self, queue: &str) -> Result<u64> {
         amqp::delete_queue(&self.url(), queue).await
     }
 
@@ -159,6 +173,17 @@ impl RabbitServer {
     /// a declaration; killed before that, it starts with an empty queue, confirmed messages or not.
     pub async fn sync(&self) -> Result<()> {
         self.ctl(&["eval", "[ok = dets:sync(Table) || Table <- dets:all()]."]).await.map(drop)
+    }
+
+    /// How many messages it has been sent since its start, and how many of its deliveries were acknowledged.
+    pub async fn traffic(&self) -> Result<Traffic> {
+        let counters = "Sum = fun(Name) -> lists:sum([maps:get(Name, Counters, 0) \
+                        || Counters <- maps:values(rabbit_global_counters:overview())]) end, \
+                        {Sum(messages_received_total), Sum(messages_acknowledged_total)}.";
+        let printed = self.ctl(&["eval", counters]).await?;
+        let numbers = printed.trim().trim_matches(['{', '}']).split_once(',');
+        let (received, acknowledged) = numbers.with_context(|| format!("not two counts: {printed}"))?;
+        Ok(Traffic { received: received.parse()?, acknowledged: acknowledged.parse()? })
     }
 
     /// Closes every client's connection.
