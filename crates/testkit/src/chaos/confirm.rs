@@ -82,6 +82,8 @@ async fn cut(fleet: &mut Fleet, plan: Plan) -> Result<Seen> {
     for n in 1..=u64::from(waiting) {
         runs.push(published_and_cut(&scheduler, &task, &proxy).await?);
         eventually_within(WITHIN, "the run to be published again", async || {
+            // Each look is a connection of its own.
+            tokio::time::sleep(Duration::from_millis(250)).await;
             Ok(fleet.rabbit.queue_depth(QUEUE).await?.filter(|depth| *depth >= 2 * n))
         })
         .await?;

@@ -89,6 +89,8 @@ const OF_BROKER: [(&str, BrokerFault); 5] = [
 const PAUSE: Duration = Duration::from_secs(7);
 const LEASE_SECONDS: u32 = 5;
 const SLOTS: &str = "40";
+/// So that many runs are under way when a worker dies.
+const LONGEST_HOLD: Duration = Duration::from_secs(5);
 
 /// Lets things go wrong for a while, then in peace end what was begun.
 pub async fn run(binary: &Path, plan: Plan) -> Result<Seen> {
@@ -99,7 +101,10 @@ async fn everything(fleet: &mut Fleet, plan: Plan) -> Result<Seen> {
     let proxy = Proxy::start(fleet.rabbit.address()).await?;
     fleet.env("ISOCHRONE_AMQP_URL", fleet.rabbit.url_through(&proxy));
     fleet.env("ISOCHRONE__WORKER__LEASE_SECONDS", LEASE_SECONDS);
-    fleet.drill.script(|_| Script { hold_ms: 300, succeed: true });
+    fleet.drill.script(|_| {
+        let hold = random_between(Duration::ZERO..=LONGEST_HOLD);
+        Script { hold_ms: u64::try_from(hold.as_millis()).unwrap_or(u64::MAX), succeed: true }
+    });
     let mut crew = Crew::start(fleet).await?;
     let portal = fleet.scheduler().await?;
     let mut limits: BTreeMap<TaskId, u64> = BTreeMap::new();
