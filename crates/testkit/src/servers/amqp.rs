@@ -47,15 +47,15 @@ pub async fn purge_queue(url: &str, queue: &str) -> Result<()> {
 }
 
 async fn with_channel<T>(url: &str, ask: impl AsyncFnOnce(Channel) -> lapin::Result<T>) -> Result<T> {
-    let exchange = async {
-        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-        let answer = ask(connection.create_channel().await?).await;
-        // The answer is here: how the connection ends changes nothing.
-        drop(connection.close(200, "done".into()).await);
-        answer
-    };
     // lapin's errors name no URL.
-    Ok(timeout(ANSWER_WITHIN, exchange).await.context("RabbitMQ: no answer")??)
+    let connecting = Connection::connect(url, ConnectionProperties::default());
+    let connection = timeout(ANSWER_WITHIN, connecting).await.context("RabbitMQ: no connection")??;
+    let opening = connection.create_channel();
+    let channel = timeout(ANSWER_WITHIN, opening).await.context("RabbitMQ: no channel")??;
+    let answer = timeout(ANSWER_WITHIN, ask(channel)).await.context("RabbitMQ: no answer")?;
+    // The answer is here: how the connection ends changes nothing.
+    drop(timeout(ANSWER_WITHIN, connection.close(200, "done".into())).await);
+    Ok(answer?)
 }
 
 fn code(error: &lapin::Error) -> Option<u16> {
