@@ -161,7 +161,7 @@ async fn the_answer_to_one_request_is_lost_with_its_connection() {
     let (redis, proxy) = start().await.unwrap();
     let mut client = Client::connect(proxy.address()).await.unwrap();
     let mut other = Client::connect(proxy.address()).await.unwrap();
-    proxy.close_at_answer(b"SET");
+    proxy.close_at_answer(b"SET", b"+OK");
     assert_eq!(client.ask("PING").await.unwrap(), PONG);
     assert_eq!(client.ask("SET done 1").await.unwrap(), b"");
     assert_eq!(redis.command("GET done").await.unwrap(), "1");

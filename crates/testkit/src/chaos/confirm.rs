@@ -19,6 +19,8 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 /// Class and method of `basic.publish` in AMQP 0-9-1.
 const PUBLISH: &[u8] = &[0, 60, 0, 40];
+/// Of `basic.ack`, by which the broker confirms.
+const CONFIRM: &[u8] = &[0, 60, 0, 80];
 
 const QUEUE: &str = "isochrone.runs.ExecuteReport";
 
@@ -108,7 +110,7 @@ async fn cut(fleet: &mut Fleet, plan: Plan) -> Result<Seen> {
 /// Asks for a run, and waits until its publish has reached the broker and the confirm is lost.
 async fn published_and_cut(scheduler: &Server, task: &str, proxy: &Proxy) -> Result<RunId> {
     let (closed, accepted) = (proxy.closed(), proxy.accepted());
-    proxy.close_at_answer(PUBLISH);
+    proxy.close_at_answer(PUBLISH, CONFIRM);
     let run = scheduler.post(&format!("{TASKS}/{task}/run"), &[]).await?;
     let run = run["runId"].as_str().with_context(|| format!("run now: {run}"))?.parse()?;
     eventually_within(WITHIN, "the confirm to be cut off, and the scheduler to connect again", async || {

@@ -1,8 +1,8 @@
 //! One connection through the proxy: two streams of bytes, and the faults that befall them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -30,7 +30,7 @@ pub(super) async fn carry(number: u64, mut client: TcpStream, target: SocketAddr
             number,
             faults: &faults,
             lost: AtomicU64::new(NOTHING_LOST),
-            dumb: AtomicBool::default(),
+            fatal: OnceLock::new(),
         };
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
@@ -64,8 +64,8 @@ struct Connection<'a> {
     faults: &'a Faults,
     /// How often everything had been healed when this connection last lost bytes.
     lost: AtomicU64,
-    /// The next word of the server is lost, and the connection with it.
-    dumb: AtomicBool,
+    /// The server's answer that is lost, and the connection with it.
+    fatal: OnceLock<Vec<u8>>,
 }
 
 /// What is under way in one direction.
@@ -143,27 +143,25 @@ impl Connection<'_> {
     /// What goes on of the bytes that came; none means that the sender closed its side.
     fn admit(&self, direction: Direction, bytes: &[u8]) -> Vec<What> {
         match direction {
-            Direction::ToClient if self.dumb.load(Ordering::Relaxed) && !bytes.is_empty() => {
+            Direction::ToClient if self.fatal.get().is_some_and(|answer| contain(bytes, answer)) => {
                 return vec![What::Close];
             }
-            Direction::ToServer if self.faults.is_awaited(bytes) => self.dumb.store(true, Ordering::Relaxed),
-            _ => {}
+            Direction::ToServer => {
+                if let Some(answer) = self.faults.answer_to_lose(bytes) {
+                    // Asked for twice on one connection, the first one ends it.
+                    drop(self.fatal.set(answer));
+                }
+            }
+            Direction::ToClient => {}
         }
         self.faults.admit(direction, bytes)
     }
 }
 
 impl Faults {
-    /// Whether the request is in these bytes whose answer shall be lost. It is asked for once.
-    fn is_awaited(&self, bytes: &[u8]) -> bool {
-        let mut request = self.request();
-        let found = request.as_ref().is_some_and(|request| {
-            bytes.windows(request.len().max(1)).any(|window| window == request.as_slice())
-        });
-        if found {
-            *request = None;
-        }
-        found
+    /// What is to be lost, if the request is in these bytes whose answer that is. It is asked for once.
+    fn answer_to_lose(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.exchange().take_if(|exchange| contain(bytes, &exchange.request)).map(|exchange| exchange.answer)
     }
 
     /// What goes on of the bytes that came; none means that the sender closed its side.
@@ -183,6 +181,10 @@ impl Faults {
         *allowance = None;
         vec![What::Bytes(allowed), What::Close]
     }
+}
+
+fn contain(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len().max(1)).any(|window| window == wanted)
 }
 
 async fn write(mut to: WriteHalf<'_>, mut pieces: mpsc::Receiver<Piece>) -> Result<(), Ending> {

@@ -98,16 +98,17 @@ impl Proxy {
         *self.faults.allowance() = Some(Allowance { direction, bytes });
     }
 
-    /// The connection that next carries these bytes to the server (in one piece) is closed at the server's next
-    /// word after them, which is lost, once: the server has the request, and the client no answer.
-    pub fn close_at_answer(&self, request: &[u8]) {
-        *self.faults.request() = Some(request.to_vec());
+    /// The connection that next carries `request` to the server is closed at the `answer` that the server
+    /// then gives, which is lost, once: the server has done what was asked, and the client does not know.
+    /// Each is found only where its bytes come in one piece.
+    pub fn close_at_answer(&self, request: &[u8], answer: &[u8]) {
+        *self.faults.exchange() = Some(Exchange { request: request.to_vec(), answer: answer.to_vec() });
     }
 
     /// Ends every fault. Connections that have lost bytes are reset; the others go on.
     pub fn heal(&self) {
         *self.faults.allowance() = None;
-        *self.faults.request() = None;
+        *self.faults.exchange() = None;
         self.faults.rules.send_modify(|rules| {
             *rules = Rules { heals: rules.heals + 1, ended: rules.ended, ..Rules::default() };
         });
@@ -142,8 +143,7 @@ enum Order {
 struct Faults {
     rules: watch::Sender<Rules>,
     allowance: Mutex<Option<Allowance>>,
-    /// Whose answer shall be lost.
-    request: Mutex<Option<Vec<u8>>>,
+    exchange: Mutex<Option<Exchange>>,
     accepted: AtomicU64,
     closed: AtomicU64,
 }
@@ -153,9 +153,15 @@ impl Faults {
         self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn request(&self) -> std::sync::MutexGuard<'_, Option<Vec<u8>>> {
-        self.request.lock().unwrap_or_else(PoisonError::into_inner)
+    fn exchange(&self) -> std::sync::MutexGuard<'_, Option<Exchange>> {
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A request whose answer shall be lost.
+struct Exchange {
+    request: Vec<u8>,
+    answer: Vec<u8>,
 }
 
 /// What holds for every byte.
