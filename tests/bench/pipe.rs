@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 const KIND: TaskType = TaskType::ExecuteReport;
 
 /// As many as `up` has.
-const SLOTS: usize = 128;
+const SLOTS: usize = 256;
 
 /// A task's parameters: about a kilobyte.
 const PARAMETERS: usize = 1_000;

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use isochrone_domain::EpochMillis;
 use isochrone_queue::Queue;
 use isochrone_store::{Store, StoreError};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::backoff::Backoff;
-use crate::firing::{Due, Fired, fire_batch};
+use crate::firing::{Fired, fire_due};
 use crate::lead::{Lead, Leading};
 use crate::outbox::{self, Outbox};
 use crate::reaper::{self, reap_batch};
@@ -25,8 +26,8 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 const REPUBLISH: Duration = Duration::from_secs(30);
 /// How long workers have to claim what was published before it is marked.
 const MARK_LATER: Duration = Duration::from_millis(25);
-/// Batches of fires before the loop looks at everything else: a long backlog holds up nothing.
-const BATCHES: usize = 50;
+/// Batches that are kept and wait to be published together; more fires wait then.
+const KEPT: usize = 5;
 /// Events that a watcher may lag behind before it misses some.
 const EVENTS: usize = 4_096;
 
@@ -173,27 +174,20 @@ impl Scheduler {
         Ok(self.pause(until, did_something))
     }
 
-    /// Fires what is due. While a batch is published, the next one is decided.
+    /// Fires what is due. While a batch is published, the next ones are decided.
     async fn fire(&mut self, shutdown: &CancellationToken) -> Result<bool, StoreError> {
-        let mut kept_any = false;
-        let (mut last, mut due) = (Fired::default(), Due::default());
-        for _ in 0..BATCHES {
-            let now = self.store.now().await?;
-            let runs = last.runs();
-            let ((), fired) =
-                tokio::join!(self.outbox.publish(&runs), fire_batch(&*self.store, &mut due, now));
-            last.log();
-            last = fired?;
-            for event in last.events() {
-                self.events.tell(event);
+        let store = Arc::clone(&self.store);
+        let (keep, kept) = mpsc::channel(KEPT);
+        let firing = async move {
+            let mut batches = std::pin::pin!(fire_due(&*store, shutdown));
+            while let Some(fired) = batches.try_next().await? {
+                // The other end is open until this one is dropped.
+                drop(keep.send(fired).await);
             }
-            kept_any |= last.any();
-            if !last.any() || shutdown.is_cancelled() {
-                break;
-            }
-        }
-        self.outbox.publish(&last.runs()).await;
-        last.log();
+            Ok::<_, StoreError>(())
+        };
+        let (fired, kept_any) = tokio::join!(firing, self.publish_kept(kept));
+        fired?;
         if self.outbox.has_unmarked() {
             // Claims want to write now, and a run that is claimed needs no mark.
             tokio::select! {
@@ -203,6 +197,23 @@ impl Scheduler {
         }
         self.outbox.mark().await?;
         Ok(kept_any)
+    }
+
+    /// Publishes what was fired, as it comes, until no more does. Answers whether that was anything.
+    async fn publish_kept(&mut self, mut kept: mpsc::Receiver<Fired>) -> bool {
+        let (mut any, mut batches) = (false, Vec::new());
+        while kept.recv_many(&mut batches, KEPT).await > 0 {
+            for event in batches.iter().flat_map(Fired::events) {
+                self.events.tell(event);
+            }
+            let runs: Vec<_> = batches.iter().flat_map(Fired::runs).collect();
+            self.outbox.publish(&runs).await;
+            for fired in batches.drain(..) {
+                any |= fired.any();
+                fired.log();
+            }
+        }
+        any
     }
 
     async fn reap(&mut self) -> Result<bool, StoreError> {

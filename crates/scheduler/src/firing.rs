@@ -1,20 +1,20 @@
 //! Decides what is due and keeps it: ledger rows, counts, runs and next fires, in one commit a batch.
 
-use std::collections::VecDeque;
-
-use futures::future::try_join_all;
+use futures::stream::{Stream, StreamExt, TryStreamExt, try_unfold};
 use isochrone_domain::{Decision, EpochMillis, FirePlan, PlannedFire, Reason, RunId, Task, plan_fires};
 use isochrone_store::{DueTask, FireCommit, Saved, Store, StoreError, Unclaimed};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::Event;
+use crate::due::Due;
 
-/// Due tasks that are read together.
-const READ: u64 = 1_000;
-/// Tasks that are committed before they are published: that is done while the next are committed.
-const TASKS: usize = 300;
-/// Tasks that the store is given at once.
-const TASKS_AT_ONCE: usize = 100;
+/// Tasks that are committed together.
+const TASKS: usize = 100;
+/// Batches before the scheduler looks at everything else: a long backlog holds up nothing.
+const BATCHES: usize = 150;
+/// Batches that the store has at once: while it does the first, the next are made ready.
+const BATCHES_AT_ONCE: usize = 3;
 /// Fires of one task in one commit where it is alone; the rest of a long backlog is for the next one.
 const FIRES_OF_A_TASK: usize = 500;
 /// Fires of one task in one commit where many are due.
@@ -31,25 +31,18 @@ pub(crate) struct Fired {
     decided: EpochMillis,
 }
 
-/// Due tasks that were read and are still to be fired.
-#[derive(Debug, Default)]
-pub(crate) struct Due(VecDeque<DueTask>);
-
-/// Fires one batch of what is due at `now`. A task that somebody else wrote meanwhile is left as it
-/// is; it is read again later.
-pub(crate) async fn fire_batch(
+/// Fires what is due, batch by batch, in order, until `stop`: what was begun then is ended. A task that
+/// somebody else wrote meanwhile is left as it is; it is read again later.
+pub(crate) fn fire_due(
     store: &dyn Store,
-    due: &mut Due,
-    now: EpochMillis,
-) -> Result<Fired, StoreError> {
-    if due.0.is_empty() {
-        due.0 = store.due_tasks(now, READ).await?.into();
-    }
-    let batch: Vec<DueTask> = due.0.drain(..TASKS.min(due.0.len())).collect();
-    if batch.is_empty() {
-        return Ok(Fired::default());
-    }
-    fire_all(store, batch, now).await
+    stop: &CancellationToken,
+) -> impl Stream<Item = Result<Fired, StoreError>> {
+    let batches = try_unfold(Due::default(), move |mut due| async move {
+        let batch = due.take(store, TASKS).await?;
+        Ok(batch.map(|batch| (batch, due)))
+    });
+    let batches = batches.take(BATCHES).take_until(stop.cancelled());
+    batches.map_ok(move |(batch, now)| fire_all(store, batch, now)).try_buffered(BATCHES_AT_ONCE)
 }
 
 /// Decides what of one task is due at `now`. False: nothing is, or somebody else was first.
@@ -62,12 +55,9 @@ pub(crate) async fn fire_task(store: &dyn Store, task: Task, now: EpochMillis) -
 
 async fn fire_all(store: &dyn Store, due: Vec<DueTask>, now: EpochMillis) -> Result<Fired, StoreError> {
     let plans = plan(due, now);
-    // While the store does the first ones, the next are made ready.
-    let parts = plans.chunks(TASKS_AT_ONCE);
-    let parts = parts.map(|part| store.commit_fires(part.iter().map(|plan| commit(plan, now)).collect()));
-    let answers = try_join_all(parts).await?;
+    let answers = store.commit_fires(plans.iter().map(|plan| commit(plan, now)).collect()).await?;
     let mut fired = Fired { kept: Vec::new(), decided: now };
-    for (plan, answer) in plans.into_iter().zip(answers.into_iter().flatten()) {
+    for (plan, answer) in plans.into_iter().zip(answers) {
         match answer {
             Saved::Done => fired.kept.push(plan),
             Saved::Stale | Saved::Repeated => {
@@ -105,13 +95,6 @@ fn plan(due: Vec<DueTask>, now: EpochMillis) -> Vec<FirePlan> {
 
 fn commit(plan: &FirePlan, now: EpochMillis) -> FireCommit {
     FireCommit { task: plan.task.clone(), fires: plan.fires.clone(), runs: plan.runs(now) }
-}
-
-impl Default for Fired {
-    /// Nothing.
-    fn default() -> Fired {
-        Fired { kept: Vec::new(), decided: EpochMillis(0) }
-    }
 }
 
 impl Fired {

@@ -4,6 +4,7 @@
 //! loop that does what has become due. They meet in the store, and [`Wake`] tells the loop to look.
 
 mod backoff;
+mod due;
 mod event;
 mod fire_loop;
 mod firing;

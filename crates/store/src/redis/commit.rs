@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{Cmd, Script, Value, cmd};
+use redis::{Cmd, Script, Value};
 
 use super::RedisStore;
 use super::batch::{Answers, Batch};
@@ -23,6 +23,9 @@ const TEXT: &str = include_str!("commit.lua");
 
 /// Arguments of one command at most: Lua hands over no more than about 8,000 at once.
 const WORDS: usize = 1_000;
+
+/// Room for two numbers.
+const NUMBERS: usize = 40;
 
 /// A key that a step named lately is not named again: so many keys are looked through for it.
 const LATELY: usize = 16;
@@ -192,7 +195,13 @@ impl Commit {
         self.keys.len()
     }
 
-    fn words(&self, mut command: Cmd) -> Cmd {
+    fn words(&self, name: &str, script: &str) -> Cmd {
+        let words = [&self.check_words, &self.command_words];
+        let keys = self.keys.iter().map(String::len).sum::<usize>();
+        let bytes = words.iter().map(|words| words.bytes.len()).sum::<usize>() + keys;
+        let count = words.iter().map(|words| words.ends.len()).sum::<usize>() + self.keys.len();
+        let mut command = Cmd::with_capacity(count + 4, bytes + name.len() + script.len() + NUMBERS);
+        command.arg(name).arg(script);
         command.arg(self.keys.len()).arg(&self.keys).arg(self.checks);
         for word in self.check_words.iter().chain(self.command_words.iter()) {
             command.arg(word);
@@ -201,15 +210,11 @@ impl Commit {
     }
 
     fn by_hash(&self) -> Cmd {
-        let mut command = cmd("EVALSHA");
-        command.arg(SCRIPT.get_hash());
-        self.words(command)
+        self.words("EVALSHA", SCRIPT.get_hash())
     }
 
     fn by_text(&self) -> Cmd {
-        let mut command = cmd("EVAL");
-        command.arg(TEXT);
-        self.words(command)
+        self.words("EVAL", TEXT)
     }
 }
 

@@ -194,8 +194,8 @@ impl RedisStore {
         }
     }
 
-    /// Ends an attempt if run and task are as its claim left them and nobody waits behind it. None: not so,
-    /// and nothing was done.
+    /// Ends an attempt and its run, if run and task are as its claim left them and nobody waits behind it.
+    /// None: not so, and nothing was done.
     async fn end_as_claimed(
         &self,
         id: RunId,
@@ -206,6 +206,10 @@ impl RedisStore {
         let Some(claims::Claimed { run, task }) = self.claims.take(id, attempt) else { return Ok(None) };
         let now = self.followed_clock().now();
         let settled = settle(&task.task, &run.run, end.clone(), artifacts.to_vec(), now);
+        if !settled.run.status.ended() {
+            // When it is due again only the server's own clock tells to the millisecond.
+            return Ok(None);
+        }
         let mut commit = Commit::new(Shard::of_run(id));
         self.update_run(&mut commit, &run, &settled.run, 0);
         if settled.task == task.task {
@@ -213,10 +217,8 @@ impl RedisStore {
         } else {
             self.update_task(&mut commit, &settled.task);
         }
-        if settled.run.status.ended() {
-            self.note_run(&mut commit, &settled.run);
-            commit.check_size(&self.keys.waiting_of(task.task.id), 0);
-        }
+        self.note_run(&mut commit, &settled.run);
+        commit.check_size(&self.keys.waiting_of(task.task.id), 0);
         Ok(self.commit(commit).await?.then(|| Box::new(settled.run)))
     }
 

@@ -54,6 +54,8 @@ const SPEED: u32 = 30;
 /// With as many fetched ahead fewer than the tasks: for a moment of each minute runs wait in the queue.
 const SLOTS: u32 = 5;
 const HOLD_MS: u64 = 200;
+/// Of the worker that ends what is left.
+const MANY_SLOTS: u32 = 200;
 
 /// What was seen.
 #[derive(Debug)]
@@ -128,6 +130,8 @@ async fn spoil(fleet: &mut Fleet, plan: Plan) -> Result<Seen> {
     }
     let answers = asking.stop().await?;
     disable_all(&scheduler, &tasks).await?;
+    // What waits by now is more than one small worker does in time.
+    let _another = fleet.worker(MANY_SLOTS).await?;
     // Of a deleted queue the runs are missed after 30 s.
     let store = fleet.store().await?;
     let ledger = all_ended(&store, 1, Duration::from_mins(2)).await?;
