@@ -35,7 +35,7 @@ impl RedisStore {
             )));
         }
         let mut commit = Commit::new(Shard::of_task(task.id));
-        self.update_task(&mut commit, task);
+        self.advance_task(&mut commit, task);
         self.insert_runs(&mut commit, task, runs);
         let any = |wanted: fn(&RunStatus) -> bool| runs.iter().any(|run| wanted(&run.status));
         if any(|status| *status == RunStatus::Waiting)
@@ -84,7 +84,7 @@ impl RedisStore {
                 return Ok(if repeated { Saved::Repeated } else { Saved::Stale });
             }
             let mut commit = Commit::new(shard);
-            self.update_task(&mut commit, &task);
+            self.advance_task(&mut commit, &task);
             if self.join(&mut commit, &line, &mut left, now).await? {
                 self.insert_runs(&mut commit, &task, &left);
                 if self.commit(commit).await? {
@@ -115,7 +115,7 @@ impl RedisStore {
             let line = take_line(&mut answers, task.id)?;
             let now = answers.now(self)?;
             let mut commit = Commit::new(shard);
-            self.update_task(&mut commit, task);
+            self.advance_task(&mut commit, task);
             let mut joining = [run.clone()];
             if self.join(&mut commit, &line, &mut joining, now).await? {
                 self.insert_runs(&mut commit, task, &joining);

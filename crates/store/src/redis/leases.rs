@@ -215,7 +215,7 @@ impl RedisStore {
         if settled.task == task.task {
             commit.check_is(&self.keys.task(task.task.id), "v", task.task.version);
         } else {
-            self.update_task(&mut commit, &settled.task);
+            self.advance_task(&mut commit, &settled.task);
         }
         self.note_run(&mut commit, &settled.run);
         commit.check_size(&self.keys.waiting_of(task.task.id), 0);
@@ -259,7 +259,7 @@ impl RedisStore {
             commit.set(&self.keys.run(stored.run.id), &[(&lapse(stored.run.attempt), b"1")]);
         }
         if settled.task != found.task {
-            self.update_task(&mut commit, &settled.task);
+            self.advance_task(&mut commit, &settled.task);
         }
         if settled.run.status.ended() {
             self.note_run(&mut commit, &settled.run);

@@ -4,7 +4,8 @@
 //! | field | of a task | of a run |
 //! |---|---|---|
 //! | `v` | its version | grows with each write |
-//! | `b` | the JSON | the JSON |
+//! | `b` | the JSON, without its parameters | the JSON |
+//! | `p` | its parameters | |
 //! | `s` | its place in the order of creation | its place in its task's line |
 //! | `k` | its type | its type |
 //! | `i`, `a` | its item; 1 if it is active | |
@@ -63,14 +64,15 @@ pub(super) fn unreadable<T>() -> StoreError {
 
 /// The fields of a task that [`take_task`] reads.
 pub(super) fn ask_task(batch: &mut Batch, keys: &Keys, id: TaskId) {
-    batch.add(Shard::of_task(id), ["HMGET", &keys.task(id), "b", "s"]);
+    batch.add(Shard::of_task(id), ["HMGET", &keys.task(id), "b", "s", "p"]);
 }
 
 pub(super) fn take_task(answers: &mut Answers) -> Result<Option<StoredTask>> {
-    let [body, seq] = answers.fields()?;
+    let [body, seq, parameters] = answers.fields()?;
     let Some(body) = body else { return Ok(None) };
     let seq = seq.as_deref().and_then(parse).ok_or_else(unreadable::<Task>)?;
-    Ok(Some(StoredTask { task: from_json(&body)?, seq }))
+    let parameters = parameters.map(String::from_utf8).transpose().map_err(|_| unreadable::<Task>())?;
+    Ok(Some(StoredTask { task: Task { parameters, ..from_json(&body)? }, seq }))
 }
 
 /// The fields of a run that [`take_run`] reads.
@@ -117,7 +119,9 @@ impl RedisStore {
     pub(super) fn insert_task_record(&self, commit: &mut Commit, task: &Task, seq: u64) {
         let (keys, shard, id) = (&self.keys, Shard::of_task(task.id), task.id.to_string());
         commit.check_absent(&keys.task(task.id), "v");
-        self.set_task(commit, task, Some(seq));
+        self.set_task(commit, task, task.version);
+        self.set_parameters(commit, task);
+        commit.set(&keys.task(task.id), &[("s", seq.to_string().as_bytes())]);
         commit.put(&keys.index(shard, Index::Tasks), seq, &id);
         commit.put(&keys.tasks_of(shard, &task.owner), seq, &id);
     }
@@ -125,9 +129,14 @@ impl RedisStore {
     /// Writes a task over the stored one, if that has its version, as the next one. Its owner is the
     /// stored one's.
     pub(super) fn update_task(&self, commit: &mut Commit, task: &Task) {
+        self.advance_task(commit, task);
+        self.set_parameters(commit, task);
+    }
+
+    /// The same where its parameters are as they were: they may be long, and it fires often.
+    pub(super) fn advance_task(&self, commit: &mut Commit, task: &Task) {
         commit.check_is(&self.keys.task(task.id), "v", task.version);
-        let next = Task { version: task.version + 1, ..task.clone() };
-        self.set_task(commit, &next, None);
+        self.set_task(commit, task, task.version + 1);
     }
 
     /// Moves a task from one owner's tasks to another's.
@@ -139,22 +148,26 @@ impl RedisStore {
         }
     }
 
-    fn set_task(&self, commit: &mut Commit, task: &Task, seq: Option<u64>) {
+    fn set_parameters(&self, commit: &mut Commit, task: &Task) {
+        let key = self.keys.task(task.id);
+        match &task.parameters {
+            Some(parameters) => commit.set(&key, &[("p", parameters.as_bytes())]),
+            None => commit.unset(&key, &["p"]),
+        }
+    }
+
+    fn set_task(&self, commit: &mut Commit, task: &Task, version: u64) {
         let item = task.item_id.map(|item| item.to_string()).unwrap_or_default();
         let active = if task.state == TaskState::Active { "1" } else { "0" };
-        let version = task.version.to_string();
-        let body = json(task);
-        let mut fields: Vec<(&str, &[u8])> = vec![
+        let body = json(&Task { parameters: None, version, ..task.clone() });
+        let version = version.to_string();
+        let fields: [(&str, &[u8]); 5] = [
             ("v", version.as_bytes()),
             ("k", task.kind.name().as_bytes()),
             ("i", item.as_bytes()),
             ("a", active.as_bytes()),
             ("b", &body),
         ];
-        let seq = seq.map(|seq| seq.to_string());
-        if let Some(seq) = &seq {
-            fields.push(("s", seq.as_bytes()));
-        }
         commit.set(&self.keys.task(task.id), &fields);
         let due = self.keys.index(Shard::of_task(task.id), Index::Due);
         match task.next_fire {

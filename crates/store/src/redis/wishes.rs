@@ -71,7 +71,7 @@ impl RedisStore {
             self.update_run(&mut commit, &stored, &again, 0);
             self.note_run(&mut commit, &again);
             // A fire that was decided while nothing was unfinished has to be decided anew.
-            self.update_task(&mut commit, &found.task);
+            self.advance_task(&mut commit, &found.task);
             self.note_audit(&mut commit, shard, entry);
             if self.commit(commit).await? {
                 return Ok(Cancelled::Done(Box::new(again)));
