@@ -1,7 +1,14 @@
 //! The command line, as its users type it.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use isochrone_testkit::{Server, ServerOptions};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
@@ -220,7 +227,62 @@ fn plain_http_is_for_loopback_only() -> Result<()> {
     let refused = place.options.cli(&["up", "--http", "0.0.0.0:0"], "")?;
     ensure!(!refused.status.success());
     assert!(text(&refused.stderr).contains("loopback"), "{}", text(&refused.stderr));
+    // With leave it gets past that, to what comes next.
+    let options = place.options.clone().env("ISOCHRONE__HTTPS__CERT_FILE", "missing.pem");
+    let refused = options.cli(&["up", "--http", "0.0.0.0:0", "--insecure-http"], "")?;
+    assert!(text(&refused.stderr).contains("https.key_file"), "{}", text(&refused.stderr));
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_has_a_certificate_of_its_own_or_the_operators() -> Result<()> {
+    let place = place()?;
+    let own = place.options.data_dir.join("tls/cert.pem");
+    let server = Server::start(&place.options).await?;
+    let made = std::fs::read(&own)?;
+    let info: serde_json::Value =
+        serde_json::from_str(&get(&made, &server.https_url, "/sharing/rest/info?f=json")?)?;
+    assert_eq!(info["owningSystemUrl"], server.https_url, "it knows that it was reached over TLS");
+    drop(server);
+    // The same after a restart: clients may have pinned it.
+    drop(Server::start(&place.options).await?);
+    assert_eq!(std::fs::read(&own)?, made);
+
+    let key = rcgen::KeyPair::generate()?;
+    let cert = rcgen::CertificateParams::new(["127.0.0.1".to_owned()])?.self_signed(&key)?;
+    let (cert_file, key_file) =
+        (place.options.data_dir.join("own.pem"), place.options.data_dir.join("own.key"));
+    std::fs::write(&cert_file, cert.pem())?;
+    std::fs::write(&key_file, key.serialize_pem())?;
+    let options = place.options.clone().env("ISOCHRONE__HTTPS__CERT_FILE", cert_file.display());
+    let server =
+        Server::start(&options.clone().env("ISOCHRONE__HTTPS__KEY_FILE", key_file.display())).await?;
+    get(cert.pem().as_bytes(), &server.https_url, "/sharing/rest/info?f=json")?;
+    drop(server);
+    let wrong = options.env("ISOCHRONE__HTTPS__KEY_FILE", own.with_file_name("key.pem").display());
+    let refused = wrong.cli(&["up", "--http", "127.0.0.1:0"], "")?;
+    ensure!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("are no certificate and its key"), "{}", text(&refused.stderr));
+    Ok(())
+}
+
+/// The body that a client gets which trusts this certificate and no other.
+fn get(trusted: &[u8], url: &str, path: &str) -> Result<String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(trusted)?)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let address: SocketAddr = url.strip_prefix("https://").context("no HTTPS")?.parse()?;
+    let tls = ClientConnection::new(Arc::new(config), ServerName::from(address.ip()))?;
+    let mut stream = StreamOwned::new(tls, TcpStream::connect(address)?);
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+    ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+    Ok(body.to_owned())
 }
 
 #[test]

@@ -99,18 +99,31 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) demo: bool,
     /// Address and port of the HTTP listener.
+    #[command(flatten)]
+    pub(crate) listeners: Listeners,
+}
+
+/// Where the portal listens.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Listeners {
+    /// Address and port of the HTTP listener.
     #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<SocketAddr>,
+    /// Address and port of the HTTPS listener.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) https: Option<SocketAddr>,
+    /// Let HTTP listen on more than loopback: tokens and passwords cross the network in the clear.
+    #[arg(long)]
+    pub(crate) insecure_http: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Scheduler {
     /// Serve no portal.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["http", "https"])]
     pub(crate) no_portal: bool,
-    /// Address and port of the HTTP listener.
-    #[arg(long, value_name = "ADDR", conflicts_with = "no_portal")]
-    pub(crate) http: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) listeners: Listeners,
 }
 
 #[derive(Debug, clap::Args)]
@@ -125,9 +138,8 @@ pub(crate) struct Worker {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Portal {
-    /// Address and port of the HTTP listener.
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) http: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) listeners: Listeners,
 }
 
 /// A setting that a command's flag gives.
@@ -137,17 +149,28 @@ pub(crate) struct Flag {
     pub(crate) value: figment::value::Value,
 }
 
+impl Listeners {
+    fn flags(&self) -> Vec<Flag> {
+        let listen = |key, name, address: Option<SocketAddr>| {
+            address.map(|address| Flag { key, name, value: address.to_string().into() })
+        };
+        let insecure = || Flag { key: "http.insecure", name: "--insecure-http", value: true.into() };
+        let flags = [
+            listen("http.listen", "--http", self.http),
+            listen("https.listen", "--https", self.https),
+            self.insecure_http.then(insecure),
+        ];
+        flags.into_iter().flatten().collect()
+    }
+}
+
 impl Command {
     /// The settings among the command's own flags.
     pub(crate) fn flags(&self) -> Vec<Flag> {
-        let http = |http: &Option<SocketAddr>| {
-            let value = http.as_ref()?.to_string().into();
-            Some(Flag { key: "http.listen", name: "--http", value })
-        };
         match self {
-            Command::Up(Up { http: given, .. })
-            | Command::Scheduler(Scheduler { http: given, .. })
-            | Command::Portal(Portal { http: given }) => http(given).into_iter().collect(),
+            Command::Up(Up { listeners, .. })
+            | Command::Scheduler(Scheduler { listeners, .. })
+            | Command::Portal(Portal { listeners }) => listeners.flags(),
             Command::Worker(Worker { types, slots }) => {
                 let types = types.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
                 let types = Some(types).filter(|types| !types.is_empty());

@@ -36,7 +36,8 @@ impl ServerOptions {
         ServerOptions {
             binary: binary.into(),
             data_dir: data_dir.into(),
-            environment: BTreeMap::new(),
+            // The default port is for one server a machine.
+            environment: BTreeMap::from([("ISOCHRONE__HTTPS__LISTEN".to_owned(), "127.0.0.1:0".to_owned())]),
             clock: Clock::SYSTEM,
             command: ["up", "--http", "127.0.0.1:0"].map(str::to_owned).to_vec(),
         }
@@ -133,6 +134,8 @@ pub struct Server {
     child: Child,
     /// `http://127.0.0.1:port`; empty where the process serves no portal.
     pub url: String,
+    /// The same over TLS, with a certificate that signs itself; empty where there is none.
+    pub https_url: String,
     /// From start to its first answer.
     pub ready_after: Duration,
     http: reqwest::Client,
@@ -158,10 +161,11 @@ impl Server {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
         let (url, ready_after) = (String::new(), Duration::ZERO);
         // From now on it is killed if this fails.
-        let mut server = Server { child, url, ready_after, http, token: None };
-        server.url = tokio::task::spawn_blocking(move || receiver.recv_timeout(Duration::from_secs(30)))
+        let mut server = Server { child, url, https_url: String::new(), ready_after, http, token: None };
+        let ready = tokio::task::spawn_blocking(move || receiver.recv_timeout(Duration::from_secs(30)))
             .await?
             .context("the server did not become ready; its log lies beside its data directory")?;
+        (server.url, server.https_url) = (ready.http, ready.https);
         server.ready_after = began.elapsed();
         Ok(server)
     }
@@ -261,15 +265,25 @@ impl Drop for Server {
     }
 }
 
-/// Keeps the server's log in a file beside its data directory, and tells its address once it is ready.
-fn copy_log(stderr: impl std::io::Read, log: &Path, ready: &mpsc::Sender<String>) {
+/// Where a server that is ready answers.
+#[derive(Clone, Default)]
+struct Ready {
+    http: String,
+    https: String,
+}
+
+/// Keeps the server's log in a file beside its data directory, and tells its addresses once it is ready.
+fn copy_log(stderr: impl std::io::Read, log: &Path, ready: &mpsc::Sender<Ready>) {
+    let mut addresses = Ready::default();
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(log).ok();
     for line in BufReader::new(stderr).lines().map_while(std::result::Result::ok) {
         if let Some(rest) = line.strip_prefix("Isochrone is ready at ") {
-            let url = rest.split("/sharing").next().unwrap_or_default();
-            drop(ready.send(url.to_owned()));
+            rest.split("/sharing").next().unwrap_or_default().clone_into(&mut addresses.http);
+            drop(ready.send(addresses.clone()));
+        } else if let Some(rest) = line.strip_prefix("Isochrone answers HTTPS at ") {
+            rest.split("/sharing").next().unwrap_or_default().clone_into(&mut addresses.https);
         } else if line.starts_with("Isochrone's ") && line.contains(" is ready") {
-            drop(ready.send(String::new()));
+            drop(ready.send(addresses.clone()));
         }
         if let Some(file) = &mut file {
             drop(writeln!(file, "{line}"));

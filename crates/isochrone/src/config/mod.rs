@@ -31,6 +31,7 @@ pub(crate) struct Config {
     /// The first user's password; without it a random one is made and shown once.
     pub(crate) admin_password: Option<Secret>,
     pub(crate) http: Http,
+    pub(crate) https: Https,
     pub(crate) admin: Admin,
     pub(crate) redis: Redis,
     pub(crate) amqp: Amqp,
@@ -46,12 +47,26 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Http {
-    /// Loopback only, until there is HTTPS.
+    /// On loopback only, unless it may be insecure.
     pub(crate) listen: SocketAddr,
+    /// Listen on more than loopback: tokens and passwords cross the network in the clear.
+    pub(crate) insecure: bool,
     /// The portal answers under `/` and under this path.
     pub(crate) context: String,
     /// How clients reach the portal, as `https://host[:port][/context]`; without it, as each request says.
     pub(crate) public_url: Option<String>,
+}
+
+/// The portal over TLS.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Https {
+    pub(crate) listen: SocketAddr,
+    /// The certificate and what leads to its authority (PEM); without it, one that is made at the first
+    /// start and signs itself.
+    pub(crate) cert_file: Option<PathBuf>,
+    /// The certificate's key (PEM).
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 /// Where probes ask whether the process lives and is ready.
@@ -165,8 +180,14 @@ impl Default for Config {
             admin_password: None,
             http: Http {
                 listen: SocketAddr::from(([127, 0, 0, 1], 7080)),
+                insecure: false,
                 context: "portal".to_owned(),
                 public_url: None,
+            },
+            https: Https {
+                listen: SocketAddr::from(([127, 0, 0, 1], 7443)),
+                cert_file: None,
+                key_file: None,
             },
             admin: Admin { listen: SocketAddr::from(([127, 0, 0, 1], 9600)) },
             redis: Redis {
@@ -238,12 +259,15 @@ impl Config {
         if self.retention.runs_per_task == 0 {
             bail!("retention.runs_per_task is 0; expected at least 1");
         }
-        if !self.http.listen.ip().is_loopback() {
+        if !self.http.listen.ip().is_loopback() && !self.http.insecure {
             bail!(
-                "http.listen is {}: without HTTPS the portal listens on loopback only (tokens and passwords \
-                 would cross the network in the clear); put a reverse proxy with TLS before it",
+                "http.listen is {}: HTTP listens on loopback only (tokens and passwords would cross the \
+                 network in the clear); use https.listen, or a reverse proxy with TLS, or --insecure-http",
                 self.http.listen
             );
+        }
+        if self.https.cert_file.is_some() != self.https.key_file.is_some() {
+            bail!("https.cert_file and https.key_file belong together: only one of them is set");
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ mod admin;
 mod portal;
 mod presence;
 mod stop;
+mod tls;
 mod worker;
 
 use std::process::ExitCode;
@@ -50,9 +51,15 @@ pub(crate) async fn run(loaded: &Loaded, roles: &[Role], demo: bool) -> Result<E
         // Before the first user is made: a port that is taken must not cost the password that is shown
         // once.
         let listener = portal::listen(config).await?;
+        let secure = tls::listen(loaded, &house.data_dir)?;
         portal::first_user(&house, config).await?;
         address = Some(listener.local_addr()?);
-        parts.spawn(portal::serve(listener, portal::router(&house, config), stop.stopped.clone()));
+        let router = portal::router(&house, config);
+        if let Some(secure) = secure {
+            secure.tell();
+            parts.spawn(secure.serve(router.clone(), stop.stopped.clone()));
+        }
+        parts.spawn(portal::serve(listener, router, stop.stopped.clone()));
     }
     if roles.contains(&Role::Scheduler) {
         let mut scheduler = Scheduler::new(Arc::clone(&house.store), line.queue(), house.wake.clone())

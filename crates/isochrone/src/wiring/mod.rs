@@ -101,7 +101,7 @@ async fn open_store(config: &Config, data_dir: &std::path::Path) -> Result<Arc<d
 }
 
 /// Makes a directory that only its owner can enter: it holds password hashes and other people's data.
-fn make_private_dir(dir: &std::path::Path) -> Result<()> {
+pub(crate) fn make_private_dir(dir: &std::path::Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)

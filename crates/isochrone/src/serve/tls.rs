@@ -1,0 +1,154 @@
+//! The portal over TLS, with certificate files or with a certificate that is made at the first start.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::{Extension, Router};
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use isochrone_portal::OverTls;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_util::sync::CancellationToken;
+
+use super::presence;
+use crate::config::{Config, Loaded};
+use crate::wiring::make_private_dir;
+
+/// How long requests may go on when the process ends.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A listener with its certificate.
+pub(super) struct Secure {
+    listener: TcpListener,
+    address: SocketAddr,
+    config: RustlsConfig,
+    /// The certificate that was made here: clients do not know it.
+    own: Option<PathBuf>,
+}
+
+/// None: the default port is another process's, as where several members of a fleet share a machine.
+pub(super) fn listen(loaded: &Loaded, data_dir: &Path) -> Result<Option<Secure>> {
+    let config = &loaded.config;
+    let address = config.https.listen;
+    let listener = match TcpListener::bind(address) {
+        Ok(listener) => listener,
+        Err(error) if loaded.is_default("https.listen") => {
+            tracing::warn!(%address, %error, "no HTTPS listener: set https.listen to a free port");
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("the HTTPS listener can't have {address} (https.listen)"));
+        }
+    };
+    listener.set_nonblocking(true)?;
+    let (files, own) = if let (Some(cert), Some(key)) = (&config.https.cert_file, &config.https.key_file) {
+        (Files { cert: cert.clone(), key: key.clone() }, None)
+    } else {
+        let files = Files::own(config, data_dir)?;
+        let cert = files.cert.clone();
+        (files, Some(cert))
+    };
+    let config = RustlsConfig::from_config(Arc::new(files.server_config()?));
+    Ok(Some(Secure { address: listener.local_addr()?, listener, config, own }))
+}
+
+impl Secure {
+    /// Says where it listens.
+    pub(super) fn tell(&self) {
+        let url = format!("https://{}/sharing/rest", self.address);
+        match &self.own {
+            None => eprintln!("Isochrone answers HTTPS at {url}"),
+            Some(cert) => eprintln!(
+                "Isochrone answers HTTPS at {url} (its certificate signs itself: {})",
+                cert.display()
+            ),
+        }
+    }
+
+    pub(super) async fn serve(self, router: Router, stopped: CancellationToken) {
+        let handle = Handle::new();
+        let ending = handle.clone();
+        tokio::spawn(async move {
+            stopped.cancelled().await;
+            ending.graceful_shutdown(Some(GRACE));
+        });
+        let service = router.layer(Extension(OverTls)).into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum_server::from_tcp_rustls(self.listener, self.config);
+        let served = match server {
+            Ok(server) => server.handle(handle).serve(service).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            tracing::error!(%error, "the HTTPS listener failed");
+        }
+    }
+}
+
+/// A certificate and its key, as PEM files.
+struct Files {
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl Files {
+    /// Those in the data directory; made if they are missing.
+    fn own(config: &Config, data_dir: &Path) -> Result<Files> {
+        let dir = data_dir.join("tls");
+        make_private_dir(&dir)?;
+        let files = Files { cert: dir.join("cert.pem"), key: dir.join("key.pem") };
+        if !(files.cert.is_file() && files.key.is_file()) {
+            files.make(names(config)).context("a certificate of its own")?;
+        }
+        Ok(files)
+    }
+
+    fn make(&self, names: Vec<String>) -> Result<()> {
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "Isochrone");
+        let key = KeyPair::generate()?;
+        let cert = params.self_signed(&key)?;
+        // The folder is private, so are its files. The certificate comes last: with it all is there.
+        std::fs::write(&self.key, key.serialize_pem())?;
+        std::fs::write(&self.cert, cert.pem())?;
+        Ok(())
+    }
+
+    fn server_config(&self) -> Result<ServerConfig> {
+        let cert = || format!("the certificate {} can't be used (https.cert_file)", self.cert.display());
+        let key = || format!("the key {} can't be used (https.key_file)", self.key.display());
+        let chain = CertificateDer::pem_file_iter(&self.cert).with_context(cert)?;
+        let chain = chain.collect::<Result<Vec<_>, _>>().with_context(cert)?;
+        let private = PrivateKeyDer::from_pem_file(&self.key).with_context(key)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let mut config =
+            builder.with_no_client_auth().with_single_cert(chain, private).with_context(|| {
+                format!("{} and {} are no certificate and its key", self.cert.display(), self.key.display())
+            })?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// What clients may call this server.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    let public = config.http.public_url.as_deref().and_then(|url| url.split_once("://"));
+    let public = public.map(|(_, rest)| rest.split(['/', ':']).next().unwrap_or_default().to_owned());
+    let listen = config.https.listen.ip();
+    let listen = (!listen.is_unspecified()).then(|| listen.to_string());
+    for name in [Some(presence::host()), public, listen].into_iter().flatten() {
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
