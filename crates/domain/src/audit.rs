@@ -24,6 +24,10 @@ pub enum Action {
     CancelRun,
     /// Asked for an ended run once more.
     RetryRun,
+    /// Said of a run how it ended, or what came of it.
+    UpdateRun,
+    /// Deleted an ended run.
+    DeleteRun,
     /// Added an item or replaced its data.
     AddItem,
     /// Added a user or changed one.
@@ -44,6 +48,8 @@ impl Action {
             Action::RunTask => "runTask",
             Action::CancelRun => "cancelRun",
             Action::RetryRun => "retryRun",
+            Action::UpdateRun => "updateRun",
+            Action::DeleteRun => "deleteRun",
             Action::AddItem => "addItem",
             Action::SetUser => "setUser",
             Action::SignIn => "signIn",

@@ -26,7 +26,7 @@ pub use item::{Access, Item};
 pub use outcome::{Outcome, Reason};
 pub use policy::{CrashPolicy, MisfirePolicy, OverlapPolicy, Policies, RetryPolicy};
 pub use run::{Artifact, Cancel, Lease, LogLine, LogStream, Progress, Run, RunStatus, Trigger};
-pub use settle::{AttemptEnd, Settled, cancel, retry, settle};
+pub use settle::{Amendment, AttemptEnd, Settled, amend, cancel, retry, settle};
 pub use submission::{Limits, Problem, Submission, accept};
 pub use task::{CronFields, Generation, Task, TaskState, TaskType, UnknownTaskType};
 pub use time::EpochMillis;

@@ -88,6 +88,8 @@ reasons! {
     BadInput = "bad_input": "The task's item or parameters can't be used.",
     /// Something in Isochrone or its machine failed.
     Internal = "internal": "The worker could not carry out the run.",
+    /// A person said how it ended.
+    Amended = "amended": "How it ended was set by hand.",
     /// Its task was deleted.
     TaskDeleted = "task_deleted": "The task was deleted.",
 }

@@ -155,6 +155,32 @@ pub fn cancel(run: &Run, by: &str, now: EpochMillis) -> Option<Run> {
     Some(run)
 }
 
+/// What a person says of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Amendment {
+    /// How it ended. None: as it is.
+    pub outcome: Option<Outcome>,
+    /// What came of it, for people. None: as it is.
+    pub result: Option<String>,
+}
+
+/// The run as a person says it is. None: it has not ended, and only its worker can end it.
+pub fn amend(run: &Run, amendment: Amendment) -> Option<Run> {
+    let mut run = run.clone();
+    match (&mut run.status, amendment.outcome) {
+        (RunStatus::Ended { outcome, reason, .. }, Some(said)) => {
+            if *outcome != said {
+                *outcome = said;
+                *reason = Reason::Amended;
+            }
+        }
+        (_, None) => {}
+        (_, Some(_)) => return None,
+    }
+    run.result = amendment.result.or(run.result);
+    Some(run)
+}
+
 /// An ended run, to be tried again because a person asks for it. It is no further occurrence.
 /// None: the run has not ended, or its fire was skipped.
 pub fn retry(run: &Run, now: EpochMillis) -> Option<Run> {

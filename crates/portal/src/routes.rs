@@ -39,6 +39,8 @@ async fn of_user(portal: &Served, call: &Call, user: &str, below: &[&str]) -> Re
         ["tasks", task, "run"] => tasks::run_now(of, task).await,
         ["tasks", task, "runs"] => tasks::runs(of, task).await,
         ["tasks", task, "runs", run] => tasks::run(of, task, run).await,
+        ["tasks", task, "runs", run, "update"] => tasks::update_run(of, task, run).await,
+        ["tasks", task, "runs", run, "delete"] => tasks::delete_run(of, task, run).await,
         ["tasks", task, "runs", run, "cancel"] => tasks::cancel(of, task, run).await,
         ["tasks", task, "runs", run, "retry"] => tasks::retry(of, task, run).await,
         ["tasks", task, "runs", run, "log"] => tasks::log(of, task, run).await,

@@ -19,6 +19,6 @@ mod wake;
 pub use event::Event;
 pub use fire_loop::Scheduler;
 pub use lead::Lead;
-pub use retention::{Forgotten, Retention, RetentionRules};
+pub use retention::{Forgotten, Retention, RetentionRules, delete_artifacts};
 pub use submissions::{Caller, Quota, Quotas, Submissions, SubmitError};
 pub use wake::Wake;

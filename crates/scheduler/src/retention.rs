@@ -109,19 +109,20 @@ impl Retention {
             }
             count += runs.len() as u64;
             for run in runs {
-                if let Err(error) = self.delete_artifacts(run).await {
+                if let Err(error) = delete_artifacts(&*self.artifacts, run).await {
                     warn!(%run, %error, "artifacts of a forgotten run are left");
                 }
             }
         }
     }
+}
 
-    async fn delete_artifacts(&self, run: RunId) -> object_store::Result<()> {
-        let folder = Path::from_iter(["runs".to_owned(), run.to_string()]);
-        let found: Vec<_> = self.artifacts.list(Some(&folder)).try_collect().await?;
-        for artifact in found {
-            self.artifacts.delete(&artifact.location).await?;
-        }
-        Ok(())
+/// Deletes what a run left in the artifact store.
+pub async fn delete_artifacts(artifacts: &dyn ObjectStore, run: RunId) -> object_store::Result<()> {
+    let folder = Path::from_iter(["runs".to_owned(), run.to_string()]);
+    let found: Vec<_> = artifacts.list(Some(&folder)).try_collect().await?;
+    for artifact in found {
+        artifacts.delete(&artifact.location).await?;
     }
+    Ok(())
 }

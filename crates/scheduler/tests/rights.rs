@@ -3,7 +3,7 @@
 
 mod world;
 
-use isochrone_domain::{Change, Policies, Role, RunId, TaskId};
+use isochrone_domain::{Amendment, Change, Policies, Role, RunId, TaskId};
 use isochrone_scheduler::{Caller, Submissions, SubmitError};
 use isochrone_store::{Page, RunFilter, TaskFilter};
 use world::{LEASE, NOON, World, caller, cron, slow_clock_at, submission};
@@ -27,10 +27,12 @@ enum Method {
     RunNow,
     CancelRun,
     RetryRun,
+    AmendRun,
+    DeleteRun,
     Delete,
 }
 
-const METHODS: [Method; 15] = [
+const METHODS: [Method; 17] = [
     Method::Task,
     Method::TasksOfOwner,
     Method::AllTasks,
@@ -45,6 +47,8 @@ const METHODS: [Method; 15] = [
     Method::RunNow,
     Method::CancelRun,
     Method::RetryRun,
+    Method::AmendRun,
+    Method::DeleteRun,
     Method::Delete,
 ];
 
@@ -120,6 +124,8 @@ async fn ask(s: &Submissions, caller: &Caller, method: Method, things: &Things) 
         Method::RunNow => s.run_now(caller, task, [9; 16]).await.map(drop),
         Method::CancelRun => s.cancel_run(caller, executing).await.map(drop),
         Method::RetryRun => s.retry_run(caller, ended).await.map(drop),
+        Method::AmendRun => s.amend_run(caller, ended, Amendment::default()).await.map(drop),
+        Method::DeleteRun => s.delete_run(caller, ended).await.map(drop),
         Method::Delete => s.delete(caller, task).await,
     }
 }

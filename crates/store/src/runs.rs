@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Artifact, AttemptEnd, AuditEntry, Cancel, EpochMillis, LogLine, Progress, Run, RunId, Task, TaskId,
-    TaskType,
+    Amendment, Artifact, AttemptEnd, AuditEntry, Cancel, EpochMillis, LogLine, Progress, Run, RunId, Task,
+    TaskId, TaskType,
 };
 
 use crate::{Page, Paged, Result};
@@ -113,10 +113,10 @@ pub enum Finished {
     Fenced(Refusal),
 }
 
-/// The answer to a cancel or a retry.
+/// The answer to what a person wants of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cancelled {
-    /// The run is like this now.
+    /// The run is like this now; or was, if it was deleted.
     Done(Box<Run>),
     /// Its state does not allow it.
     Refused(Box<Run>),
@@ -185,4 +185,11 @@ pub trait RunStore: Send + Sync {
     /// A person's wish that an ended run be tried again. It waits for the task's other runs, unless
     /// they may overlap.
     async fn retry_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled>;
+
+    /// What a person says of a run: the ledger says so too. Refused: it has not ended, as `domain::amend`
+    /// has it.
+    async fn amend_run(&self, run: RunId, amendment: Amendment, audit: AuditEntry) -> Result<Cancelled>;
+
+    /// Forgets an ended run and its log; the ledger keeps its row. Refused: it has not ended.
+    async fn delete_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled>;
 }

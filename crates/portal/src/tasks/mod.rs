@@ -14,7 +14,7 @@ use isochrone_scheduler::{Caller, SubmitError};
 pub(crate) use artifacts::{artifact, log};
 pub(crate) use change::{create, delete, disable, enable, run_now, update};
 pub(crate) use list::{list, list_all, show};
-pub(crate) use runs::{cancel, retry, run, runs};
+pub(crate) use runs::{cancel, delete as delete_run, retry, run, runs, update as update_run};
 
 use crate::answer::{Failure, missing};
 use crate::request::Call;

@@ -1,6 +1,7 @@
 //! A task's runs.
 
-use isochrone_domain::{Run, RunId, Task};
+use isochrone_domain::{Amendment, Outcome, Run, RunId, Task};
+use isochrone_scheduler::delete_artifacts;
 use isochrone_store::RunFilter;
 use serde::Serialize;
 
@@ -8,6 +9,7 @@ use super::artifacts::segment;
 use super::wire::{Changed, RunDocument};
 use super::{Admitted, Of};
 use crate::answer::{Answer, Document, Failure, missing};
+use crate::request::Parameters;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,6 +66,54 @@ pub(crate) async fn retry(of: Of<'_>, task: &str, run: &str) -> Result<Answer, F
     let (_, run) = admitted.run(task, run).await?;
     let run = admitted.portal.submissions.retry_run(&admitted.caller, run.id).await?;
     Ok(changed(&admitted, "Retry asked for", &run))
+}
+
+/// `POST tasks/<id>/runs/<runId>/update`: `status` and `result` (`results` by clients of ArcGIS on
+/// Kubernetes).
+pub(crate) async fn update(of: Of<'_>, task: &str, run: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let (_, run) = admitted.run(task, run).await?;
+    let parameters = &admitted.call.parameters;
+    let result = parameters.given("result").or_else(|| parameters.given("results")).map(str::to_owned);
+    let amendment = Amendment { outcome: outcome(parameters, &run)?, result };
+    if amendment == Amendment::default() && parameters.given("status").is_none() {
+        return Err(Failure::parameter("status", "is required where there is no 'result'"));
+    }
+    let run = admitted.portal.submissions.amend_run(&admitted.caller, run.id, amendment).await?;
+    Ok(changed(&admitted, "Run updated", &run))
+}
+
+/// `POST tasks/<id>/runs/<runId>/delete`
+pub(crate) async fn delete(of: Of<'_>, task: &str, run: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let (_, run) = admitted.run(task, run).await?;
+    let run = admitted.portal.submissions.delete_run(&admitted.caller, run.id).await?;
+    if let Err(error) = delete_artifacts(&*admitted.portal.artifacts, run.id).await {
+        tracing::warn!(run = %run.id, %error, "artifacts of a deleted run are left");
+    }
+    let runs = format!("{}/runs", admitted.path(run.task));
+    Ok(Document::new("Run deleted", Changed::run(&run)).link("Runs", runs).into())
+}
+
+/// The outcome that `status` says, in any case. None: the run is so already; clients send back what they
+/// read.
+fn outcome(parameters: &Parameters, run: &Run) -> Result<Option<Outcome>, Failure> {
+    let Some(status) = parameters.given("status") else { return Ok(None) };
+    let status = status.to_ascii_lowercase();
+    if status == run.status.wire() {
+        return Ok(None);
+    }
+    let outcomes = [Outcome::Succeeded, Outcome::Failed, Outcome::Skipped, Outcome::SubmitFailed];
+    if let Some(outcome) = outcomes.into_iter().find(|outcome| outcome.name() == status) {
+        return Ok(Some(outcome));
+    }
+    Err(Failure::parameter(
+        "status",
+        match status.as_str() {
+            "scheduled" | "executing" => "can't be set back by hand: use retry",
+            _ => "is unknown; expected succeeded, failed, skipped or submitfailed",
+        },
+    ))
 }
 
 impl Admitted<'_> {

@@ -212,6 +212,40 @@ async fn cancel_and_retry() {
 }
 
 #[tokio::test]
+async fn a_run_is_updated_and_deleted() {
+    let server = Server::start().await;
+    let (runs, run) = with_run(&server).await;
+    let (update, delete) = (format!("{runs}/{run}/update"), format!("{runs}/{run}/delete"));
+    // While it has not ended: what it says, and what clients send back as they read it.
+    let answer = server.post("bob", &update, &[("status", "scheduled"), ("result", "soon")]).await;
+    assert_eq!((&answer["success"], &answer["runId"]), (&json!(true), &json!(run)), "{answer}");
+    assert_eq!(server.get("bob", &format!("{runs}/{run}")).await["result"], "soon");
+    assert_eq!(error(&server.post("bob", &update, &[("status", "failed")]).await).0, 409);
+    assert_eq!(error(&server.post("bob", &delete, &[]).await).0, 409);
+    work(&server, &run).await;
+    for (form, names) in [
+        (vec![("status", "scheduled")], "'status'"),
+        (vec![("status", "cancelled")], "'status'"),
+        (vec![], "'status'"),
+    ] {
+        let refused = server.post("bob", &update, &form).await;
+        assert!(error(&refused).1.contains(names), "{form:?}: {refused}");
+    }
+    let answer = server.post("bob", &update, &[("status", "FAILED"), ("results", "looked at")]).await;
+    assert_eq!(answer["success"], true, "{answer}");
+    let shown = server.get("bob", &format!("{runs}/{run}")).await;
+    assert_eq!((&shown["status"], &shown["reason"]), (&json!("failed"), &json!("amended")), "{shown}");
+    assert_eq!(shown["result"], "looked at");
+    assert_eq!(error(&server.post("carol", &update, &[("status", "failed")]).await).0, 403);
+    assert_eq!(error(&server.post("carol", &delete, &[]).await).0, 403);
+    assert_eq!(error(&server.get("bob", &delete).await).0, 405);
+    assert_eq!(server.post("bob", &delete, &[]).await["success"], true);
+    assert_eq!(error(&server.get("bob", &format!("{runs}/{run}")).await).0, 400);
+    assert_eq!(error(&server.post("bob", &delete, &[]).await).0, 400);
+    assert_eq!(server.get("bob", &runs).await["runs"], json!([]));
+}
+
+#[tokio::test]
 async fn items_are_their_owners() {
     let server = Server::start().await;
     let item = Item {

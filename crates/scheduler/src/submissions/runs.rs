@@ -1,6 +1,6 @@
 //! Requests about runs.
 
-use isochrone_domain::{Action, FireId, Run, RunId, Task, TaskId, plan_request};
+use isochrone_domain::{Action, Amendment, FireId, Run, RunId, Task, TaskId, plan_request};
 use isochrone_store::{Cancelled, Page, Paged, RunFilter, Saved};
 use tracing::info;
 
@@ -77,6 +77,34 @@ impl Submissions {
                 "only a run that was carried out and has ended can be retried; it is {}",
                 run.status.wire()
             )
+        })
+    }
+
+    /// Says how an ended run ended, or of any run what came of it.
+    pub async fn amend_run(
+        &self,
+        caller: &Caller,
+        id: RunId,
+        amendment: Amendment,
+    ) -> Result<Run, SubmitError> {
+        let task = self.writable_run(caller, id).await?;
+        let audit = caller.did(Action::UpdateRun, &task, Some(id), self.now().await?);
+        let answer = self.store.amend_run(id, amendment, audit).await?;
+        self.settled(caller, Action::UpdateRun, answer, |run| {
+            format!(
+                "a run that is {} ends by its worker: cancel it, or wait until it has ended",
+                run.status.wire()
+            )
+        })
+    }
+
+    /// Forgets an ended run; the ledger keeps its row.
+    pub async fn delete_run(&self, caller: &Caller, id: RunId) -> Result<Run, SubmitError> {
+        let task = self.writable_run(caller, id).await?;
+        let audit = caller.did(Action::DeleteRun, &task, Some(id), self.now().await?);
+        let answer = self.store.delete_run(id, audit).await?;
+        self.settled(caller, Action::DeleteRun, answer, |run| {
+            format!("the run has not ended, it is {}: cancel it first", run.status.wire())
         })
     }
 

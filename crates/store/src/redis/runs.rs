@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, Run, RunId, TaskId, TaskType,
+    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, Run, RunId, TaskId, TaskType,
 };
 
 use super::RedisStore;
@@ -104,6 +104,14 @@ impl RunStore for RedisStore {
 
     async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
         self.cancel(run, &audit).await
+    }
+
+    async fn amend_run(&self, run: RunId, amendment: Amendment, audit: AuditEntry) -> Result<Cancelled> {
+        self.amend(run, &amendment, &audit).await
+    }
+
+    async fn delete_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
+        self.delete(run, &audit).await
     }
 
     async fn retry_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {

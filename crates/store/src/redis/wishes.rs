@@ -1,6 +1,6 @@
 //! What people want of runs: that they end, or begin again.
 
-use isochrone_domain::{AuditEntry, OverlapPolicy, RunId, RunStatus, cancel, retry};
+use isochrone_domain::{Amendment, AuditEntry, OverlapPolicy, RunId, RunStatus, amend, cancel, retry};
 
 use super::RedisStore;
 use super::batch::Batch;
@@ -41,6 +41,49 @@ impl RedisStore {
             self.note_audit(&mut commit, shard, entry);
             if ready && self.commit(commit).await? {
                 return Ok(Cancelled::Done(Box::new(cancelled)));
+            }
+            tries.again().await?;
+        }
+    }
+
+    /// Keeps what a person says of a run.
+    pub(super) async fn amend(
+        &self,
+        id: RunId,
+        amendment: &Amendment,
+        entry: &AuditEntry,
+    ) -> Result<Cancelled> {
+        let mut tries = Tries::default();
+        loop {
+            let Some(stored) = self.find_run(id).await? else { return Ok(Cancelled::Missing) };
+            let Some(amended) = amend(&stored.run, amendment.clone()) else {
+                return Ok(Cancelled::Refused(Box::new(stored.run)));
+            };
+            let mut commit = Commit::new(Shard::of_run(id));
+            self.update_run(&mut commit, &stored, &amended, 0);
+            self.note_run(&mut commit, &amended);
+            self.note_audit(&mut commit, Shard::of_run(id), entry);
+            if self.commit(commit).await? {
+                return Ok(Cancelled::Done(Box::new(amended)));
+            }
+            tries.again().await?;
+        }
+    }
+
+    /// Forgets an ended run.
+    pub(super) async fn delete(&self, id: RunId, entry: &AuditEntry) -> Result<Cancelled> {
+        let mut tries = Tries::default();
+        loop {
+            let Some(stored) = self.find_run(id).await? else { return Ok(Cancelled::Missing) };
+            if !stored.run.status.ended() {
+                return Ok(Cancelled::Refused(Box::new(stored.run)));
+            }
+            let mut commit = Commit::new(Shard::of_run(id));
+            self.check_run(&mut commit, &stored);
+            self.remove_ended(&mut commit, stored.run.task, id);
+            self.note_audit(&mut commit, Shard::of_run(id), entry);
+            if self.commit(commit).await? {
+                return Ok(Cancelled::Done(Box::new(stored.run)));
             }
             tries.again().await?;
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, OverlapPolicy, Run, RunId, RunStatus, Task,
-    TaskId, TaskType, cancel, retry,
+    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, OverlapPolicy, Run, RunId, RunStatus,
+    Task, TaskId, TaskType, amend, cancel, retry,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
@@ -99,6 +99,14 @@ impl RunStore for SqliteStore {
     async fn retry_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
         let clock = self.clock;
         self.write(move |db| retry_run(db, run, &audit, clock.now())).await
+    }
+
+    async fn amend_run(&self, run: RunId, amendment: Amendment, audit: AuditEntry) -> Result<Cancelled> {
+        self.write(move |db| amend_run(db, run, amendment, &audit)).await
+    }
+
+    async fn delete_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
+        self.write(move |db| delete_run(db, run, &audit)).await
     }
 }
 
@@ -272,6 +280,32 @@ fn retry_run(db: &Connection, id: RunId, entry: &AuditEntry, now: EpochMillis) -
     tasks::update(db, &task)?;
     audit::insert(db, entry)?;
     Ok(Cancelled::Done(Box::new(again)))
+}
+
+fn amend_run(db: &Connection, id: RunId, amendment: Amendment, entry: &AuditEntry) -> Result<Cancelled> {
+    let Some(run) = find(db, id)? else {
+        return Ok(Cancelled::Missing);
+    };
+    let Some(amended) = amend(&run, amendment) else {
+        return Ok(Cancelled::Refused(Box::new(run)));
+    };
+    update(db, &amended)?;
+    fires::note(db, &amended)?;
+    audit::insert(db, entry)?;
+    Ok(Cancelled::Done(Box::new(amended)))
+}
+
+fn delete_run(db: &Connection, id: RunId, entry: &AuditEntry) -> Result<Cancelled> {
+    let Some(run) = find(db, id)? else {
+        return Ok(Cancelled::Missing);
+    };
+    if !run.status.ended() {
+        return Ok(Cancelled::Refused(Box::new(run)));
+    }
+    // Its log and its lapses go with it.
+    rows::execute(db, "DELETE FROM runs WHERE id = ?1", [id.as_bytes()])?;
+    audit::insert(db, entry)?;
+    Ok(Cancelled::Done(Box::new(run)))
 }
 
 #[cfg(test)]

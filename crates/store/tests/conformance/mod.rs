@@ -59,7 +59,7 @@ macro_rules! store_conformance {
                 lets_all_go_once_they_may_overlap;
             wishes: cancels_what_waits, cancels_what_is_queued, tells_an_attempt_of_its_cancel,
                 cancels_no_ended_run, retries_an_ended_run, retries_nothing_else,
-                retries_behind_the_run_that_is_ahead;
+                retries_behind_the_run_that_is_ahead, amends_what_has_ended, deletes_what_has_ended;
             deletion: forgets_a_task_and_its_runs, takes_the_run_from_its_worker,
                 keeps_ledger_and_audit_of_the_deleted;
             logs: keeps_lines_in_order, keeps_a_line_once, joins_the_attempts, pages_lines;

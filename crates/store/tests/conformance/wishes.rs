@@ -1,7 +1,9 @@
 //! What people want of runs: that they end, or begin again.
 
-use isochrone_domain::{Action, AuditEntry, Outcome, OverlapPolicy, Reason, Run, RunId, RunStatus};
-use isochrone_store::{Cancelled, Held, Renewal, Saved};
+use isochrone_domain::{
+    Action, Amendment, AuditEntry, Outcome, OverlapPolicy, Reason, Run, RunId, RunStatus,
+};
+use isochrone_store::{Cancelled, Held, Page, Renewal, RunFilter, Saved};
 
 use super::Fresh;
 use super::ledger::EVER;
@@ -131,4 +133,42 @@ pub(crate) async fn retries_behind_the_run_that_is_ahead(fresh: &impl Fresh) {
     let again = world.retry_run(ended.id, asks(Action::RetryRun, &ended)).await.unwrap();
     let status = done(&world, again).await.status;
     assert!(matches!(status, RunStatus::Queued { .. }), "{status:?}");
+}
+
+pub(crate) async fn amends_what_has_ended(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.some_run().await;
+    let said = Amendment { outcome: Some(Outcome::Succeeded), result: Some("looked at".to_owned()) };
+    let amend = async |said: &Amendment| {
+        world.amend_run(run.id, said.clone(), asks(Action::UpdateRun, &run)).await.unwrap()
+    };
+    let refused = amend(&said).await;
+    assert_eq!(refused, Cancelled::Refused(Box::new(world.read_run(run.id).await)));
+    let only_text = Amendment { outcome: None, result: Some("soon".to_owned()) };
+    assert_eq!(done(&world, amend(&only_text).await).await.result.as_deref(), Some("soon"));
+    let ended = world.carried_out(run.id, failed()).await;
+    let amended = done(&world, amend(&said).await).await;
+    let RunStatus::Ended { at, .. } = ended.status else { panic!("{ended:?}") };
+    let status = RunStatus::Ended { outcome: Outcome::Succeeded, reason: Reason::Amended, at };
+    assert_eq!(amended, Run { status, result: said.result.clone(), ..ended });
+    let fires = world.fires(Some(run.task), EVER).await.unwrap();
+    assert_eq!(fires[0].outcome, Some((Outcome::Succeeded, Reason::Amended, at)), "the ledger says it too");
+    assert_eq!(noted(&world, Action::UpdateRun).await, 2);
+    let unknown = world.amend_run(RunId::random(), said, asks(Action::UpdateRun, &run)).await.unwrap();
+    assert_eq!(unknown, Cancelled::Missing);
+}
+
+pub(crate) async fn deletes_what_has_ended(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.some_run().await;
+    let delete = async || world.delete_run(run.id, asks(Action::DeleteRun, &run)).await.unwrap();
+    assert_eq!(delete().await, Cancelled::Refused(Box::new(world.read_run(run.id).await)));
+    let ended = world.carried_out(run.id, succeeded()).await;
+    assert_eq!(delete().await, Cancelled::Done(Box::new(ended)));
+    assert_eq!(world.run(run.id).await.unwrap(), None);
+    assert_eq!(delete().await, Cancelled::Missing);
+    let of_task = RunFilter { task: Some(run.task), ..RunFilter::default() };
+    assert_eq!(world.runs(&of_task, Page { offset: 0, limit: 10 }).await.unwrap().total, 0);
+    assert_eq!(world.fires(Some(run.task), EVER).await.unwrap().len(), 1, "it was fired");
+    assert_eq!(noted(&world, Action::DeleteRun).await, 1);
 }

@@ -107,6 +107,7 @@ async fn spoil(fleet: &mut Fleet, plan: Plan) -> Result<Seen> {
     fleet.env("ISOCHRONE__ADMIN__LISTEN", admin);
     fleet.drill.script(|_| Script { hold_ms: HOLD_MS, succeed: true });
     let _worker = fleet.worker(SLOTS).await?;
+    fleet.env("ISOCHRONE__ADMIN__LISTEN", "127.0.0.1:0");
     let tasks = create(&scheduler, TASKS_MADE, &[]).await?;
     let changed = scheduler.create_task(&never("changed all the while")).await?.parse()?;
     begins_again(fleet).await?;
