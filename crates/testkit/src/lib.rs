@@ -6,15 +6,23 @@ pub mod fleet;
 pub mod kills;
 mod ledger;
 mod proxy;
+mod python;
 mod server;
 pub mod servers;
 mod wait;
 
 pub use ledger::{Ledger, TaskFires};
 pub use proxy::{Direction, Proxy};
+pub use python::PythonClient;
 pub use server::{Server, ServerOptions};
 pub use servers::{RabbitCluster, RabbitServer, RedisCluster, RedisSentinel, RedisServer};
 pub use wait::{eventually, eventually_within};
+
+/// Where tests keep what they install, over their ends.
+fn cache_dir() -> std::path::PathBuf {
+    let told = std::env::var_os("ISOCHRONE_TEST_CACHE");
+    told.map_or_else(|| std::env::temp_dir().join("isochrone-test"), Into::into)
+}
 
 /// The password of user `admin` on every server that tests start.
 pub const ADMIN_PASSWORD: &str = "test-only-password";

@@ -71,9 +71,7 @@ impl ServerOptions {
 
     /// With the Python environment that all tests share: it is made once, in the cache folder.
     pub fn shared_python(self) -> Result<ServerOptions> {
-        let cache = std::env::var_os("ISOCHRONE_TEST_CACHE")
-            .map_or_else(|| std::env::temp_dir().join("isochrone-test"), PathBuf::from)
-            .join("python");
+        let cache = crate::cache_dir().join("python");
         std::fs::create_dir_all(&cache)?;
         std::fs::create_dir_all(&self.data_dir)?;
         let link = self.data_dir.join("python");

@@ -1,0 +1,212 @@
+"""The ArcGIS API for Python against Isochrone, as its users call it.
+
+Each check is a function; its name is printed when it has passed. Anything unexpected ends the program.
+"""
+
+import datetime
+import os
+import sys
+import time
+import warnings
+
+# Of a certificate that signs itself.
+warnings.filterwarnings("ignore")
+
+import requests  # noqa: E402
+from arcgis.gis import GIS  # noqa: E402
+
+URL = os.environ["PORTAL_URL"]
+PASSWORD = os.environ["PORTAL_PASSWORD"]
+NOTEBOOK = os.environ["NOTEBOOK_ITEM"]
+NOON = "0 12 * * ?"
+ACTIVITY = {
+    "reportType": "org",
+    "reportSubType": "activity",
+    "timeDuration": "weekly",
+}
+
+
+def signed_in(user="admin", **how):
+    return GIS(URL, user, PASSWORD, verify_cert=False, **how)
+
+
+def refused(code, call):
+    """What the client says of an answer with this error code."""
+    try:
+        answer = call()
+    except Exception as error:  # The client has no class of its own for it.
+        assert f"(Error Code: {code})" in str(error), error
+        return str(error)
+    raise AssertionError(f"not refused: {answer}")
+
+
+def until(what, look, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+def signs_in_with_a_token_request():
+    gis = signed_in(use_gen_token=True)
+    assert gis.users.me.username == "admin"
+    assert gis.properties.portalMode == "singletenant"
+
+
+def signs_in_with_a_token():
+    form = {"username": "admin", "password": PASSWORD, "client": "referer", "referer": "http", "f": "json"}
+    token = requests.post(f"{URL}/sharing/rest/generateToken", data=form, verify=False, timeout=30).json()
+    gis = GIS(URL, token=token["token"], verify_cert=False)
+    assert gis.users.me.username == "admin"
+
+
+def is_refused_with_a_wrong_password():
+    try:
+        GIS(URL, "admin", "wrong", verify_cert=False, use_gen_token=True)
+    except Exception as error:
+        assert "Invalid username or password" in str(error) or "400" in str(error), error
+        return
+    raise AssertionError("not refused")
+
+
+def makes_a_task_of_each_type():
+    gis = signed_in(use_gen_token=True)
+    tasks, notebook = gis.users.me.tasks, gis.content.get(NOTEBOOK)
+    assert notebook.type == "Notebook" and notebook.owner == "admin", notebook
+    scene = {"service_url": "https://gis.example.com/server/rest/services/Hosted/Scene/SceneServer"}
+    tool = "https://gis.example.com/server/rest/services/Tools/GPServer/Count"
+    made = [
+        tasks.create(item=notebook, cron=NOON, task_type="ExecuteNotebook", parameters={"times": 3}),
+        tasks.create(item=notebook, cron=NOON, task_type="UpdateInsightsWorkbook"),
+        tasks.create(item=notebook, cron=NOON, task_type="ExecuteSceneCook", parameters=scene),
+        tasks.create(item=notebook, cron=NOON, task_type="ExecuteWorkflowManager"),
+        tasks.create(item=None, cron=NOON, task_type="ExecuteReport", parameters=ACTIVITY),
+        tasks.create(item=notebook, cron=NOON, task_type="GPService", parameters={"n": 1}, task_url=tool),
+    ]
+    kinds = [task.properties["type"] for task in made]
+    assert kinds == [
+        "ExecuteNotebook",
+        "UpdateInsightsWorkbook",
+        "ExecuteSceneCook",
+        "ExecuteWorkflowManager",
+        "ExecuteReport",
+        "GPService",
+    ], kinds
+    assert made[0].properties["parameters"]["notebookParameters"] == {"times": 3}, made[0].properties
+    assert made[5].properties["taskUrl"] == tool, made[5].properties
+    assert made[0].properties["maxOccurrences"] == 10, "what the client sends unless it is told otherwise"
+    assert [task.properties["id"] for task in tasks.search(types="GPService")] == [made[5].properties["id"]]
+    assert len(tasks.search(item=notebook)) == 5
+    assert all(task.delete() for task in made)
+    assert signed_in(use_gen_token=True).users.me.tasks.count == 0
+
+
+def reads_and_changes_a_task():
+    gis = signed_in(use_gen_token=True)
+    tasks, notebook = gis.users.me.tasks, gis.content.get(NOTEBOOK)
+    start = datetime.datetime.now() + datetime.timedelta(days=1)
+    task = tasks.create(
+        item=notebook,
+        cron="0/30 8 ? * MON-FRI",
+        task_type="ExecuteNotebook",
+        occurences=7,
+        start_date=start,
+        end_date=start + datetime.timedelta(days=30),
+        title="Zürich \u2014 täglich",
+    )
+    shown = task.properties
+    cron = {"minute": "0/30", "hour": "8", "dayOfMonth": "?", "month": "*", "dayOfWeek": "MON-FRI"}
+    assert dict(shown["cronSchedule"]) == cron, shown
+    assert shown["title"] == "Zürich \u2014 täglich" and shown["maxOccurrences"] == 7, shown
+    assert abs(shown["startDate"] - start.timestamp() * 1000) < 1000, shown
+    assert task.update(title="renamed", cron="15 6 * * ?", occurences=3)
+    again = tasks.search(active=True)[0].properties
+    assert (again["title"], again["maxOccurrences"]) == ("renamed", 3), again
+    assert again["cronSchedule"]["minute"] == "15", again
+    assert task.stop() and tasks.search(active=True) == [] and len(tasks.search(active=False)) == 1
+    assert task.start() and len(tasks.search(active=True)) == 1
+    assert task.enable(False) and task.enable(True)
+    assert task.runs == []
+    assert task.delete()
+    refused(400, task.delete)
+
+
+def is_told_what_is_wrong():
+    gis = signed_in(use_gen_token=True)
+    tasks, notebook = gis.users.me.tasks, gis.content.get(NOTEBOOK)
+
+    def create(**other):
+        return lambda: tasks.create(**{"item": notebook, "cron": NOON, "task_type": "ExecuteNotebook", **other})
+
+    assert "minute" in refused(400, create(cron="61 * * * ?"))
+    assert "type" in refused(400, create(task_type="ExecuteNothing"))
+    assert "parameters" in refused(400, create(task_type="ExecuteSceneCook"))
+    assert gis.users.me.tasks.count == 0, "nothing was made"
+
+
+def pages_through_many_tasks():
+    gis = signed_in(use_gen_token=True)
+    tasks = gis.users.me.tasks
+    made = [tasks.create(item=None, cron=NOON, task_type="ExecuteReport", parameters=ACTIVITY) for _ in range(230)]
+    tasks = signed_in(use_gen_token=True).users.me.tasks
+    ids = [task.properties["id"] for task in tasks.all]
+    assert tasks.count == 230 and sorted(ids) == sorted(task.properties["id"] for task in made)
+    searched = [task.properties["id"] for task in tasks.search(types="ExecuteReport")]
+    assert searched == ids, "the second page asks the URL of a task"
+    for task in made:
+        assert task.delete()
+
+
+def follows_a_run():
+    gis = signed_in(use_gen_token=True)
+    task = gis.users.me.tasks.create(item=None, cron=NOON, task_type="ExecuteReport", parameters=ACTIVITY)
+    url = f"{URL}/sharing/rest/community/users/admin/tasks/{task.properties['id']}/run"
+    asked = gis._con.post(url, {"f": "json"})
+    assert asked["success"], asked
+
+    def ended():
+        run = task.runs[0]
+        return run if run.properties["status"] == "succeeded" else None
+
+    run = until("the run to succeed", ended)
+    assert run.properties["result"] and run.properties["task"]["id"] == task.properties["id"], run.properties
+    assert run.update(status="failed", description="looked at")
+    assert run.properties["status"] == "failed" and run.properties["result"] == "looked at", run.properties
+    assert run.update(description="looked at twice")
+    assert run.properties["status"] == "failed" and run.properties["result"] == "looked at twice"
+    assert run.delete() and task.runs == []
+    assert task.delete()
+
+
+def keeps_users_apart():
+    admin, bob = signed_in(use_gen_token=True), signed_in("bob", use_gen_token=True)
+    task = admin.users.me.tasks.create(item=None, cron=NOON, task_type="ExecuteReport", parameters=ACTIVITY)
+    of_admin = f"{URL}/sharing/rest/community/users/admin/tasks"
+    refused(403, lambda: bob._con.get(of_admin, {"f": "json"}))
+    refused(403, lambda: bob._con.post(f"{of_admin}/{task.properties['id']}/delete", {"f": "json"}))
+    own = bob.users.me.tasks.create(item=None, cron=NOON, task_type="ExecuteReport", parameters=ACTIVITY)
+    assert bob.users.me.tasks.count == 1
+    of_bob = admin._con.get(f"{URL}/sharing/rest/community/users/bob/tasks", {"f": "json"})
+    assert of_bob["total"] == 1, "an administrator sees them"
+    assert own.delete() and task.delete()
+
+
+CHECKS = [
+    signs_in_with_a_token_request,
+    signs_in_with_a_token,
+    is_refused_with_a_wrong_password,
+    makes_a_task_of_each_type,
+    reads_and_changes_a_task,
+    is_told_what_is_wrong,
+    pages_through_many_tasks,
+    follows_a_run,
+    keeps_users_apart,
+]
+
+for check in CHECKS:
+    check()
+    print("ok", check.__name__, flush=True)
+print(len(CHECKS), "checks passed", file=sys.stderr)
