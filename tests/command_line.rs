@@ -180,34 +180,51 @@ fn a_password_of_digits_is_a_password_and_never_shown() -> Result<()> {
     Ok(())
 }
 
+/// `task create` for a type, once a month.
+fn monthly(kind: &str) -> Vec<&str> {
+    let item = ["--item", "029b61ca770e428d9468a2a55f40b9fb"];
+    let cron = ["--minute", "0", "--hour", "0", "--day-of-month", "1", "--month", "*", "--day-of-week", "?"];
+    ["task", "create", "--type", kind, "--parameters", "{}"].into_iter().chain(item).chain(cron).collect()
+}
+
 #[test]
-fn a_limit_on_active_tasks_holds() -> Result<()> {
+fn limits_on_active_tasks_hold_and_can_be_lifted() -> Result<()> {
     let Place { dir: _dir, options } = place()?;
-    let options = options.env("ISOCHRONE__LIMITS__ACTIVE_TASKS_PER_USER", 1);
     let added = options.cli(&["user", "add", "admin", "--role", "admin", "--password-stdin"], "pw\n")?;
     ensure!(added.status.success(), "{}", text(&added.stderr));
-    let create = [
-        "task",
-        "create",
-        "--type",
-        "ExecuteReport",
-        "--parameters",
-        "{}",
-        "--minute",
-        "0",
-        "--hour",
-        "0",
-        "--day-of-month",
-        "1",
-        "--month",
-        "*",
-        "--day-of-week",
-        "?",
-    ];
-    options.cli_json(&create)?;
-    let second = options.cli(&create, "")?;
-    ensure!(!second.status.success());
-    assert!(text(&second.stderr).contains("active"), "{}", text(&second.stderr));
+    let refused = |options: &ServerOptions, kind: &str| -> Result<String> {
+        let answer = options.cli(&monthly(kind), "")?;
+        ensure!(!answer.status.success());
+        Ok(text(&answer.stderr))
+    };
+    options.cli_json(&monthly("ExecuteReport"))?;
+    let one_each = options.clone().env("ISOCHRONE__LIMITS__ACTIVE_TASKS_PER_USER", 1);
+    assert!(refused(&one_each, "ExecuteReport")?.contains("1 active tasks of type ExecuteReport"));
+    // ArcGIS's own limit on notebooks.
+    for _ in 0..20 {
+        options.cli_json(&monthly("ExecuteNotebook"))?;
+    }
+    assert!(refused(&options, "ExecuteNotebook")?.contains("20 active tasks of type ExecuteNotebook"));
+    let all = options.clone().env("ISOCHRONE__LIMITS__NOTEBOOK_TASKS_PER_USER", 0);
+    all.cli_json(&monthly("ExecuteNotebook"))?;
+    let of_all = all.clone().env("ISOCHRONE__LIMITS__NOTEBOOK_TASKS", 21);
+    assert!(refused(&of_all, "ExecuteNotebook")?.contains("the limit per organization"));
+    Ok(())
+}
+
+#[test]
+fn the_operator_says_how_many_failures_disable_a_task() -> Result<()> {
+    let Place { dir: _dir, options } = place()?;
+    let added = options.cli(&["user", "add", "admin", "--role", "admin", "--password-stdin"], "pw\n")?;
+    ensure!(added.status.success(), "{}", text(&added.stderr));
+    for (told, expected) in [(None, Some(5)), (Some(2), Some(2)), (Some(0), None)] {
+        let options = match told {
+            Some(told) => options.clone().env("ISOCHRONE__LIMITS__CONSECUTIVE_FAILURES", told),
+            None => options.clone(),
+        };
+        let task = options.cli_json(&monthly("ExecuteReport"))?;
+        assert_eq!(task["maxConsecutiveFailures"].as_u64(), expected, "{task}");
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@
 //! | `retryBackoffSeconds` | 0 to 3600 | 0 |
 //! | `timeoutSeconds` | 1 to 2592000, or -1 for the executor's own | -1 |
 //! | `crashPolicy` | `atLeastOnce`, `atMostOnce` | `atLeastOnce` |
-//! | `maxConsecutiveFailures` | 1 to 1000000, or -1 for "never disable" | 5 |
+//! | `maxConsecutiveFailures` | 1 to 1000000, or -1 for "never disable" | the operator's, 5 |
 
 mod answer;
 mod identity;
@@ -29,6 +29,7 @@ mod tasks;
 use std::sync::Arc;
 
 use axum::Router;
+use isochrone_domain::Policies;
 use isochrone_scheduler::Submissions;
 use isochrone_store::Store;
 use object_store::ObjectStore;
@@ -54,11 +55,18 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The portal's name, for people.
     pub name: String,
+    /// Of a task whose creator says nothing of its own.
+    pub policies: Policies,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { context: "portal".to_owned(), public_url: None, name: "Isochrone".to_owned() }
+        Config {
+            context: "portal".to_owned(),
+            public_url: None,
+            name: "Isochrone".to_owned(),
+            policies: Policies::default(),
+        }
     }
 }
 

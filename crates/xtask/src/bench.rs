@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measures and prints. Nothing here passes or fails by its speed.
 
+mod http;
 mod idle;
 mod lateness;
 
@@ -19,18 +20,21 @@ pub(crate) enum What {
     /// The whole way of 10,000 runs on a real Redis and RabbitMQ, beside a bare program that does the same
     /// input and output.
     Pipe,
+    /// 64 connections that read and create, with 10,000 tasks in the store.
+    Http,
     /// A server with 10,000 tasks and nothing due: start, memory, processor.
     Idle,
 }
 
 pub(crate) fn run(what: Option<What>) -> Result<()> {
-    let all = [What::Quartz, What::Store, What::Idle, What::Lateness, What::Pipe];
+    let all = [What::Quartz, What::Store, What::Idle, What::Http, What::Lateness, What::Pipe];
     for what in what.map_or_else(|| all.to_vec(), |what| vec![what]) {
         match what {
             What::Quartz => crate::cargo(&["bench", "--locked", "--package", "isochrone-quartz"])?,
             What::Store => crate::cargo(&["bench", "--locked", "--package", "isochrone-store"])?,
             What::Pipe => crate::cargo(&["bench", "--locked", "--package", "isochrone", "--bench", "pipe"])?,
             What::Lateness => with_server(lateness::measure)?,
+            What::Http => with_server(http::measure)?,
             What::Idle => with_server(idle::measure)?,
         }
     }

@@ -36,6 +36,7 @@ struct TaskView {
     start_date: Option<i64>,
     end_date: Option<i64>,
     consecutive_failures: u32,
+    max_consecutive_failures: Option<u32>,
     created: i64,
     updated: i64,
 }
@@ -59,6 +60,7 @@ impl From<Task> for TaskView {
             start_date: task.start.map(|at| at.0),
             end_date: task.end.map(|at| at.0),
             consecutive_failures: task.consecutive_failures,
+            max_consecutive_failures: task.policies.max_consecutive_failures,
             created: task.created.0,
             updated: task.updated.0,
         }
@@ -107,7 +109,7 @@ pub(crate) async fn run(loaded: &Loaded, command: TaskCommand, output: OutputFor
     let task = match command {
         TaskCommand::Create(create) => {
             let owner = create.owner.clone();
-            tasks.create(caller, &owner, submission(*create)?).await?
+            tasks.create(caller, &owner, submission(*create, loaded.config.policies())?).await?
         }
         TaskCommand::Update(update) => tasks.update(caller, update.task, change(*update)).await?,
         TaskCommand::Show { task } => tasks.task(caller, task).await?,
@@ -161,7 +163,7 @@ async fn run_now(
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn submission(create: TaskCreate) -> Result<Submission> {
+fn submission(create: TaskCreate, policies: Policies) -> Result<Submission> {
     let WorkArgs { title, item, task_url, parameters, start, end, max_occurrences, cron } = create.work;
     let CronArgs { minute, hour, day_of_month, month, day_of_week } = cron;
     let given = |name: &str, field: Option<String>| {
@@ -183,7 +185,7 @@ fn submission(create: TaskCreate) -> Result<Submission> {
         start: start.map(EpochMillis),
         end: end.map(EpochMillis),
         max_occurrences,
-        policies: Policies::default(),
+        policies,
     })
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use secret::Secret;
 
-use isochrone_domain::TaskType;
+use isochrone_domain::{Policies, TaskType};
 use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 
 use crate::args::{Command, Global};
@@ -162,6 +162,14 @@ pub(crate) struct Limits {
     pub(crate) strict_cron: bool,
     /// Active tasks of one type that a user may have; 0: any number.
     pub(crate) active_tasks_per_user: u64,
+    /// Active notebook tasks that a user may have, and all users together; 0: any number.
+    pub(crate) notebook_tasks_per_user: u64,
+    pub(crate) notebook_tasks: u64,
+    /// The same for Insights workbooks.
+    pub(crate) insights_tasks_per_user: u64,
+    pub(crate) insights_tasks: u64,
+    /// Failed runs in a row that disable a task which does not say how many; 0: it is never disabled.
+    pub(crate) consecutive_failures: u32,
 }
 
 /// For tests: a clock that runs faster than the world's.
@@ -209,7 +217,16 @@ impl Default for Config {
             },
             retention: Retention { runs_per_task: 1_000, run_days: 90, record_days: 400 },
             notebook: isochrone_executors::notebook::Config::default(),
-            limits: Limits { strict_cron: false, active_tasks_per_user: 0 },
+            // What ArcGIS Enterprise documents.
+            limits: Limits {
+                strict_cron: false,
+                active_tasks_per_user: 0,
+                notebook_tasks_per_user: 20,
+                notebook_tasks: 200,
+                insights_tasks_per_user: 20,
+                insights_tasks: 50,
+                consecutive_failures: 5,
+            },
             clock: Clock { speed: 1, origin: 0 },
         }
     }
@@ -228,9 +245,30 @@ impl Config {
     }
 
     pub(crate) fn quotas(&self) -> Quotas {
-        let per_user = Some(self.limits.active_tasks_per_user).filter(|limit| *limit > 0);
-        let quota = || Quota { per_user, per_organization: None };
-        TaskType::ALL.into_iter().fold(Quotas::default(), |quotas, kind| quotas.with(kind, quota()))
+        let limits = &self.limits;
+        let given = |limit: u64| Some(limit).filter(|limit| *limit > 0);
+        let of_any = given(limits.active_tasks_per_user);
+        let quota = |per_user, all| Quota {
+            // Both hold.
+            per_user: given(per_user).into_iter().chain(of_any).min(),
+            per_organization: given(all),
+        };
+        TaskType::ALL.into_iter().fold(Quotas::default(), |quotas, kind| {
+            let quota = match kind {
+                TaskType::ExecuteNotebook => quota(limits.notebook_tasks_per_user, limits.notebook_tasks),
+                TaskType::UpdateInsightsWorkbook => {
+                    quota(limits.insights_tasks_per_user, limits.insights_tasks)
+                }
+                _ => quota(0, 0),
+            };
+            quotas.with(kind, quota)
+        })
+    }
+
+    /// Of a task that says nothing of its own.
+    pub(crate) fn policies(&self) -> Policies {
+        let max_consecutive_failures = Some(self.limits.consecutive_failures).filter(|max| *max > 0);
+        Policies { max_consecutive_failures, ..Policies::default() }
     }
 
     pub(crate) fn retention_rules(&self) -> RetentionRules {

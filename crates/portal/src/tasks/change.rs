@@ -9,7 +9,7 @@ use crate::answer::{Answer, Document, Failure};
 /// `POST createTask`
 pub(crate) async fn create(of: Of<'_>) -> Result<Answer, Failure> {
     let admitted = of.changer().await?;
-    let submission = fields::submission(&admitted.call.parameters)?;
+    let submission = fields::submission(&admitted.call.parameters, &admitted.portal.config.policies)?;
     let task = admitted.portal.submissions.create(&admitted.caller, &admitted.owner, submission).await?;
     Ok(changed(&admitted, "Task created", task.id))
 }

@@ -8,7 +8,7 @@ use crate::request::{Limit, Parameters};
 
 /// What createTask's parameters ask for. What the domain checks (schedule, dates, JSON, what a type
 /// requires) is checked there.
-pub(super) fn submission(parameters: &Parameters) -> Result<Submission, Failure> {
+pub(super) fn submission(parameters: &Parameters, policies: &Policies) -> Result<Submission, Failure> {
     rightly_spelt(parameters, &OPTIONAL)?;
     // A required one that is missing is told of as missing, with the same hint.
     let there: Vec<_> = REQUIRED.into_iter().filter(|name| parameters.given(name).is_some()).collect();
@@ -31,7 +31,7 @@ pub(super) fn submission(parameters: &Parameters) -> Result<Submission, Failure>
         start: date(parameters, "startDate")?,
         end: date(parameters, "endDate")?,
         max_occurrences: max_occurrences(parameters)?.and_then(Limit::most),
-        policies: policies::read(parameters, &Policies::default())?.unwrap_or_default(),
+        policies: policies::read(parameters, policies)?.unwrap_or_else(|| policies.clone()),
     })
 }
 

@@ -10,20 +10,7 @@ const WATCH: Duration = Duration::from_mins(1);
 
 pub(crate) async fn measure(options: ServerOptions) -> Result<()> {
     let server = Server::start(&options).await?.sign_in().await?;
-    for n in 0..TASKS {
-        let title = format!("yearly {n}");
-        let form = [
-            ("title", title.as_str()),
-            ("type", "ExecuteReport"),
-            ("parameters", r#"{"reportType":"org","reportSubType":"users","title":"Users"}"#),
-            ("minute", "0"),
-            ("hour", "0"),
-            ("dayOfMonth", "29"),
-            ("month", "2"),
-            ("dayOfWeek", "?"),
-        ];
-        server.create_task(&form).await?;
-    }
+    add_tasks(&server).await?;
     server.terminate().await?;
     let mut starts = Vec::new();
     for _ in 0..5 {
@@ -50,6 +37,28 @@ pub(crate) async fn measure(options: ServerOptions) -> Result<()> {
     );
     server.terminate().await?;
     Ok(())
+}
+
+/// Tasks that are not due for a long time.
+pub(super) async fn add_tasks(server: &Server) -> Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for n in 0..TASKS {
+        ids.push(server.create_task(&yearly(&format!("yearly {n}"))).await?);
+    }
+    Ok(ids)
+}
+
+pub(super) fn yearly(title: &str) -> [(&str, &str); 8] {
+    [
+        ("title", title),
+        ("type", "ExecuteReport"),
+        ("parameters", r#"{"reportType":"org","reportSubType":"users","title":"Users"}"#),
+        ("minute", "0"),
+        ("hour", "0"),
+        ("dayOfMonth", "29"),
+        ("month", "2"),
+        ("dayOfWeek", "?"),
+    ]
 }
 
 fn processor_ticks(pid: u32) -> Result<u64> {
