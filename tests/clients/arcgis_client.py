@@ -50,6 +50,13 @@ def until(what, look, seconds=60):
     raise AssertionError(f"waited in vain for {what}")
 
 
+def signs_in_with_user_and_password():
+    for check in (signed_in(), GIS(URL.removesuffix("/portal"), "bob", PASSWORD, verify_cert=False)):
+        me = check.users.me
+        assert me.username in ("admin", "bob") and check.properties.user.username == me.username
+        assert me.tasks.count == 0, "each call carries the token"
+
+
 def signs_in_with_a_token_request():
     gis = signed_in(use_gen_token=True)
     assert gis.users.me.username == "admin"
@@ -64,12 +71,13 @@ def signs_in_with_a_token():
 
 
 def is_refused_with_a_wrong_password():
-    try:
-        GIS(URL, "admin", "wrong", verify_cert=False, use_gen_token=True)
-    except Exception as error:
-        assert "Invalid username or password" in str(error) or "400" in str(error), error
-        return
-    raise AssertionError("not refused")
+    for how in ({"use_gen_token": True}, {}):
+        try:
+            GIS(URL, "admin", "wrong", verify_cert=False, **how)
+        except Exception as error:
+            assert "Invalid username or password" in str(error), error
+            continue
+        raise AssertionError(f"not refused: {how}")
 
 
 def makes_a_task_of_each_type():
@@ -189,12 +197,18 @@ def keeps_users_apart():
     refused(403, lambda: bob._con.post(f"{of_admin}/{task.properties['id']}/delete", {"f": "json"}))
     own = bob.users.me.tasks.create(item=None, cron=NOON, task_type="ExecuteReport", parameters=ACTIVITY)
     assert bob.users.me.tasks.count == 1
-    of_bob = admin._con.get(f"{URL}/sharing/rest/community/users/bob/tasks", {"f": "json"})
-    assert of_bob["total"] == 1, "an administrator sees them"
+    def ids(tasks):
+        return sorted(task.properties["id"] for task in tasks)
+
+    scheduled = admin.admin.scheduled_tasks
+    assert ids(scheduled()) == ids([own, task]), "an administrator sees them all"
+    assert ids(scheduled(user=admin.users.get("bob"))) == ids([own])
+    assert ids(scheduled(types="ExecuteNotebook")) == []
     assert own.delete() and task.delete()
 
 
 CHECKS = [
+    signs_in_with_user_and_password,
     signs_in_with_a_token_request,
     signs_in_with_a_token,
     is_refused_with_a_wrong_password,

@@ -55,6 +55,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The portal's name, for people.
     pub name: String,
+    /// Where OAuth may send tokens, beside this machine and the portal itself.
+    pub redirect_uris: Vec<String>,
     /// Of a task whose creator says nothing of its own.
     pub policies: Policies,
 }
@@ -65,6 +67,7 @@ impl Default for Config {
             context: "portal".to_owned(),
             public_url: None,
             name: "Isochrone".to_owned(),
+            redirect_uris: Vec::new(),
             policies: Policies::default(),
         }
     }

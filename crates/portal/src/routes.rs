@@ -13,6 +13,13 @@ pub(crate) async fn answer(portal: &Served, call: &Call) -> Result<Answer, Failu
         [] => Ok(identity::root()),
         ["info"] => Ok(identity::info(call)),
         ["generateToken"] => signin::generate_token(portal, call).await,
+        ["oauth2", "authorize"] => signin::oauth::authorize(portal, call),
+        ["oauth2", "signin"] => signin::oauth::sign_in(portal, call).await,
+        ["oauth2", "approval"] => signin::oauth::approval(call),
+        ["oauth2", "token"] => signin::oauth::token(portal, call).await,
+        ["portaladmin"] => Ok(identity::admin()),
+        ["portals", "self" | identity::PORTAL_ID, "roles"] => identity::roles(portal, call).await,
+        ["portals", "self" | identity::PORTAL_ID, "users"] => identity::users(portal, call).await,
         ["portals", "self"] => identity::portal_self(portal, call).await,
         ["portals", "self" | identity::PORTAL_ID, "allScheduledTasks"] => tasks::list_all(portal, call).await,
         ["community", "self"] => identity::community_self(portal, call).await,
@@ -58,6 +65,11 @@ pub(crate) fn is_page(path: &[&str]) -> bool {
         ["portals" | "community", "self"] | ["content", "items", _] => true,
         _ => false,
     }
+}
+
+/// Whether only programs ask here, and by standards that know no `f`.
+pub(crate) fn has_no_page(call: &Call) -> bool {
+    call.place.segments.as_deref().is_some_and(|path| path == ["oauth2", "token"])
 }
 
 fn unknown() -> Failure {

@@ -38,6 +38,7 @@ pub(crate) async fn handle(State(served): State<Arc<Served>>, request: Request) 
         Ok(read) => read,
         Err(Unread { failure, format, place }) => return failure.respond(format, &place),
     };
+    let format = if routes::has_no_page(&call) { format.or_json(&call.parameters) } else { format };
     match survive(routes::answer(&served, &call)).await {
         Ok(answer) => answer.respond(format, &call.place),
         Err(failure) => with_hint(failure, &call).respond(format, &call.place),

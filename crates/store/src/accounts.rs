@@ -33,6 +33,17 @@ pub struct Token {
     pub binding: TokenBinding,
 }
 
+/// What a program may turn into tokens in a user's name: an authorization code, a refresh token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Whose tokens.
+    pub user: String,
+    /// It is void from this moment on.
+    pub expires: EpochMillis,
+    /// Who may turn it in, and how: the portal's JSON.
+    pub terms: String,
+}
+
 /// Users and their tokens.
 #[async_trait]
 pub trait AccountStore: Send + Sync {
@@ -51,4 +62,13 @@ pub trait AccountStore: Send + Sync {
 
     /// The token with this hash, expired or not, as long as it is remembered.
     async fn token(&self, hash: TokenHash) -> Result<Option<Token>>;
+
+    /// Keeps a grant, and forgets grants that have expired.
+    async fn put_grant(&self, hash: TokenHash, grant: &Grant) -> Result<()>;
+
+    /// The grant with this hash, expired or not, as long as it is remembered.
+    async fn grant(&self, hash: TokenHash) -> Result<Option<Grant>>;
+
+    /// The same, for the last time: it is forgotten, and of several callers one gets it.
+    async fn take_grant(&self, hash: TokenHash) -> Result<Option<Grant>>;
 }

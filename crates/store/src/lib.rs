@@ -15,7 +15,7 @@ mod runs;
 pub mod sqlite;
 mod tasks;
 
-pub use accounts::{AccountStore, Token, TokenBinding, TokenHash};
+pub use accounts::{AccountStore, Grant, Token, TokenBinding, TokenHash};
 pub use audit::{AuditStore, FireRecord};
 pub use clock::Clock;
 pub use error::StoreError;

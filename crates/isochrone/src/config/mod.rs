@@ -55,6 +55,9 @@ pub(crate) struct Http {
     pub(crate) context: String,
     /// How clients reach the portal, as `https://host[:port][/context]`; without it, as each request says.
     pub(crate) public_url: Option<String>,
+    /// Where OAuth may send tokens, beside this machine and the portal itself; to the letter.
+    #[serde(with = "list")]
+    pub(crate) redirect_uris: Vec<String>,
 }
 
 /// The portal over TLS.
@@ -191,6 +194,7 @@ impl Default for Config {
                 insecure: false,
                 context: "portal".to_owned(),
                 public_url: None,
+                redirect_uris: Vec::new(),
             },
             https: Https {
                 listen: SocketAddr::from(([127, 0, 0, 1], 7443)),

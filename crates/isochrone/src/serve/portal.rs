@@ -26,6 +26,7 @@ pub(super) fn router(house: &House, config: &Config) -> axum::Router {
         config: isochrone_portal::Config {
             context: config.http.context.clone(),
             public_url: config.http.public_url.clone(),
+            redirect_uris: config.http.redirect_uris.clone(),
             policies: config.policies(),
             ..isochrone_portal::Config::default()
         },

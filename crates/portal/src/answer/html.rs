@@ -15,7 +15,7 @@ use super::{Link, with_headers};
 use crate::request::Place;
 use crate::routes;
 
-const STYLE: &str = include_str!("page.css");
+pub(super) const STYLE: &str = include_str!("page.css");
 
 /// What stays as it is in a path's segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
@@ -40,9 +40,7 @@ const MOMENTS: [&str; 14] = [
 
 /// The page of a document.
 pub(super) fn page(place: &Place, title: &str, links: &[Link], sign_in: bool, json: &str) -> Response {
-    let mut nonce = [0; 16];
-    getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
-    let nonce = hex::encode(nonce);
+    let nonce = nonce();
     // A page that asks for a token has none that is worth carrying on.
     let query = if sign_in { String::new() } else { token_query(place) };
     let value = serde_json::from_str(json).unwrap_or(Value::String(json.to_owned()));
@@ -69,6 +67,13 @@ pub(super) fn page(place: &Place, title: &str, links: &[Link], sign_in: bool, js
             (header::CONTENT_SECURITY_POLICY, policy),
         ],
     )
+}
+
+/// Allows one page's own style.
+pub(super) fn nonce() -> String {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
+    hex::encode(nonce)
 }
 
 /// User name and password. The token is bound to the address: a browser sends no `Referer` from here.
@@ -148,7 +153,7 @@ fn show(value: &Value, name: &str) -> String {
 }
 
 /// Text as html. Characters that change the direction of what stands around them are shown by their number.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -2,13 +2,16 @@
 
 mod failure;
 mod html;
+mod sign_in;
 
 use axum::body::Body;
+use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::Response;
 use serde::Serialize;
 
 pub(crate) use failure::{Failure, missing};
+pub(crate) use sign_in::SignInPage;
 
 use crate::request::{Parameters, Place};
 
@@ -36,6 +39,11 @@ impl Format {
             }
         }
     }
+
+    /// Json, where none is asked for.
+    pub(crate) fn or_json(self, parameters: &Parameters) -> Format {
+        if parameters.given("f").is_some() { self } else { Format::Json }
+    }
 }
 
 /// What a successful request is answered with.
@@ -44,6 +52,17 @@ pub(crate) enum Answer {
     Document(Document),
     /// Bytes as they are, to be saved.
     File(File),
+    /// The browser goes on there.
+    Redirect(String),
+    /// The page on which a program's user signs in.
+    SignIn(SignInPage),
+    /// The page that shows a code.
+    Approval {
+        /// Programs read the code from it.
+        title: String,
+        /// For people.
+        code: String,
+    },
 }
 
 /// A JSON document, and what its page shows around it.
@@ -129,6 +148,9 @@ impl Answer {
         match self {
             Answer::Document(document) => document.respond(format, place),
             Answer::File(file) => file.respond(),
+            Answer::Redirect(to) => redirect(&to),
+            Answer::SignIn(page) => page.respond(place),
+            Answer::Approval { title, code } => sign_in::approval(&title, &code),
         }
     }
 }
@@ -161,6 +183,14 @@ impl File {
             ],
         )
     }
+}
+
+fn redirect(to: &str) -> Response {
+    // Addresses that come so far are plain ASCII.
+    let location = HeaderValue::try_from(to).unwrap_or(HeaderValue::from_static("/"));
+    let mut response = with_headers(Body::empty(), [(header::LOCATION, location)]);
+    *response.status_mut() = StatusCode::FOUND;
+    response
 }
 
 fn text(content_type: &'static str, text: String) -> Response {

@@ -3,5 +3,5 @@
 mod portal;
 mod user;
 
-pub(crate) use portal::{PORTAL_ID, info, portal_self, root};
-pub(crate) use user::{community_self, user};
+pub(crate) use portal::{PORTAL_ID, admin, info, portal_self, root};
+pub(crate) use user::{community_self, roles, user, users};

@@ -33,6 +33,11 @@ pub(crate) fn info(call: &Call) -> Answer {
     Document::new("Info", info).into()
 }
 
+/// `GET <context>/portaladmin`: the Python client looks here before it shows its `gis.admin`.
+pub(crate) fn admin() -> Answer {
+    Document::new("Administration", json!({"version": ENTERPRISE_VERSION, "resources": []})).into()
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PortalDocument {
@@ -71,7 +76,7 @@ pub(crate) async fn portal_self(portal: &Served, call: &Call) -> Result<Answer, 
         enterprise_version: ENTERPRISE_VERSION,
         portal_hostname: base.split_once("://").map_or(base.as_str(), |(_, host)| host).to_owned(),
         all_ssl: base.starts_with("https:"),
-        supports_oauth: false,
+        supports_oauth: true,
         access: "private",
         culture: "en",
         units: "metric",

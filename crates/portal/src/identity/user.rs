@@ -2,6 +2,7 @@
 
 use isochrone_domain::{Role, User};
 use serde::Serialize;
+use serde_json::json;
 
 use super::PORTAL_ID;
 use crate::answer::{Answer, Document, Failure, missing};
@@ -101,6 +102,41 @@ pub(crate) async fn user(portal: &Served, call: &Call, name: &str) -> Result<Ans
         return Err(Failure::forbidden());
     }
     Ok(document(portal.store.user(name).await?.ok_or_else(|| missing("user"))?))
+}
+
+/// `portals/self/roles`: there are none of an organization's own.
+pub(crate) async fn roles(portal: &Served, call: &Call) -> Result<Answer, Failure> {
+    portal.sign_in.caller(call).await?;
+    let paging = call.parameters.paging(100, 100)?;
+    let none: [&str; 0] = [];
+    let list = json!({"total": 0, "start": paging.start, "num": paging.num, "nextStart": -1, "roles": none});
+    Ok(Document::new("Roles", list).into())
+}
+
+/// `portals/self/users`
+pub(crate) async fn users(portal: &Served, call: &Call) -> Result<Answer, Failure> {
+    if portal.sign_in.caller(call).await?.user.role != Role::Admin {
+        return Err(Failure::forbidden());
+    }
+    let paging = call.parameters.paging(10, 100)?;
+    let all = portal.store.users().await?;
+    let total = all.len() as u64;
+    let first = usize::try_from(paging.start - 1).unwrap_or(usize::MAX);
+    let num = usize::try_from(paging.num).unwrap_or(usize::MAX);
+    let shown: Vec<_> = all.into_iter().skip(first).take(num).map(UserDocument::from).collect();
+    let links: Vec<_> = shown.iter().map(|user| user.username.clone()).collect();
+    let list = json!({
+        "total": total,
+        "start": paging.start,
+        "num": paging.num,
+        "nextStart": paging.next_start(shown.len(), total),
+        "users": shown,
+    });
+    let page = Document::new("Users", list);
+    Ok(links
+        .into_iter()
+        .fold(page, |page, name| page.link(name.clone(), format!("/community/users/{name}")))
+        .into())
 }
 
 fn document(user: User) -> Answer {

@@ -124,6 +124,11 @@ impl Call {
 }
 
 impl Place {
+    /// The context as a path; empty where there is none.
+    pub(crate) fn context(&self) -> &str {
+        self.root.trim_end_matches("/sharing/rest")
+    }
+
     fn of(parts: &Parts, config: &Config) -> Place {
         let mut segments = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).peekable();
         let context = config.context.trim_matches('/');
@@ -137,6 +142,8 @@ impl Place {
                 segments.next_if(|segment| *segment == "rest");
                 segments.map(urlencoded::decode_segment).collect()
             }
+            // What the Python client asks beside the sharing API.
+            Some("portaladmin") if segments.peek().is_none() => Some(vec!["portaladmin".to_owned()]),
             Some(_) => None,
         };
         let (base, prefix) = match &config.public_url {

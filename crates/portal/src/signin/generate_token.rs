@@ -13,13 +13,13 @@ use crate::request::Call;
 use crate::serve::Served;
 
 /// The longest life of a token in minutes: 15 days, as ArcGIS has it.
-const LONGEST: i64 = 15 * 24 * 60;
+pub(super) const LONGEST: i64 = 15 * 24 * 60;
 
 /// A token as its user sees it, once.
 #[derive(Serialize)]
-struct Given {
-    token: String,
-    expires: i64,
+pub(super) struct Given {
+    pub(super) token: String,
+    pub(super) expires: i64,
     ssl: bool,
 }
 
@@ -47,7 +47,8 @@ pub(crate) async fn generate_token(portal: &Served, call: &Call) -> Result<Answe
     Ok(Document::new("Token", given).link("Continue", on).into())
 }
 
-async fn keep_new(
+/// Makes a token and keeps what it means.
+pub(super) async fn keep_new(
     store: &dyn Store,
     call: &Call,
     user: &User,
@@ -73,7 +74,7 @@ async fn keep_new(
 }
 
 /// 256 bits that nobody can guess.
-fn random_token() -> String {
+pub(super) fn random_token() -> String {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     hex::encode(bytes)

@@ -1,6 +1,7 @@
 //! Sign-in with user name and password for a token, and what a token is worth.
 
 mod generate_token;
+pub(crate) mod oauth;
 mod throttle;
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::commit::{Commit, Tries};
 use super::keys::{Shard, folded};
 use super::records::{from_json, json, readable};
-use crate::{AccountStore, Result, Token, TokenBinding, TokenHash};
+use crate::{AccountStore, Grant, Result, Token, TokenBinding, TokenHash};
 
 const HOME: Shard = Shard::COMMON;
 
@@ -104,6 +104,28 @@ impl AccountStore for RedisStore {
         let StoredToken { user, expires, binding } = from_json(&body)?;
         Ok(Some(Token { user, expires, binding }))
     }
+
+    async fn put_grant(&self, hash: TokenHash, grant: &Grant) -> Result<()> {
+        let key = self.grant_key(hash);
+        let mut commit = Commit::new(HOME);
+        commit.set(&key, &[("b", &json(grant))]);
+        commit.expire(&key, self.followed_clock().until(grant.expires));
+        // Without a check it is done.
+        self.commit(commit).await.map(drop)
+    }
+
+    async fn grant(&self, hash: TokenHash) -> Result<Option<Grant>> {
+        self.grant_body(hash).await?.map(|body| from_json(&body)).transpose()
+    }
+
+    async fn take_grant(&self, hash: TokenHash) -> Result<Option<Grant>> {
+        let key = self.grant_key(hash);
+        let Some(body) = self.grant_body(hash).await? else { return Ok(None) };
+        let mut commit = Commit::new(HOME);
+        commit.check_same(&key, "b", Some(&body));
+        commit.delete(&key);
+        Ok(if self.commit(commit).await? { Some(from_json(&body)?) } else { None })
+    }
 }
 
 impl RedisStore {
@@ -111,6 +133,16 @@ impl RedisStore {
         let mut batch = Batch::default();
         batch.add(HOME, ["HGET", &self.users_key(), &folded(name)]);
         self.ask(batch).await?.bytes()
+    }
+
+    async fn grant_body(&self, hash: TokenHash) -> Result<Option<Vec<u8>>> {
+        let mut batch = Batch::default();
+        batch.add(HOME, ["HGET", &self.grant_key(hash), "b"]);
+        self.ask(batch).await?.bytes()
+    }
+
+    fn grant_key(&self, hash: TokenHash) -> String {
+        self.keys.named(HOME, &format!("grant:{}", hex::encode(hash.0)))
     }
 
     /// All users by their name.

@@ -156,6 +156,12 @@ impl Commit {
         self.command("SET", key, &[value, b"PX", ms.as_bytes()]);
     }
 
+    /// Lets Redis forget a key after so long.
+    pub(super) fn expire(&mut self, key: &str, real: Duration) {
+        let ms = real.as_millis().max(1).to_string();
+        self.command("PEXPIRE", key, &[ms.as_bytes()]);
+    }
+
     /// Keeps a value.
     pub(super) fn keep(&mut self, key: &str, value: &[u8]) {
         self.command("SET", key, &[value]);

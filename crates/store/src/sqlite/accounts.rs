@@ -5,7 +5,7 @@ use isochrone_domain::{AuditEntry, User};
 use rusqlite::{Connection, params};
 
 use super::{SqliteStore, audit, rows};
-use crate::{AccountStore, Result, Token, TokenHash};
+use crate::{AccountStore, Grant, Result, Token, TokenHash};
 
 #[async_trait]
 impl AccountStore for SqliteStore {
@@ -55,6 +55,33 @@ impl AccountStore for SqliteStore {
         })
         .await
     }
+
+    async fn put_grant(&self, hash: TokenHash, grant: &Grant) -> Result<()> {
+        let (grant, clock) = (grant.clone(), self.clock);
+        self.write(move |db| {
+            rows::execute(db, "DELETE FROM grants WHERE expires <= ?1", [clock.now().0])?;
+            let sql = "INSERT OR REPLACE INTO grants (hash, expires, body) VALUES (?1, ?2, ?3)";
+            rows::execute(db, sql, params![hash.0, grant.expires.0, rows::json(&grant)]).map(drop)
+        })
+        .await
+    }
+
+    async fn grant(&self, hash: TokenHash) -> Result<Option<Grant>> {
+        self.read(move |db| find_grant(db, hash)).await
+    }
+
+    async fn take_grant(&self, hash: TokenHash) -> Result<Option<Grant>> {
+        self.write(move |db| {
+            let found = find_grant(db, hash)?;
+            rows::execute(db, "DELETE FROM grants WHERE hash = ?1", [&hash.0])?;
+            Ok(found)
+        })
+        .await
+    }
+}
+
+fn find_grant(db: &Connection, hash: TokenHash) -> Result<Option<Grant>> {
+    rows::one(db, "SELECT body FROM grants WHERE hash = ?1", [&hash.0], rows::body)
 }
 
 fn find(db: &Connection, name: &str) -> Result<Option<User>> {

@@ -5,8 +5,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::{Result, StoreError};
 
 /// The n-th file (from 1) makes version n of version n-1. A released one never changes.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_fleet.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_fleet.sql"),
+    include_str!("migrations/0003_grants.sql"),
+];
 
 /// "Isoc": a database of another program is refused, not migrated.
 const APPLICATION_ID: i32 = 0x4973_6f63;

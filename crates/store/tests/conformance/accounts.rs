@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
-use isochrone_store::{Token, TokenBinding, TokenHash};
+use isochrone_store::{Grant, Token, TokenBinding, TokenHash};
 
 use super::Fresh;
 use super::ledger::EVER;
@@ -109,4 +109,30 @@ pub(crate) async fn forgets_tokens_with_the_password(fresh: &impl Fresh) {
     put(&world, &User { name: "ANN".to_owned(), password_hash: "$argon2id$new".to_owned(), ..ann }).await;
     assert_eq!(world.token(anns).await.unwrap(), None);
     assert!(world.token(bobs).await.unwrap().is_some());
+}
+
+fn grant(expires: EpochMillis) -> Grant {
+    Grant { user: "Ann".to_owned(), expires, terms: r#"{"client":"a"}"#.to_owned() }
+}
+
+pub(crate) async fn gives_a_grant_to_one_taker(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let kept = grant(world.now().await.unwrap() + Duration::from_hours(1));
+    world.put_grant(TokenHash([1; 32]), &kept).await.unwrap();
+    assert_eq!(world.grant(TokenHash([1; 32])).await.unwrap(), Some(kept.clone()));
+    assert_eq!(world.grant(TokenHash([2; 32])).await.unwrap(), None);
+    let takers = (0..20).map(|_| world.take_grant(TokenHash([1; 32])));
+    let taken = futures::future::try_join_all(takers).await.unwrap();
+    assert_eq!(taken.into_iter().flatten().collect::<Vec<_>>(), [kept]);
+    assert_eq!(world.grant(TokenHash([1; 32])).await.unwrap(), None);
+}
+
+pub(crate) async fn forgets_expired_grants(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let now = world.now().await.unwrap();
+    world.put_grant(TokenHash([1; 32]), &grant(now + Duration::from_millis(50))).await.unwrap();
+    world.reach(now + Duration::from_millis(100)).await;
+    world.put_grant(TokenHash([2; 32]), &grant(now + Duration::from_hours(1))).await.unwrap();
+    assert_eq!(world.grant(TokenHash([1; 32])).await.unwrap(), None);
+    assert!(world.grant(TokenHash([2; 32])).await.unwrap().is_some());
 }

@@ -64,7 +64,7 @@ macro_rules! store_conformance {
                 keeps_ledger_and_audit_of_the_deleted;
             logs: keeps_lines_in_order, keeps_a_line_once, joins_the_attempts, pages_lines;
             accounts: knows_users_in_any_case, replaces_users, keeps_tokens_until_they_expire,
-                forgets_tokens_with_the_password;
+                forgets_tokens_with_the_password, gives_a_grant_to_one_taker, forgets_expired_grants;
             items: keeps_items_and_data, replaces_items, pages_items_newest_first;
             fleet: one_leads_at_a_time, one_of_many_leads, a_lead_lapses, knows_who_is_there;
             retention: keeps_the_latest_runs, forgets_runs_by_their_age, forgets_records_of_forgotten_runs;
