@@ -1,7 +1,7 @@
 //! Forgetting what is old.
 
-use isochrone_domain::{EpochMillis, Run, RunId, RunStatus, TaskId};
-use rusqlite::{Connection, params};
+use isochrone_domain::{EpochMillis, RunId, TaskId};
+use rusqlite::{Connection, Row, params};
 
 use super::rows::{self, signed};
 use crate::{Keep, Result};
@@ -10,17 +10,14 @@ use crate::{Keep, Result};
 pub(super) fn trim_runs(db: &Connection, task: TaskId, keep: Keep, limit: u64) -> Result<Vec<RunId>> {
     let beyond = "SELECT id FROM runs WHERE task = ?1 AND status = 'ended'
                   ORDER BY planned DESC, seq DESC LIMIT ?2 OFFSET ?3";
+    let id = |row: &Row<'_>| Ok(RunId::from_bytes(row.get(0)?));
     let mut forgotten =
-        rows::many(db, beyond, params![task.as_bytes(), signed(limit), signed(keep.runs)], |row| {
-            Ok(RunId::from_bytes(row.get(0)?))
-        })?;
+        rows::many(db, beyond, params![task.as_bytes(), signed(limit), signed(keep.runs)], id)?;
     if forgotten.is_empty() {
-        // The first planned are the first to have ended, but for a backfill's.
-        let oldest = "SELECT body FROM runs WHERE task = ?1 AND status = 'ended'
-                      ORDER BY planned, seq LIMIT ?2";
-        let oldest: Vec<Run> = rows::many(db, oldest, params![task.as_bytes(), signed(limit)], rows::body)?;
-        let old = |run: &Run| matches!(run.status, RunStatus::Ended { at, .. } if at < keep.ended_from);
-        forgotten = oldest.iter().filter(|run| old(run)).map(|run| run.id).collect();
+        let old = "SELECT id FROM runs WHERE task = ?1 AND status = 'ended'
+                       AND json_extract(body, '$.status.at') < ?2
+                   ORDER BY planned, seq LIMIT ?3";
+        forgotten = rows::many(db, old, params![task.as_bytes(), keep.ended_from.0, signed(limit)], id)?;
     }
     for run in &forgotten {
         rows::execute(db, "DELETE FROM runs WHERE id = ?1", [run.as_bytes()])?;
