@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use isochrone_testkit::{ADMIN_PASSWORD, PythonClient, Server, ServerOptions};
+use isochrone_testkit::{ADMIN_PASSWORD, NodeClient, PythonClient, Server, ServerOptions};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
 const NOTEBOOK: &str = "029b61ca770e428d9468a2a55f40b9fb";
@@ -26,6 +26,19 @@ async fn arcgis_for_python_2_3_1() -> Result<()> {
     let itself = ["--no-deps", "--no-build-isolation", "arcgis==2.3.1"];
     let client = PythonClient::install("arcgis-2.3.1", &[&["-r", &here("arcgis-2.3.1.txt")], &itself])?;
     passes_every_check(&client).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arcgis_rest_request_4_10_2() -> Result<()> {
+    let client = NodeClient::install("arcgis-rest-request", &["@esri/arcgis-rest-request@4.10.2"])?;
+    let dir = tempfile::tempdir()?;
+    let server = Server::start(&ServerOptions::new(BINARY, dir.path().join("data"))).await?;
+    let url = format!("{}/portal", server.url);
+    let environment = [("PORTAL_URL", &*url), ("PORTAL_PASSWORD", ADMIN_PASSWORD)];
+    let told = client.run(Path::new(&here("arcgis_rest_request.mjs")), &environment)?;
+    // It ends with an error at the first check that does not pass.
+    ensure!(told.lines().count() == 4 && told.lines().all(|line| line.starts_with("ok ")), "{told}");
+    Ok(())
 }
 
 async fn passes_every_check(client: &PythonClient) -> Result<()> {

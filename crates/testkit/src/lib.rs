@@ -3,17 +3,17 @@
 
 pub mod chaos;
 pub mod fleet;
+mod foreign;
 pub mod kills;
 mod ledger;
 mod proxy;
-mod python;
 mod server;
 pub mod servers;
 mod wait;
 
+pub use foreign::{NodeClient, PythonClient};
 pub use ledger::{Ledger, TaskFires};
 pub use proxy::{Direction, Proxy};
-pub use python::PythonClient;
 pub use server::{Server, ServerOptions};
 pub use servers::{RabbitCluster, RabbitServer, RedisCluster, RedisSentinel, RedisServer};
 pub use wait::{eventually, eventually_within};

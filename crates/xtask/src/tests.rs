@@ -12,6 +12,7 @@ pub(crate) fn run() -> Result<()> {
     let cache = cache_dir()?;
     eprintln!("xtask: what the tests install is kept in {} (ISOCHRONE_TEST_CACHE)", cache.display());
     check_python()?;
+    check_node()?;
     check_servers()?;
     // Read by this process's children alone.
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
@@ -49,6 +50,13 @@ fn check_python() -> Result<()> {
         Ok(_) => install("python3-venv"),
         Err(_) => install("python3 python3-venv"),
     }
+}
+
+/// A client of ArcGIS in JavaScript is tried.
+fn check_node() -> Result<()> {
+    let there =
+        |program| Command::new(program).arg("--version").output().is_ok_and(|told| told.status.success());
+    if there("node") && there("npm") { Ok(()) } else { install("nodejs npm") }
 }
 
 /// The stores and queues of a fleet are tested on real servers, which the tests start themselves.
