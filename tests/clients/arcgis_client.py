@@ -112,6 +112,40 @@ def makes_a_task_of_each_type():
     assert signed_in(use_gen_token=True).users.me.tasks.count == 0
 
 
+def uploads_a_notebook_and_runs_it():
+    gis = signed_in()
+    path = os.environ["NOTEBOOK_FILE"]
+    if hasattr(gis.content, "folders"):
+        from arcgis.gis import ItemProperties, ItemTypeEnum
+
+        properties = ItemProperties(title="Uploaded", item_type=ItemTypeEnum.NOTEBOOK, tags=["a", "b"])
+        item = gis.content.folders.get().add(properties, file=path).result()
+    else:
+        item = gis.content.add({"title": "Uploaded", "type": "Notebook", "tags": "a,b"}, data=path)
+    item = gis.content.get(item.id)
+    assert (item.title, item.type, item.tags) == ("Uploaded", "Notebook", ["a", "b"]), item
+    assert [found.id for found in gis.content.search("title:Uploaded", item_type="Notebook")] == [item.id]
+    task = gis.users.me.tasks.create(item=item, cron=NOON, task_type="ExecuteNotebook")
+    run_now(gis, task)
+    run = until("the notebook to succeed", lambda: ended(task, "succeeded"), 300)
+    assert run.properties["result"], run.properties
+    assert task.delete() and item.update({"title": "renamed"})
+    assert gis.content.get(item.id).title == "renamed"
+    assert item.delete()
+
+
+def run_now(gis, task):
+    url = f"{URL}/sharing/rest/community/users/admin/tasks/{task.properties['id']}/run"
+    asked = gis._con.post(url, {"f": "json"})
+    assert asked["success"], asked
+
+
+def ended(task, how):
+    run = task.runs[0]
+    assert run.properties["status"] in ("scheduled", "executing", how), run.properties
+    return run if run.properties["status"] == how else None
+
+
 def reads_and_changes_a_task():
     gis = signed_in(use_gen_token=True)
     tasks, notebook = gis.users.me.tasks, gis.content.get(NOTEBOOK)
@@ -171,15 +205,8 @@ def pages_through_many_tasks():
 def follows_a_run():
     gis = signed_in(use_gen_token=True)
     task = gis.users.me.tasks.create(item=None, cron=NOON, task_type="ExecuteReport", parameters=ACTIVITY)
-    url = f"{URL}/sharing/rest/community/users/admin/tasks/{task.properties['id']}/run"
-    asked = gis._con.post(url, {"f": "json"})
-    assert asked["success"], asked
-
-    def ended():
-        run = task.runs[0]
-        return run if run.properties["status"] == "succeeded" else None
-
-    run = until("the run to succeed", ended)
+    run_now(gis, task)
+    run = until("the run to succeed", lambda: ended(task, "succeeded"))
     assert run.properties["result"] and run.properties["task"]["id"] == task.properties["id"], run.properties
     assert run.update(status="failed", description="looked at")
     assert run.properties["status"] == "failed" and run.properties["result"] == "looked at", run.properties
@@ -213,6 +240,7 @@ CHECKS = [
     signs_in_with_a_token,
     is_refused_with_a_wrong_password,
     makes_a_task_of_each_type,
+    uploads_a_notebook_and_runs_it,
     reads_and_changes_a_task,
     is_told_what_is_wrong,
     pages_through_many_tasks,

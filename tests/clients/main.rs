@@ -43,7 +43,7 @@ async fn arcgis_rest_request_4_10_2() -> Result<()> {
 
 async fn passes_every_check(client: &PythonClient) -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let options = ServerOptions::new(BINARY, dir.path().join("data"));
+    let options = ServerOptions::new(BINARY, dir.path().join("data")).shared_python()?;
     let server = Server::start(&options).await?;
     let file = dir.path().join("empty.ipynb");
     std::fs::write(&file, EMPTY_NOTEBOOK)?;
@@ -56,8 +56,12 @@ async fn passes_every_check(client: &PythonClient) -> Result<()> {
         ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
     let url = format!("{}/portal", server.https_url);
-    let environment =
-        [("PORTAL_URL", &*url), ("PORTAL_PASSWORD", ADMIN_PASSWORD), ("NOTEBOOK_ITEM", NOTEBOOK)];
+    let environment = [
+        ("PORTAL_URL", &*url),
+        ("PORTAL_PASSWORD", ADMIN_PASSWORD),
+        ("NOTEBOOK_ITEM", NOTEBOOK),
+        ("NOTEBOOK_FILE", file),
+    ];
     let told = client.run(Path::new(&here("arcgis_client.py")), &environment)?;
     let script = std::fs::read_to_string(here("arcgis_client.py"))?;
     let (_, listed) = script.split_once("CHECKS = [\n").context("the list of checks")?;

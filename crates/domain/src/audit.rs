@@ -30,6 +30,8 @@ pub enum Action {
     DeleteRun,
     /// Added an item or replaced its data.
     AddItem,
+    /// Deleted an item.
+    DeleteItem,
     /// Added a user or changed one.
     SetUser,
     /// Got a token.
@@ -51,6 +53,7 @@ impl Action {
             Action::UpdateRun => "updateRun",
             Action::DeleteRun => "deleteRun",
             Action::AddItem => "addItem",
+            Action::DeleteItem => "deleteItem",
             Action::SetUser => "setUser",
             Action::SignIn => "signIn",
         }

@@ -45,8 +45,27 @@ pub struct Item {
     pub size: u64,
     /// When it was added.
     pub created: EpochMillis,
-    /// When its data was last replaced.
+    /// When it was last changed.
     pub modified: EpochMillis,
+    /// What its owner says of it.
+    #[serde(flatten, default)]
+    pub details: ItemDetails,
+}
+
+/// What an item's owner says of it, for people and for searches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ItemDetails {
+    /// Words.
+    pub tags: Vec<String>,
+    /// ArcGIS's own words.
+    pub type_keywords: Vec<String>,
+    /// May be long.
+    pub description: Option<String>,
+    /// One sentence.
+    pub snippet: Option<String>,
+    /// A service's address.
+    pub url: Option<String>,
 }
 
 impl Item {

@@ -22,7 +22,7 @@ pub use fire::{
     Decision, FirePlan, PlannedFire, first_fire, plan_backfill, plan_fires, plan_request, planned_minutes,
 };
 pub use id::{FireId, IdError, ItemId, RunId, TaskId};
-pub use item::{Access, Item};
+pub use item::{Access, Item, ItemDetails};
 pub use outcome::{Outcome, Reason};
 pub use policy::{CrashPolicy, MisfirePolicy, OverlapPolicy, Policies, RetryPolicy};
 pub use run::{Artifact, Cancel, Lease, LogLine, LogStream, Progress, Run, RunStatus, Trigger};

@@ -27,6 +27,8 @@ pub(crate) async fn answer(portal: &Served, call: &Call) -> Result<Answer, Failu
         ["community", "users", user, ref below @ ..] => of_user(portal, call, user, below).await,
         ["content", "items", id] => items::item(portal, call, id).await,
         ["content", "items", id, "data"] => items::data(portal, call, id).await,
+        ["content", "users", user, ref below @ ..] => content_of(portal, call, user, below).await,
+        ["search"] => items::search(portal, call).await,
         _ => Err(unknown()),
     }
 }
@@ -56,13 +58,39 @@ async fn of_user(portal: &Served, call: &Call, user: &str, below: &[&str]) -> Re
     }
 }
 
+/// A user's items. Folders are read and ignored: each item is in the one that a client names.
+async fn content_of(portal: &Served, call: &Call, user: &str, below: &[&str]) -> Result<Answer, Failure> {
+    let of = items::Of { portal, call, user };
+    match *below {
+        ["addItem"] | [_, "addItem"] => items::add(of).await,
+        ["items", id] | [_, "items", id] => items::own(of, id).await,
+        ["items", id, operation] | [_, "items", id, operation] => match operation {
+            "update" => items::update(of, id).await,
+            "delete" => items::delete(of, id).await,
+            "addPart" => items::add_part(of, id).await,
+            "commit" => items::commit(of, id).await,
+            "status" => items::status(of, id).await,
+            _ => Err(unknown()),
+        },
+        [] | [_] => items::list(of).await,
+        _ => Err(unknown()),
+    }
+}
+
+/// Whether a request there may bring a file.
+pub(crate) fn takes_file(call: &Call) -> bool {
+    let path: Vec<&str> = call.place.segments.iter().flatten().map(String::as_str).collect();
+    let operation = matches!(path.last(), Some(&("addItem" | "update" | "addPart")));
+    call.post && operation && path.starts_with(&["content", "users"])
+}
+
 /// Whether a GET of the path gives a page; for the way to a page.
 pub(crate) fn is_page(path: &[&str]) -> bool {
     match path {
         ["community", "users", _, below @ ..] => {
             matches!(below, [] | ["tasks"] | ["tasks", _] | ["tasks", _, "runs"] | ["tasks", _, "runs", _])
         }
-        ["portals" | "community", "self"] | ["content", "items", _] => true,
+        ["portals" | "community", "self"] | ["content", "items" | "users", _] => true,
         _ => false,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::FutureExt;
+use isochrone_domain::Role;
 use isochrone_scheduler::Submissions;
 use isochrone_store::Store;
 use object_store::ObjectStore;
@@ -34,7 +35,11 @@ impl Served {
 
 /// Answers any request.
 pub(crate) async fn handle(State(served): State<Arc<Served>>, request: Request) -> Response {
-    let (call, format) = match Call::read(request, &served.config).await {
+    let may_upload = async |call: &Call| {
+        routes::takes_file(call)
+            && served.sign_in.caller(call).await.is_ok_and(|caller| caller.user.role != Role::Viewer)
+    };
+    let (call, format) = match Call::read(request, &served.config, may_upload).await {
         Ok(read) => read,
         Err(Unread { failure, format, place }) => return failure.respond(format, &place),
     };

@@ -17,6 +17,9 @@ pub trait ItemStore: Send + Sync {
     /// Its data.
     async fn item_data(&self, id: ItemId) -> Result<Option<Vec<u8>>>;
 
+    /// Forgets an item and its data; the audit log keeps the fact. False: it was not there.
+    async fn delete_item(&self, id: ItemId, audit: AuditEntry) -> Result<bool>;
+
     /// The items of an owner, or all, the newest first.
     async fn items(&self, owner: Option<&str>, page: Page) -> Result<Paged<Item>>;
 }

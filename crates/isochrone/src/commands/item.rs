@@ -109,8 +109,9 @@ pub(crate) async fn add_notebook(
         title: title.to_owned(),
         kind: "Notebook".to_owned(),
         size: data.len() as u64,
-        created: known.map_or(now, |item| item.created),
+        created: known.as_ref().map_or(now, |item| item.created),
         modified: now,
+        details: known.map(|item| item.details).unwrap_or_default(),
     };
     let audit = isochrone_domain::AuditEntry {
         item: Some(id),

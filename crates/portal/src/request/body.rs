@@ -11,7 +11,10 @@ use super::{Parameters, multipart, urlencoded};
 use crate::answer::Failure;
 
 /// The largest body in bytes.
-const LARGEST: usize = 2 << 20;
+pub(super) const LARGEST: usize = 2 << 20;
+
+/// The largest body with a file, from a user who may add items.
+pub(super) const LARGEST_FILE: usize = 64 << 20;
 
 /// How long a client may take to send its body.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,17 +23,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const DRAINED: usize = 64 << 20;
 
 /// Reads a body into memory; one that is too large is refused before it is there.
-pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
+pub(super) async fn read(headers: &HeaderMap, body: Body, largest: usize) -> Result<Bytes, Failure> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let mut stream = body.into_data_stream();
-    if announced.is_some_and(|length: u64| length > LARGEST as u64) {
-        return Err(refuse(headers, stream));
+    if announced.is_some_and(|length: u64| length > largest as u64) {
+        return Err(refuse(headers, stream, largest));
     }
     let reading = async {
         let mut read = BytesMut::new();
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|_| Failure::new(400, "The body could not be read to its end."))?;
-            if read.len() + chunk.len() > LARGEST {
+            if read.len() + chunk.len() > largest {
                 return Ok(None);
             }
             read.extend_from_slice(&chunk);
@@ -41,13 +44,13 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failu
         Err(_) => Err(Failure::new(408, "The body took too long to arrive.")),
         Ok(Err(failure)) => Err(failure),
         Ok(Ok(Some(read))) => Ok(read),
-        Ok(Ok(None)) => Err(refuse(headers, stream)),
+        Ok(Ok(None)) => Err(refuse(headers, stream, largest)),
     }
 }
 
 /// The answer goes out at once. The rest of the body is thrown away behind it: a connection that is closed
 /// on unread bytes is reset, and the client might never see the answer.
-fn refuse(headers: &HeaderMap, mut rest: BodyDataStream) -> Failure {
+fn refuse(headers: &HeaderMap, mut rest: BodyDataStream, largest: usize) -> Failure {
     if !headers.contains_key(header::EXPECT) {
         tokio::spawn(tokio::time::timeout(PATIENCE, async move {
             let mut drained = 0;
@@ -59,7 +62,7 @@ fn refuse(headers: &HeaderMap, mut rest: BodyDataStream) -> Failure {
             }
         }));
     }
-    Failure::new(413, format!("The body is larger than {LARGEST} bytes."))
+    Failure::new(413, format!("The body is larger than {largest} bytes."))
 }
 
 /// The parameters in a body.

@@ -61,14 +61,23 @@ pub(crate) struct Unread {
 
 impl Call {
     /// Reads a request, its body included.
-    pub(crate) async fn read(request: Request, config: &Config) -> Result<(Call, Format), Unread> {
+    /// `may_upload` tells whether the bearer of a token may send a file to that path: only then is a large
+    /// body read.
+    pub(crate) async fn read(
+        request: Request,
+        config: &Config,
+        may_upload: impl AsyncFnOnce(&Call) -> bool,
+    ) -> Result<(Call, Format), Unread> {
         let (parts, body) = request.into_parts();
         let place = Place::of(&parts, config);
         let query = urlencoded::read(parts.uri.query().unwrap_or("").as_bytes());
         // Whoever sends something unreadable is a program, unless its query says otherwise.
         let told = query.as_ref().ok().filter(|query| query.given("f").is_some());
         let early = told.and_then(|query| Format::of(query).ok()).unwrap_or(Format::Json);
-        match Self::read_parts(&parts, body, query).await {
+        let head = Self::head(&parts, query.as_ref().ok(), place);
+        let largest = if may_upload(&head).await { body::LARGEST_FILE } else { body::LARGEST };
+        let place = head.place;
+        match Self::read_parts(&parts, body, query, largest).await {
             Ok((mut call, format)) => {
                 call.place = place;
                 // Without a body, what is given is the query's; one in a header is never put into links.
@@ -79,17 +88,33 @@ impl Call {
         }
     }
 
+    /// What is known of a request before its body.
+    fn head(parts: &Parts, query: Option<&Parameters>, place: Place) -> Call {
+        let none = Parameters::default();
+        let token = tokens::only_one(&parts.headers, query.unwrap_or(&none), &none);
+        Call {
+            post: parts.method == Method::POST,
+            token: token.ok().flatten(),
+            parameters: none,
+            in_query: Vec::new(),
+            place,
+            ip: ip(parts),
+            referer: header_text(&parts.headers, &header::REFERER),
+        }
+    }
+
     async fn read_parts(
         parts: &Parts,
         body: axum::body::Body,
         query: Result<Parameters, Failure>,
+        largest: usize,
     ) -> Result<(Call, Format), Failure> {
         let post = parts.method == Method::POST;
         if !post && parts.method != Method::GET && parts.method != Method::HEAD {
             return Err(Failure::new(405, "Method not allowed: use GET or POST."));
         }
         let query = query?;
-        let bytes = if post { body::read(&parts.headers, body).await? } else { bytes::Bytes::new() };
+        let bytes = if post { body::read(&parts.headers, body, largest).await? } else { bytes::Bytes::new() };
         let sent = body::parameters(&parts.headers, bytes).await?;
         let token = tokens::only_one(&parts.headers, &query, &sent)?;
         let in_query = query.names().map(str::to_owned).collect();
@@ -102,10 +127,9 @@ impl Call {
             );
             return Err(failure.about("callback"));
         }
-        let ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
         let place = Place { root: String::new(), base: String::new(), segments: None, token: None };
         let referer = header_text(&parts.headers, &header::REFERER);
-        Ok((Call { post, parameters, in_query, place, ip, referer, token }, format))
+        Ok((Call { post, parameters, in_query, place, ip: ip(parts), referer, token }, format))
     }
 
     /// A change must be a POST: a link or an image must not be able to make one.
@@ -168,6 +192,10 @@ fn origin(parts: &Parts) -> String {
     };
     let host = header_text(&parts.headers, &header::HOST).filter(plain);
     format!("{scheme}://{}", host.unwrap_or_else(|| "localhost".to_owned()))
+}
+
+fn ip(parts: &Parts) -> Option<IpAddr> {
+    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
 }
 
 fn header_text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {

@@ -12,14 +12,21 @@ use crate::answer::Failure;
 /// Reads a body.
 pub(crate) async fn read(content_type: &str, body: Bytes) -> Result<Parameters, Failure> {
     let boundary = multer::parse_boundary(content_type).map_err(|error| unreadable(&error))?;
-    let body = mend_empty_parts(&body, &boundary);
-    let once = stream::iter([Ok::<_, Infallible>(Bytes::from(body))]);
+    // A large one is a client's that sends files, and not written by hand.
+    let body =
+        if body.len() > super::body::LARGEST { body } else { mend_empty_parts(&body, &boundary).into() };
+    let once = stream::iter([Ok::<_, Infallible>(body)]);
     let mut multipart = multer::Multipart::new(once, boundary);
     let mut parameters = Parameters::default();
     while let Some(field) = multipart.next_field().await.map_err(|error| unreadable(&error))? {
         let name = field.name().map(str::to_owned);
         let name = name.ok_or_else(|| Failure::new(400, "A part of the multipart body has no name."))?;
+        let is_file = field.file_name().is_some() && name == "file";
         let value = field.bytes().await.map_err(|error| unreadable(&error))?;
+        if is_file {
+            parameters.add_upload(value)?;
+            continue;
+        }
         let value = String::from_utf8(value.into()).map_err(|_| {
             Failure::new(400, format!("'{}' is not valid UTF-8.", shortened(&name)))
                 .with_detail(shortened(&name))

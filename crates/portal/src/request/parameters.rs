@@ -1,13 +1,15 @@
 //! A request's parameters: names and texts.
 
+use bytes::Bytes;
+
 use crate::answer::Failure;
 
 /// More are refused: no operation has as many.
 const MOST: usize = 100;
 
-/// A request's parameters, each name once.
+/// A request's parameters, each name once; and the one file that a multipart body may have.
 #[derive(Debug, Default)]
-pub(crate) struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, String)>, Option<Bytes>);
 
 impl Parameters {
     /// Adds a parameter of one place (the query or the body), where each name may stand once.
@@ -34,6 +36,19 @@ impl Parameters {
         }
         self.check_count()?;
         Ok(self)
+    }
+
+    /// Adds the file.
+    pub(crate) fn add_upload(&mut self, upload: Bytes) -> Result<(), Failure> {
+        match self.1.replace(upload) {
+            None => Ok(()),
+            Some(_) => Err(Failure::new(400, "The body has more than one file.")),
+        }
+    }
+
+    /// The file in the body.
+    pub(crate) fn upload(&self) -> Option<&Bytes> {
+        self.1.as_ref()
     }
 
     fn check_count(&self) -> Result<(), Failure> {

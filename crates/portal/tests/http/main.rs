@@ -1,6 +1,7 @@
 //! The portal over real HTTP, on a real SQLite store.
 
 mod bad_input;
+mod items;
 mod oauth;
 mod pages;
 mod reference;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    Access, Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, LogLine, LogStream, RunId,
+    Access, Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, LogLine,
+    LogStream, RunId,
 };
 use isochrone_portal::Config;
 use isochrone_store::{Claim, Finished, ItemStore, RunStore};
@@ -257,6 +258,7 @@ async fn items_are_their_owners() {
         size: 2,
         created: EpochMillis(1_000),
         modified: EpochMillis(1_000),
+        details: ItemDetails::default(),
     };
     let audit = AuditEntry {
         at: EpochMillis(1_000),

@@ -48,6 +48,25 @@ impl ItemStore for RedisStore {
         self.ask(batch).await?.bytes()
     }
 
+    async fn delete_item(&self, id: ItemId, audit: AuditEntry) -> Result<bool> {
+        let mut tries = Tries::default();
+        loop {
+            let Some(body) = self.item_body(id).await? else { return Ok(false) };
+            let (key, member, old) = (self.item_key(id), id.to_string(), from_json::<Item>(&body)?);
+            let mut commit = Commit::new(HOME);
+            commit.check_same(&key, "b", Some(&body));
+            commit.delete(&key);
+            commit.delete(&self.item_data_key(id));
+            commit.take(&self.items_key(None), &member);
+            commit.take(&self.items_key(Some(&old.owner)), &member);
+            self.note_audit(&mut commit, HOME, &audit);
+            if self.commit(commit).await? {
+                return Ok(true);
+            }
+            tries.again().await?;
+        }
+    }
+
     async fn items(&self, owner: Option<&str>, page: Page) -> Result<Paged<Item>> {
         let sources = [(HOME, self.items_key(owner))];
         let total = self.total(&sources).await?;

@@ -34,6 +34,17 @@ impl ItemStore for SqliteStore {
         .await
     }
 
+    async fn delete_item(&self, id: ItemId, audit: AuditEntry) -> Result<bool> {
+        self.write(move |db| {
+            let deleted = rows::execute(db, "DELETE FROM items WHERE id = ?1", [id.as_bytes()])? > 0;
+            if deleted {
+                audit::insert(db, &audit)?;
+            }
+            Ok(deleted)
+        })
+        .await
+    }
+
     async fn items(&self, owner: Option<&str>, page: Page) -> Result<Paged<Item>> {
         let mut conditions = Conditions::default();
         if let Some(owner) = owner {

@@ -1,6 +1,6 @@
 //! Items and their data.
 
-use isochrone_domain::{Access, Action, AuditEntry, EpochMillis, Item, ItemId, TaskId};
+use isochrone_domain::{Access, Action, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, TaskId};
 use isochrone_store::Page;
 
 use super::Fresh;
@@ -17,6 +17,11 @@ fn item(owner: &str, created: i64) -> Item {
         size: 3,
         created: EpochMillis(created),
         modified: EpochMillis(created),
+        details: ItemDetails {
+            tags: vec!["a, b".to_owned()],
+            snippet: Some("short".to_owned()),
+            ..ItemDetails::default()
+        },
     }
 }
 
@@ -62,4 +67,24 @@ pub(crate) async fn pages_items_newest_first(fresh: &impl Fresh) {
     let of_bob = world.items(Some("Bob"), ALL).await.unwrap();
     let expected: Vec<_> = newest_first.iter().filter(|item| item.owner == "bob").cloned().collect();
     assert_eq!((of_bob.rows, of_bob.total), (expected, 2));
+}
+
+pub(crate) async fn deletes_items_with_their_data(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let (gone, stays) = (item("ann", 1), item("ann", 2));
+    put(&world, &gone, b"...").await;
+    put(&world, &stays, b"...").await;
+    let delete = async || {
+        let entry =
+            AuditEntry { item: Some(gone.id), task: None, ..entry(Action::DeleteItem, TaskId::random()) };
+        world.delete_item(gone.id, entry).await.unwrap()
+    };
+    assert!(delete().await);
+    assert_eq!(world.item(gone.id).await.unwrap(), None);
+    assert_eq!(world.item_data(gone.id).await.unwrap(), None);
+    assert_eq!(world.items(None, ALL).await.unwrap().rows, [stays.clone()]);
+    assert_eq!(world.items(Some("ann"), ALL).await.unwrap().rows, [stays]);
+    assert!(!delete().await);
+    let noted = world.audit(EVER).await.unwrap();
+    assert_eq!(noted.iter().filter(|entry| entry.action == Action::DeleteItem).count(), 1);
 }

@@ -1,0 +1,147 @@
+//! What changes an item: add, update, delete.
+
+use isochrone_domain::{Access, Action, AuditEntry, EpochMillis, Item, ItemDetails, ItemId};
+use isochrone_scheduler::Caller;
+
+use super::Of;
+use super::wire::Changed;
+use crate::answer::{Answer, Document, Failure};
+use crate::request::Parameters;
+
+/// Longest title, and longest of the other texts, in bytes.
+const TITLE: usize = 1_024;
+const TEXT: usize = 64 << 10;
+
+/// `POST content/users/<user>/addItem`: with the data as `file` or `text`, or in parts that follow
+/// (`multipart=true`).
+pub(crate) async fn add(of: Of<'_>) -> Result<Answer, Failure> {
+    let (caller, owner) = of.changer().await?;
+    let parameters = &of.call.parameters;
+    let now = of.portal.store.now().await?;
+    let data = data(parameters).unwrap_or_default();
+    let blank = Item {
+        id: ItemId::random(),
+        owner,
+        access: Access::Private,
+        title: String::new(),
+        kind: parameters.required("type")?.to_owned(),
+        size: 0,
+        created: now,
+        modified: now,
+        details: ItemDetails::default(),
+    };
+    parameters.required("title")?;
+    let item = Item { size: data.len() as u64, ..described(blank, parameters)? };
+    keep(of, &caller, &item, data, now).await?;
+    Ok(changed("Item added", item.id))
+}
+
+/// `POST content/users/<user>/items/<id>/update`: what is absent or empty stays as it is.
+pub(crate) async fn update(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
+    let (caller, owner) = of.changer().await?;
+    let old = of.item(&owner, id).await?;
+    let now = of.portal.store.now().await?;
+    let data = match data(&of.call.parameters) {
+        Some(data) => data,
+        None => of.portal.store.item_data(old.id).await?.unwrap_or_default(),
+    };
+    let item = described(old, &of.call.parameters)?;
+    let item = Item { size: data.len() as u64, modified: now, ..item };
+    keep(of, &caller, &item, data, now).await?;
+    Ok(changed("Item updated", item.id))
+}
+
+/// `POST content/users/<user>/items/<id>/delete`. Runs of tasks that point at it fail with that reason.
+pub(crate) async fn delete(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
+    let (caller, owner) = of.changer().await?;
+    let item = of.item(&owner, id).await?;
+    let now = of.portal.store.now().await?;
+    let audit = entry(&caller, Action::DeleteItem, &item, now);
+    if !of.portal.store.delete_item(item.id, audit).await? {
+        return Err(super::no_item());
+    }
+    super::parts::forget(of, item.id).await;
+    Ok(Document::new("Item deleted", Changed::from(item.id)).into())
+}
+
+/// Keeps an item with its data.
+pub(super) async fn keep(
+    of: Of<'_>,
+    caller: &Caller,
+    item: &Item,
+    data: Vec<u8>,
+    now: EpochMillis,
+) -> Result<(), Failure> {
+    let audit = entry(caller, Action::AddItem, item, now);
+    Ok(of.portal.store.put_item(item, data, audit).await?)
+}
+
+pub(super) fn changed(title: &str, id: ItemId) -> Answer {
+    Document::new(title, Changed::from(id)).link("Item", format!("/content/items/{id}")).into()
+}
+
+/// The bytes that the request brings.
+fn data(parameters: &Parameters) -> Option<Vec<u8>> {
+    let text = || parameters.given("text").map(|text| text.as_bytes().to_vec());
+    parameters.upload().map(|upload| upload.to_vec()).or_else(text)
+}
+
+/// The item with what the parameters say of it.
+fn described(mut item: Item, parameters: &Parameters) -> Result<Item, Failure> {
+    let text = |name: &'static str, most: usize| match parameters.given(name) {
+        Some(text) if text.len() > most => {
+            Err(Failure::parameter(name, format!("is longer than {most} bytes")))
+        }
+        text => Ok(text.map(str::to_owned)),
+    };
+    let words = |name: &'static str| {
+        let words = |text: String| -> Vec<String> {
+            text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+        };
+        text(name, TEXT).map(|text| text.map(words))
+    };
+    if let Some(title) = text("title", TITLE)? {
+        item.title = title;
+    }
+    if let Some(kind) = text("type", TITLE)? {
+        item.kind = kind;
+    }
+    if let Some(access) = parameters.given("access") {
+        item.access = match access {
+            "private" => Access::Private,
+            "org" | "public" => Access::Org,
+            _ => return Err(Failure::parameter("access", "is unknown; expected private, org or public")),
+        };
+    }
+    let details = &mut item.details;
+    if let Some(tags) = words("tags")? {
+        details.tags = tags;
+    }
+    if let Some(keywords) = words("typeKeywords")? {
+        details.type_keywords = keywords;
+    }
+    for (name, field) in [
+        ("description", &mut details.description),
+        ("snippet", &mut details.snippet),
+        ("url", &mut details.url),
+    ] {
+        if let Some(text) = text(name, TEXT)? {
+            *field = Some(text);
+        }
+    }
+    Ok(item)
+}
+
+fn entry(caller: &Caller, action: Action, item: &Item, at: EpochMillis) -> AuditEntry {
+    AuditEntry {
+        at,
+        actor: caller.user.name.clone(),
+        ip: caller.ip.clone(),
+        action,
+        task: None,
+        run: None,
+        item: Some(item.id),
+        title: item.title.clone(),
+        owner: item.owner.clone(),
+    }
+}
