@@ -1,4 +1,7 @@
 //! 64 connections that ask the portal at once, with 10,000 tasks in the store: reads of all kinds, then creates.
+//!
+//! The client works on the same cores: built without optimization it takes half of them, so for figures it is
+//! `cargo run --release -p xtask -- bench http`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
