@@ -154,17 +154,23 @@ pub struct Run {
     /// How many attempts ended with their worker.
     pub crashes: u32,
     /// A person's wish that it end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Cancel>,
     /// When the fire was decided.
     pub created: EpochMillis,
     /// When the first attempt began.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<EpochMillis>,
     /// How far the attempt is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
     /// A remote job's handle (JSON), kept so that a later attempt finds it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub handle: Option<String>,
     /// What the work said of itself, for people and clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// What it left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Artifact>,
 }

@@ -137,18 +137,24 @@ pub struct Task {
     /// What kind of work.
     pub kind: TaskType,
     /// The item that it works on.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub item_id: Option<ItemId>,
     /// A geoprocessing task's URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub task_url: Option<String>,
     /// A JSON object, text as it was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
     /// The schedule as it was written.
     pub cron: CronFields,
     /// No fire before this moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<EpochMillis>,
     /// No fire after this moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<EpochMillis>,
     /// How many runs the task may make.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_occurrences: Option<u64>,
     /// How many it has made.
     pub occurrences: u64,
@@ -159,8 +165,10 @@ pub struct Task {
     /// Whether it plans fires.
     pub state: TaskState,
     /// The next planned minute. None: no fire is left, or the task is not active.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_fire: Option<EpochMillis>,
     /// The last planned minute that was decided, in any generation.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_fire: Option<EpochMillis>,
     /// Failed runs since the last success.
     pub consecutive_failures: u32,

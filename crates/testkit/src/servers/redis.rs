@@ -140,15 +140,11 @@ pub(super) fn server_binary() -> Result<PathBuf> {
 fn prepare(mode: Mode, port: u16, settings: &[(&str, &str)]) -> Result<ServerDir> {
     let dir = ServerDir::new()?;
     let (port, place) = (port.to_string(), dir.path().display().to_string());
-    let mut all = BTreeMap::from([("bind", "127.0.0.1"), ("port", &port), ("dir", &place)]);
+    let mut all: BTreeMap<&str, &str> = BTreeMap::new();
     if let Mode::Data = mode {
-        all.extend([
-            ("appendonly", "yes"),
-            ("appendfsync", "always"),
-            ("maxmemory-policy", "noeviction"),
-            ("save", ""),
-        ]);
+        all.extend(shipped());
     }
+    all.extend([("bind", "127.0.0.1"), ("port", port.as_str()), ("dir", place.as_str())]);
     all.extend(settings.iter().copied());
     let mut text = String::new();
     for (name, value) in all {
@@ -156,6 +152,13 @@ fn prepare(mode: Mode, port: u16, settings: &[(&str, &str)]) -> Result<ServerDir
     }
     std::fs::write(dir.join("redis.conf"), text)?;
     Ok(dir)
+}
+
+/// The settings that operators are given.
+fn shipped<'a>() -> impl Iterator<Item = (&'a str, &'a str)> {
+    let lines = include_str!("../../../../deploy/redis/redis.conf").lines();
+    let settings = lines.filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
+    settings.map(|(name, value)| (name, value.trim_matches('"')))
 }
 
 fn spawn(binary: &Path, mode: Mode, dir: &ServerDir) -> Result<Process> {
