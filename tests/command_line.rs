@@ -126,6 +126,39 @@ fn a_task_lives_its_life_on_the_command_line() -> Result<()> {
 }
 
 #[test]
+fn api_keys_are_made_listed_and_revoked() -> Result<()> {
+    let Place { dir: _dir, options } = place()?;
+    for name in ["ann", "bob"] {
+        let added = options.cli(&["user", "add", name, "--role", "publisher", "--password-stdin"], "pw\n")?;
+        ensure!(added.status.success(), "{}", text(&added.stderr));
+    }
+    let made = options.cli_json(&["user", "key", "ANN", "--title", "nightly", "--days", "30"])?;
+    assert_eq!(made["user"], "ann");
+    let key = made["key"].as_str().context("a key")?;
+    assert!(key.starts_with("isokey-") && key.len() > 64, "{key}");
+    let listed = options.cli(&["user", "keys", "ann", "--output", "json"], "")?;
+    assert!(!text(&listed.stdout).contains(key), "a key is shown once");
+    let rows = options.cli_json(&["user", "keys", "ann"])?;
+    assert_eq!((rows.as_array().map(Vec::len), &rows[0]["title"]), (Some(1), &"nightly".into()));
+    let days = (rows[0]["expires"].as_i64().zip(rows[0]["created"].as_i64())).map(|(end, begin)| end - begin);
+    assert_eq!(days, Some(30 * 86_400_000));
+    assert_eq!(options.cli_json(&["user", "keys", "bob"])?.as_array().map(Vec::len), Some(0));
+    let id = rows[0]["id"].as_str().context("an id")?;
+    assert_eq!(made["id"], id);
+    assert_eq!(options.cli_json(&["user", "revoke", id])?["user"], "ann");
+    assert_eq!(options.cli_json(&["user", "keys", "ann"])?.as_array().map(Vec::len), Some(0));
+    for (wrong, told) in [
+        (["user", "revoke", id].as_slice(), id),
+        (&["user", "key", "nobody", "--title", "x"], "nobody"),
+        (&["user", "key", "ann", "--title", "x", "--days", "0"], "--days"),
+    ] {
+        let refused = options.cli(wrong, "")?;
+        ensure!(!refused.status.success() && text(&refused.stderr).contains(told), "{wrong:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_wrong_on_the_command_line_is_told() -> Result<()> {
     let place = place()?;
     let missing = place.options.cli(&["task", "list"], "")?;

@@ -17,6 +17,7 @@ from arcgis.gis import GIS  # noqa: E402
 
 URL = os.environ["PORTAL_URL"]
 PASSWORD = os.environ["PORTAL_PASSWORD"]
+KEY = os.environ["PORTAL_API_KEY"]
 NOTEBOOK = os.environ["NOTEBOOK_ITEM"]
 NOON = "0 12 * * ?"
 ACTIVITY = {
@@ -68,6 +69,17 @@ def signs_in_with_a_token():
     token = requests.post(f"{URL}/sharing/rest/generateToken", data=form, verify=False, timeout=30).json()
     gis = GIS(URL, token=token["token"], verify_cert=False)
     assert gis.users.me.username == "admin"
+
+
+def signs_in_with_an_api_key():
+    gis = GIS(URL, api_key=KEY, verify_cert=False)
+    assert gis.properties.user.username == "admin", gis.properties.user
+    found = gis._con.get(f"{URL}/sharing/rest/community/users/admin/tasks", {"f": "json"})
+    assert found["total"] == 0, found
+    spoilt = GIS(URL, api_key=KEY[:-1], verify_cert=False)
+    assert "user" not in spoilt.properties, "the client drops it, goes on without, and gets nowhere"
+    tasks = f"{URL}/sharing/rest/community/users/admin/tasks"
+    refused(499, lambda: spoilt._con.get(tasks, {"f": "json"}))
 
 
 def is_refused_with_a_wrong_password():
@@ -238,6 +250,7 @@ CHECKS = [
     signs_in_with_user_and_password,
     signs_in_with_a_token_request,
     signs_in_with_a_token,
+    signs_in_with_an_api_key,
     is_refused_with_a_wrong_password,
     makes_a_task_of_each_type,
     uploads_a_notebook_and_runs_it,

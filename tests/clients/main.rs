@@ -55,9 +55,12 @@ async fn passes_every_check(client: &PythonClient) -> Result<()> {
         let done = options.cli(command, input)?;
         ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
+    let made = options.cli_json(&["user", "key", "admin", "--title", "Scripts of the night"])?;
+    let key = made["key"].as_str().context("a key")?;
     let url = format!("{}/portal", server.https_url);
     let environment = [
         ("PORTAL_URL", &*url),
+        ("PORTAL_API_KEY", key),
         ("PORTAL_PASSWORD", ADMIN_PASSWORD),
         ("NOTEBOOK_ITEM", NOTEBOOK),
         ("NOTEBOOK_FILE", file),

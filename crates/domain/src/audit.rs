@@ -36,6 +36,10 @@ pub enum Action {
     SetUser,
     /// Got a token.
     SignIn,
+    /// Made an API key.
+    CreateKey,
+    /// Made a token or an API key void.
+    RevokeToken,
 }
 
 impl Action {
@@ -56,6 +60,8 @@ impl Action {
             Action::DeleteItem => "deleteItem",
             Action::SetUser => "setUser",
             Action::SignIn => "signIn",
+            Action::CreateKey => "createKey",
+            Action::RevokeToken => "revokeToken",
         }
     }
 }

@@ -340,6 +340,23 @@ pub(crate) enum UserCommand {
     },
     /// List users.
     List,
+    /// Make an API key: a token for a program that acts for the user. It is printed once.
+    Key {
+        name: String,
+        /// What the key is for.
+        #[arg(long)]
+        title: String,
+        /// How many days it is good for. A new password of its user voids it before.
+        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3_650))]
+        days: u16,
+    },
+    /// List a user's API keys.
+    Keys { name: String },
+    /// Make an API key void.
+    Revoke {
+        /// As `user keys` lists it.
+        key: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

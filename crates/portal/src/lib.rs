@@ -19,6 +19,7 @@
 mod answer;
 mod identity;
 mod items;
+pub mod keys;
 pub mod passwords;
 mod request;
 mod routes;

@@ -16,6 +16,7 @@ pub(crate) async fn answer(portal: &Served, call: &Call) -> Result<Answer, Failu
         ["oauth2", "authorize"] => signin::oauth::authorize(portal, call),
         ["oauth2", "signin"] => signin::oauth::sign_in(portal, call).await,
         ["oauth2", "approval"] => signin::oauth::approval(call),
+        ["oauth2", "revokeToken"] => signin::oauth::revoke_token(portal, call).await,
         ["oauth2", "token"] => signin::oauth::token(portal, call).await,
         ["portaladmin"] => Ok(identity::admin()),
         ["portals", "self" | identity::PORTAL_ID, "roles"] => identity::roles(portal, call).await,
@@ -97,7 +98,9 @@ pub(crate) fn is_page(path: &[&str]) -> bool {
 
 /// Whether only programs ask here, and by standards that know no `f`.
 pub(crate) fn has_no_page(call: &Call) -> bool {
-    call.place.segments.as_deref().is_some_and(|path| path == ["oauth2", "token"])
+    call.place.segments.as_deref().is_some_and(|path| {
+        matches!(path.iter().map(String::as_str).collect::<Vec<_>>()[..], ["oauth2", "token" | "revokeToken"])
+    })
 }
 
 fn unknown() -> Failure {

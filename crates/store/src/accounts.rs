@@ -22,6 +22,22 @@ pub enum TokenBinding {
     Ip(String),
 }
 
+/// What a token was made for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum TokenPurpose {
+    /// Somebody signed in.
+    #[default]
+    SignIn,
+    /// A program acts for its user without signing in: an API key.
+    Key {
+        /// For people.
+        title: String,
+        /// When it was made.
+        created: EpochMillis,
+    },
+}
+
 /// A token's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -31,6 +47,8 @@ pub struct Token {
     pub expires: EpochMillis,
     /// What a request must have beside it.
     pub binding: TokenBinding,
+    /// What it was made for.
+    pub purpose: TokenPurpose,
 }
 
 /// What a program may turn into tokens in a user's name: an authorization code, a refresh token.
@@ -57,11 +75,17 @@ pub trait AccountStore: Send + Sync {
     /// forgotten.
     async fn put_user(&self, user: &User, audit: AuditEntry) -> Result<()>;
 
-    /// Keeps a token, notes its user's sign-in, and forgets tokens that have expired.
+    /// Keeps a token, notes its user's sign-in if it is one, and forgets tokens that have expired.
     async fn put_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) -> Result<()>;
 
     /// The token with this hash, expired or not, as long as it is remembered.
     async fn token(&self, hash: TokenHash) -> Result<Option<Token>>;
+
+    /// A user's tokens that are remembered, those that expire first before the others.
+    async fn tokens_of(&self, user: &str) -> Result<Vec<(TokenHash, Token)>>;
+
+    /// Forgets a token. False: it was not there, and nothing was done.
+    async fn forget_token(&self, hash: TokenHash, audit: AuditEntry) -> Result<bool>;
 
     /// Keeps a grant, and forgets grants that have expired.
     async fn put_grant(&self, hash: TokenHash, grant: &Grant) -> Result<()>;

@@ -15,7 +15,7 @@ mod runs;
 pub mod sqlite;
 mod tasks;
 
-pub use accounts::{AccountStore, Grant, Token, TokenBinding, TokenHash};
+pub use accounts::{AccountStore, Grant, Token, TokenBinding, TokenHash, TokenPurpose};
 pub use audit::{AuditStore, FireRecord};
 pub use clock::Clock;
 pub use error::StoreError;
@@ -42,6 +42,24 @@ pub struct Page {
     pub offset: u64,
     /// Rows to give at most.
     pub limit: u64,
+}
+
+/// A row's place in its list's order: the list can go on behind it, whatever has come and gone meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What decides first.
+    pub first: i64,
+    /// What decides where that is the same.
+    pub then: u128,
+}
+
+/// The rows behind a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// The last one's place. None: there are no more.
+    pub next: Option<Place>,
 }
 
 /// A part of a long list, and how long the list is.

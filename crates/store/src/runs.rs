@@ -8,7 +8,7 @@ use isochrone_domain::{
     TaskId, TaskType,
 };
 
-use crate::{Page, Paged, Result};
+use crate::{Page, Paged, Place, Result, Stretch};
 
 /// No lease is longer, in the world's time. One that ends further ahead was given before the clock was
 /// set back, and would hold up its run for as long.
@@ -132,6 +132,9 @@ pub trait RunStore: Send + Sync {
 
     /// The runs that pass the filter.
     async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Paged<Run>>;
+
+    /// The same, at most `limit` of those behind `after`.
+    async fn runs_from(&self, filter: &RunFilter, after: Option<Place>, limit: u64) -> Result<Stretch<Run>>;
 
     /// The outbox: queued runs that are due at `now` and not published, the longest due first.
     async fn unpublished(&self, now: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>>;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use isochrone_domain::{AuditEntry, EpochMillis, ItemId, PlannedFire, Run, Task, TaskId, TaskType};
 
-use crate::{Clock, Page, Paged, Result};
+use crate::{Clock, Page, Paged, Place, Result, Stretch};
 
 /// Which tasks a list shows; in the order of their creation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +67,14 @@ pub trait TaskStore: Send + Sync {
 
     /// The tasks that pass the filter.
     async fn tasks(&self, filter: &TaskFilter, page: Page) -> Result<Paged<Task>>;
+
+    /// The same, at most `limit` of those behind `after`.
+    async fn tasks_from(
+        &self,
+        filter: &TaskFilter,
+        after: Option<Place>,
+        limit: u64,
+    ) -> Result<Stretch<Task>>;
 
     /// How many runs of the task have not ended.
     async fn unfinished(&self, task: TaskId) -> Result<u64>;

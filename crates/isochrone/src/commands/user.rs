@@ -1,9 +1,12 @@
 //! `isochrone user`: who may sign in.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use isochrone_domain::{Action, User};
+use isochrone_portal::keys;
+use isochrone_store::{Token, TokenBinding, TokenPurpose};
 use serde::Serialize;
 
 use crate::args::{OutputFormat, UserCommand};
@@ -15,6 +18,38 @@ use crate::wiring::{self, House};
 struct Added {
     name: String,
     role: &'static str,
+}
+
+#[derive(Serialize)]
+struct MadeKey {
+    id: String,
+    user: String,
+    key: String,
+    expires: i64,
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    revoked: String,
+    user: String,
+}
+
+#[derive(Serialize)]
+struct KeyRow {
+    id: String,
+    user: String,
+    title: String,
+    created: i64,
+    expires: i64,
+}
+
+impl Row for KeyRow {
+    const COLUMNS: &'static [&'static str] = &["id", "title", "created", "expires"];
+
+    fn cells(&self) -> Vec<String> {
+        let moment = |ms: i64| isochrone_domain::EpochMillis(ms).to_string();
+        vec![self.id.clone(), self.title.clone(), moment(self.created), moment(self.expires)]
+    }
 }
 
 #[derive(Serialize)]
@@ -62,8 +97,65 @@ pub(crate) async fn run(loaded: &Loaded, command: UserCommand, output: OutputFor
                 .collect();
             output::list(output, &rows)?;
         }
+        UserCommand::Key { name, title, days } => {
+            let house = House::open_existing(&loaded.config).await?;
+            output::one(output, &make_key(&house, &name, title, days).await?)?;
+        }
+        UserCommand::Keys { name } => {
+            let house = House::open_existing(&loaded.config).await?;
+            output::list(output, &keys_of(&house, &found(&house, &name).await?.name).await?)?;
+        }
+        UserCommand::Revoke { key } => {
+            let house = House::open_existing(&loaded.config).await?;
+            output::one(output, &revoke_key(&house, &key).await?)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn found(house: &House, name: &str) -> Result<User> {
+    house.store.user(name).await?.with_context(|| format!("there is no user '{name}'"))
+}
+
+async fn make_key(house: &House, name: &str, title: String, days: u16) -> Result<MadeKey> {
+    let user = found(house, name).await?.name;
+    let now = house.store.now().await?;
+    let (key, hash) = keys::draw();
+    let expires = now + Duration::from_hours(24 * u64::from(days));
+    let audit = wiring::audit(Action::CreateKey, now, &title, &user);
+    let purpose = TokenPurpose::Key { title, created: now };
+    let token = Token { user: user.clone(), expires, binding: TokenBinding::None, purpose };
+    house.store.put_token(hash, &token, audit).await?;
+    Ok(MadeKey { id: keys::id(hash), user, key, expires: expires.0 })
+}
+
+async fn keys_of(house: &House, user: &str) -> Result<Vec<KeyRow>> {
+    let now = house.store.now().await?;
+    let tokens = house.store.tokens_of(user).await?;
+    let rows = tokens.into_iter().filter_map(|(hash, token)| match token.purpose {
+        TokenPurpose::Key { title, created } if token.expires > now => Some(KeyRow {
+            id: keys::id(hash),
+            user: token.user,
+            title,
+            created: created.0,
+            expires: token.expires.0,
+        }),
+        _ => None,
+    });
+    Ok(rows.collect())
+}
+
+async fn revoke_key(house: &House, id: &str) -> Result<Revoked> {
+    for user in house.store.users().await? {
+        for (hash, token) in house.store.tokens_of(&user.name).await? {
+            let Some(title) = keys::title(&token).filter(|_| keys::id(hash) == id) else { continue };
+            let audit = wiring::audit(Action::RevokeToken, house.store.now().await?, title, &user.name);
+            if house.store.forget_token(hash, audit).await? {
+                return Ok(Revoked { revoked: id.to_owned(), user: user.name });
+            }
+        }
+    }
+    bail!("there is no API key '{id}'; `isochrone user keys NAME` lists a user's")
 }
 
 fn read_password() -> Result<String> {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use isochrone_domain::{Action, AuditEntry, User};
-use isochrone_store::{Store, Token, TokenBinding};
+use isochrone_store::{Store, Token, TokenBinding, TokenPurpose};
 use serde::Serialize;
 
 use super::hash;
@@ -57,7 +57,12 @@ pub(super) async fn keep_new(
 ) -> Result<Given, Failure> {
     let token = random_token();
     let now = store.now().await?;
-    let kept = Token { user: user.name.clone(), expires: now + Duration::from_mins(minutes), binding };
+    let kept = Token {
+        user: user.name.clone(),
+        expires: now + Duration::from_mins(minutes),
+        binding,
+        purpose: TokenPurpose::SignIn,
+    };
     let audit = AuditEntry {
         at: now,
         actor: user.name.clone(),
@@ -74,7 +79,7 @@ pub(super) async fn keep_new(
 }
 
 /// 256 bits that nobody can guess.
-pub(super) fn random_token() -> String {
+pub(crate) fn random_token() -> String {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     hex::encode(bytes)

@@ -13,7 +13,7 @@ use isochrone_store::{Store, Token, TokenBinding, TokenHash};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-pub(crate) use generate_token::generate_token;
+pub(crate) use generate_token::{generate_token, random_token};
 
 use crate::answer::Failure;
 use crate::passwords;
@@ -81,7 +81,7 @@ impl SignIn {
 }
 
 /// What the store knows a token by.
-fn hash(token: &str) -> TokenHash {
+pub(crate) fn hash(token: &str) -> TokenHash {
     TokenHash(Sha256::digest(token.as_bytes()).into())
 }
 

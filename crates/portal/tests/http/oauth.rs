@@ -1,5 +1,7 @@
 //! OAuth 2.0 as ArcGIS's clients go its way, and as others must not.
 
+use std::time::Duration;
+
 use isochrone_domain::Role;
 use isochrone_portal::{Config, passwords};
 use reqwest::Response;
@@ -251,4 +253,49 @@ async fn administrators_list_users_and_others_do_not() {
     assert_eq!(error(&way.server.get("bob", "/portals/self/users").await).0, 403);
     let roles = way.server.get("bob", "/portals/self/roles").await;
     assert_eq!((&roles["total"], &roles["roles"]), (&json!(0), &json!([])));
+}
+
+#[tokio::test]
+async fn a_key_gets_tokens_and_a_revoked_one_none() {
+    let way = Way::new().await;
+    let (key, id) = way.server.add_key("alice", Duration::from_hours(24 * 300)).await;
+    assert_eq!(way.name_of(&key).await, "alice");
+    let form = |id: &str, key: &str| {
+        let fields = [("client_id", id), ("client_secret", key), ("grant_type", "client_credentials")];
+        fields.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    let ask = async |id: &str, key: &str| {
+        let form = form(id, key);
+        let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (&**name, &**value)).collect();
+        way.token(&form).await
+    };
+    let given = ask(&id, &key).await;
+    assert_eq!((&given["username"], &given["expires_in"]), (&json!("alice"), &json!(1800)));
+    assert_eq!(given["refresh_token"], Value::Null, "the key itself renews");
+    let access = given["access_token"].as_str().expect("a token").to_owned();
+    assert_eq!(way.name_of(&access).await, "alice");
+    for (id, key) in [("0000000000000000", &*key), (&*id, "isokey-00"), (&*id, &*access)] {
+        assert_eq!(error(&ask(id, key).await).0, 400);
+    }
+
+    let revoke = async |token: &str| {
+        let request = way.browser.post(way.server.url("/oauth2/revokeToken"));
+        let sent = request.form(&[("auth_token", token), ("client_id", "desk")]).send().await;
+        sent.expect("an answer").json::<Value>().await.expect("json")
+    };
+    assert_eq!(revoke(&access).await, json!({"success": true}));
+    assert_eq!(revoke(&access).await, json!({"success": true}), "it is of no use already");
+    assert_eq!(error(&way.server.get(&access, "/community/self").await).0, 498);
+    assert_eq!(way.name_of(&key).await, "alice");
+    revoke(&key).await;
+    assert_eq!(error(&way.server.get(&key, "/community/self").await).0, 498);
+    assert_eq!(error(&ask(&id, &key).await).0, 400);
+
+    let code = way.code(&[]).await;
+    let turned_in = [("client_id", "desk"), ("grant_type", "authorization_code"), ("redirect_uri", HERE)];
+    let given = way.token(&[&turned_in[..], &[("code", &*code)]].concat()).await;
+    let refresh = given["refresh_token"].as_str().expect("a refresh token");
+    revoke(refresh).await;
+    let again = [("client_id", "desk"), ("grant_type", "refresh_token"), ("refresh_token", refresh)];
+    assert_eq!(error(&way.token(&again).await).0, 400);
 }

@@ -10,6 +10,7 @@ use isochrone_scheduler::{Quotas, Submissions, Wake};
 use isochrone_store::sqlite::SqliteStore;
 use isochrone_store::{
     AccountStore, AuditStore, Clock, Page, TaskFilter, TaskStore, Token, TokenBinding, TokenHash,
+    TokenPurpose,
 };
 use object_store::memory::InMemory;
 use serde_json::Value;
@@ -72,9 +73,19 @@ impl Server {
     /// Makes `token` one of `user`. The users' own names are tokens from the start, to keep tests short.
     pub(crate) async fn put_token(&self, token: &str, user: &str, life: Duration, binding: TokenBinding) {
         let expires = self.store.now().await.expect("a clock") + life;
-        let kept = Token { user: user.to_owned(), expires, binding };
+        let kept = Token { user: user.to_owned(), expires, binding, purpose: TokenPurpose::SignIn };
         let hash = TokenHash(Sha256::digest(token).into());
         self.store.put_token(hash, &kept, audit(Action::SignIn, user)).await.expect("kept");
+    }
+
+    /// Makes an API key for `user`; gives it and its id.
+    pub(crate) async fn add_key(&self, user: &str, life: Duration) -> (String, String) {
+        let now = self.store.now().await.expect("a clock");
+        let (key, hash) = isochrone_portal::keys::draw();
+        let purpose = TokenPurpose::Key { title: "nightly".to_owned(), created: now };
+        let kept = Token { user: user.to_owned(), expires: now + life, binding: TokenBinding::None, purpose };
+        self.store.put_token(hash, &kept, audit(Action::CreateKey, user)).await.expect("kept");
+        (key, isochrone_portal::keys::id(hash))
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

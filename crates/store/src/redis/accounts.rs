@@ -8,8 +8,8 @@ use super::RedisStore;
 use super::batch::Batch;
 use super::commit::{Commit, Tries};
 use super::keys::{Shard, folded};
-use super::records::{from_json, json, readable};
-use crate::{AccountStore, Grant, Result, Token, TokenBinding, TokenHash};
+use super::records::{from_json, json, readable, unreadable};
+use crate::{AccountStore, Grant, Result, Token, TokenBinding, TokenHash, TokenPurpose};
 
 const HOME: Shard = Shard::COMMON;
 
@@ -18,6 +18,14 @@ struct StoredToken {
     user: String,
     expires: EpochMillis,
     binding: TokenBinding,
+    #[serde(default)]
+    purpose: TokenPurpose,
+}
+
+impl From<StoredToken> for Token {
+    fn from(StoredToken { user, expires, binding, purpose }: StoredToken) -> Token {
+        Token { user, expires, binding, purpose }
+    }
 }
 
 #[async_trait]
@@ -68,8 +76,9 @@ impl AccountStore for RedisStore {
 
     async fn put_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) -> Result<()> {
         let (users, name, hash) = (self.users_key(), folded(&token.user), hex::encode(hash.0));
-        let stored =
-            StoredToken { user: token.user.clone(), expires: token.expires, binding: token.binding.clone() };
+        let Token { user, expires, binding, purpose } = token.clone();
+        let signs_in = purpose == TokenPurpose::SignIn;
+        let stored = StoredToken { user, expires, binding, purpose };
         let tokens_of = self.tokens_of_key(&name);
         let mut tries = Tries::default();
         loop {
@@ -85,7 +94,7 @@ impl AccountStore for RedisStore {
             );
             commit.take_until(&tokens_of, now.0);
             commit.put(&tokens_of, token.expires.0, &hash);
-            if let Some(old) = old {
+            if signs_in && let Some(old) = old {
                 let user = User { last_login: Some(audit.at), ..from_json(&old)? };
                 commit.set(&users, &[(&name, &json(&user))]);
             }
@@ -101,8 +110,39 @@ impl AccountStore for RedisStore {
         let mut batch = Batch::default();
         batch.add(HOME, ["GET", &self.token_key(&hex::encode(hash.0))]);
         let Some(body) = self.ask(batch).await?.bytes()? else { return Ok(None) };
-        let StoredToken { user, expires, binding } = from_json(&body)?;
-        Ok(Some(Token { user, expires, binding }))
+        from_json::<StoredToken>(&body).map(|stored| Some(stored.into()))
+    }
+
+    async fn tokens_of(&self, user: &str) -> Result<Vec<(TokenHash, Token)>> {
+        let mut batch = Batch::default();
+        batch.add(HOME, ["ZRANGE", &self.tokens_of_key(&folded(user)), "0", "-1"]);
+        let names = self.ask(batch).await?.members()?;
+        let mut batch = Batch::default();
+        for name in &names {
+            batch.add(HOME, ["GET", &self.token_key(&String::from_utf8_lossy(name))]);
+        }
+        let mut answers = if names.is_empty() { return Ok(Vec::new()) } else { self.ask(batch).await? };
+        let mut tokens = Vec::with_capacity(names.len());
+        for name in names {
+            let mut hash = [0; 32];
+            hex::decode_to_slice(&name, &mut hash).map_err(|_| unreadable::<TokenHash>())?;
+            // Redis forgets it before its name.
+            if let Some(body) = answers.bytes()? {
+                tokens.push((TokenHash(hash), from_json::<StoredToken>(&body)?.into()));
+            }
+        }
+        Ok(tokens)
+    }
+
+    async fn forget_token(&self, hash: TokenHash, audit: AuditEntry) -> Result<bool> {
+        let Some(token) = self.token(hash).await? else { return Ok(false) };
+        let hash = hex::encode(hash.0);
+        let mut commit = Commit::new(HOME);
+        // Of two that forget it, the second changes nothing.
+        commit.delete(&self.token_key(&hash));
+        commit.take(&self.tokens_of_key(&folded(&token.user)), &hash);
+        self.note_audit(&mut commit, HOME, &audit);
+        self.commit(commit).await
     }
 
     async fn put_grant(&self, hash: TokenHash, grant: &Grant) -> Result<()> {

@@ -14,7 +14,8 @@ use super::keys::{Index, Shard};
 use super::lists::{From, Source, Span};
 use super::records::{id_of, queued};
 use crate::{
-    Cancelled, Claim, Finished, Held, Keep, Page, Paged, Renewal, Result, RunFilter, RunStore, Unclaimed,
+    Cancelled, Claim, Finished, Held, Keep, Page, Paged, Place, Renewal, Result, RunFilter, RunStore,
+    Stretch, Unclaimed,
 };
 
 #[async_trait]
@@ -32,6 +33,29 @@ impl RunStore for RedisStore {
         let ids = entries.iter().skip(skip).map(|entry| id_of(&entry.member)).collect::<Result<Vec<_>>>()?;
         let rows = self.find_runs(&ids).await?.into_iter().map(|stored| stored.run).collect();
         Ok(Paged { rows, total })
+    }
+
+    async fn runs_from(&self, filter: &RunFilter, after: Option<Place>, limit: u64) -> Result<Stretch<Run>> {
+        let sources = self.histories(filter).await?;
+        let span = after.map_or_else(Span::all, |after| Span::through(after.first));
+        let mut asked = limit;
+        let behind = loop {
+            let entries = self.first(&sources, From::Highest, &span, asked).await?;
+            let all = (entries.len() as u64) < asked;
+            let places = entries.iter().map(|entry| Ok((id_of::<RunId>(&entry.member)?, entry.score as i64)));
+            let mut behind = places.collect::<Result<Vec<_>>>()?;
+            behind.retain(|(id, planned)| after.is_none_or(|after| is_behind(after, *planned, *id)));
+            if all || behind.len() as u64 >= limit {
+                break behind;
+            }
+            // Others of the same moment stand before the place.
+            asked = asked.saturating_mul(2);
+        };
+        let ids: Vec<RunId> = behind.iter().map(|(id, _)| *id).take(limit as usize).collect();
+        let last = ids.last().filter(|_| ids.len() as u64 == limit).and(behind.get(ids.len() - 1));
+        let next = last.map(|(id, planned)| Place { first: *planned, then: number(*id) });
+        let rows = self.find_runs(&ids).await?.into_iter().map(|stored| stored.run).collect();
+        Ok(Stretch { rows, next })
     }
 
     async fn unpublished(&self, now: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
@@ -117,6 +141,16 @@ impl RunStore for RedisStore {
     async fn retry_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
         self.retry(run, &audit).await
     }
+}
+
+/// Whether a run comes after the place, where the latest planned come first.
+fn is_behind(place: Place, planned: i64, run: RunId) -> bool {
+    (planned, number(run)) < (place.first, place.then)
+}
+
+/// An id as a number: in the order of the ids.
+fn number(run: RunId) -> u128 {
+    u128::from_be_bytes(*run.as_bytes())
 }
 
 impl RedisStore {

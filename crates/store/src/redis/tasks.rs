@@ -9,7 +9,7 @@ use super::commit::{Commit, Tries};
 use super::keys::{Index, Shard};
 use super::lists::{Entry, From, Source, Span};
 use super::records::{ask_task, id_of, readable, take_task};
-use crate::{Clock, DueTask, FireCommit, Page, Paged, Result, Saved, TaskFilter, TaskStore};
+use crate::{Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore};
 use isochrone_domain::Task;
 
 #[async_trait]
@@ -49,10 +49,7 @@ impl TaskStore for RedisStore {
     }
 
     async fn tasks(&self, filter: &TaskFilter, page: Page) -> Result<Paged<Task>> {
-        let sources: Vec<Source> = match &filter.owner {
-            Some(owner) => Shard::of_tasks().map(|shard| (shard, self.keys.tasks_of(shard, owner))).collect(),
-            None => self.everywhere(Index::Tasks),
-        };
+        let sources = self.creations(filter);
         let total = self.total(&sources).await?;
         let narrow = filter.item.is_some() || filter.active.is_some() || !filter.kinds.is_empty();
         let until = if narrow { total } else { page.offset.saturating_add(page.limit).min(total) };
@@ -66,17 +63,33 @@ impl TaskStore for RedisStore {
         let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
         let take = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let ids: Vec<TaskId> = ids.into_iter().skip(skip).take(take).collect();
-        let mut batch = Batch::default();
-        for id in &ids {
-            ask_task(&mut batch, &self.keys, *id);
+        Ok(Paged { rows: self.find_tasks(&ids).await?, total })
+    }
+
+    async fn tasks_from(
+        &self,
+        filter: &TaskFilter,
+        after: Option<Place>,
+        limit: u64,
+    ) -> Result<Stretch<Task>> {
+        let sources = self.creations(filter);
+        let mut rows = Vec::new();
+        let mut place = after;
+        loop {
+            let wanted = limit.saturating_sub(rows.len() as u64);
+            let span = place.map_or_else(Span::all, |place| Span::after(place.first));
+            let entries = self.first(&sources, From::Lowest, &span, wanted).await?;
+            let last = entries.last().map(|entry| Place { first: entry.score as i64, then: 0 });
+            let ids = self.passing(ids(&entries)?, filter).await?;
+            rows.extend(self.find_tasks(&ids).await?);
+            if (entries.len() as u64) < wanted || wanted == 0 {
+                return Ok(Stretch { rows, next: None });
+            }
+            place = last;
+            if rows.len() as u64 >= limit {
+                return Ok(Stretch { rows, next: place });
+            }
         }
-        let mut answers = self.ask(batch).await?;
-        let mut rows = Vec::with_capacity(ids.len());
-        for id in &ids {
-            let found = readable(take_task(&mut answers), "task", id)?.flatten();
-            rows.extend(found.map(|stored| stored.task));
-        }
-        Ok(Paged { rows, total })
     }
 
     async fn unfinished(&self, task: TaskId) -> Result<u64> {
@@ -185,6 +198,29 @@ impl RedisStore {
     }
 
     /// Those of the tasks that pass the filter.
+    /// The indexes of the tasks that the filter's owner has, in the order of their creation.
+    fn creations(&self, filter: &TaskFilter) -> Vec<Source> {
+        match &filter.owner {
+            Some(owner) => Shard::of_tasks().map(|shard| (shard, self.keys.tasks_of(shard, owner))).collect(),
+            None => self.everywhere(Index::Tasks),
+        }
+    }
+
+    /// Tasks in this order, without those that are gone or can't be read.
+    async fn find_tasks(&self, ids: &[TaskId]) -> Result<Vec<Task>> {
+        let mut batch = Batch::default();
+        for id in ids {
+            ask_task(&mut batch, &self.keys, *id);
+        }
+        let mut answers = self.ask(batch).await?;
+        let mut tasks = Vec::with_capacity(ids.len());
+        for id in ids {
+            let found = readable(take_task(&mut answers), "task", id)?.flatten();
+            tasks.extend(found.map(|stored| stored.task));
+        }
+        Ok(tasks)
+    }
+
     async fn passing(&self, ids: Vec<TaskId>, filter: &TaskFilter) -> Result<Vec<TaskId>> {
         let mut batch = Batch::default();
         for id in &ids {

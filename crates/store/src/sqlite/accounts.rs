@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use isochrone_domain::{AuditEntry, User};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{SqliteStore, audit, rows};
-use crate::{AccountStore, Grant, Result, Token, TokenHash};
+use crate::{AccountStore, Grant, Result, Token, TokenHash, TokenPurpose};
 
 #[async_trait]
 impl AccountStore for SqliteStore {
@@ -37,7 +37,9 @@ impl AccountStore for SqliteStore {
         self.write(move |db| {
             rows::execute(db, "DELETE FROM tokens WHERE expires <= ?1", [clock.now().0])?;
             put_token(db, hash, &token)?;
-            if let Some(mut user) = find(db, &token.user)? {
+            if token.purpose == TokenPurpose::SignIn
+                && let Some(mut user) = find(db, &token.user)?
+            {
                 user.last_login = Some(audit.at);
                 put(db, &user)?;
             }
@@ -48,10 +50,29 @@ impl AccountStore for SqliteStore {
 
     async fn token(&self, hash: TokenHash) -> Result<Option<Token>> {
         self.read(move |db| {
-            let sql = "SELECT binding, user, expires FROM tokens WHERE hash = ?1";
-            rows::one(db, sql, [&hash.0], |row| {
-                Ok(Token { binding: rows::body(row)?, user: row.get(1)?, expires: rows::moment(row, 2)? })
-            })
+            let sql = "SELECT binding, user, expires, purpose FROM tokens WHERE hash = ?1";
+            rows::one(db, sql, [&hash.0], token)
+        })
+        .await
+    }
+
+    async fn tokens_of(&self, user: &str) -> Result<Vec<(TokenHash, Token)>> {
+        let user = user.to_owned();
+        self.read(move |db| {
+            let sql = "SELECT binding, user, expires, purpose, hash FROM tokens
+                WHERE user = ?1 COLLATE NOCASE ORDER BY expires, hash";
+            rows::many(db, sql, [&user], |row| Ok((TokenHash(row.get(4)?), token(row)?)))
+        })
+        .await
+    }
+
+    async fn forget_token(&self, hash: TokenHash, audit: AuditEntry) -> Result<bool> {
+        self.write(move |db| {
+            let gone = rows::execute(db, "DELETE FROM tokens WHERE hash = ?1", [&hash.0])? > 0;
+            if gone {
+                audit::insert(db, &audit)?;
+            }
+            Ok(gone)
         })
         .await
     }
@@ -84,6 +105,15 @@ fn find_grant(db: &Connection, hash: TokenHash) -> Result<Option<Grant>> {
     rows::one(db, "SELECT body FROM grants WHERE hash = ?1", [&hash.0], rows::body)
 }
 
+fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
+    Ok(Token {
+        binding: rows::body(row)?,
+        user: row.get(1)?,
+        expires: rows::moment(row, 2)?,
+        purpose: rows::from_json(row, 3)?,
+    })
+}
+
 fn find(db: &Connection, name: &str) -> Result<Option<User>> {
     rows::one(db, "SELECT body FROM users WHERE name = ?1", [name], rows::body)
 }
@@ -95,6 +125,8 @@ fn put(db: &Connection, user: &User) -> Result<()> {
 }
 
 fn put_token(db: &Connection, hash: TokenHash, token: &Token) -> Result<()> {
-    let sql = "INSERT OR REPLACE INTO tokens (hash, user, expires, binding) VALUES (?1, ?2, ?3, ?4)";
-    rows::execute(db, sql, params![hash.0, token.user, token.expires.0, rows::json(&token.binding)]).map(drop)
+    let sql =
+        "INSERT OR REPLACE INTO tokens (hash, user, expires, binding, purpose) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let (binding, purpose) = (rows::json(&token.binding), rows::json(&token.purpose));
+    rows::execute(db, sql, params![hash.0, token.user, token.expires.0, binding, purpose]).map(drop)
 }

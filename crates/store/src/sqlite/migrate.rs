@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_fleet.sql"),
     include_str!("migrations/0003_grants.sql"),
+    include_str!("migrations/0004_keys.sql"),
 ];
 
 /// "Isoc": a database of another program is refused, not migrated.

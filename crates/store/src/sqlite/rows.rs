@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, para
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Page, Paged, Result};
+use crate::{Page, Paged, Place, Result, Stretch};
 
 /// What stands in a column is nothing that this version writes. Says no value: it may be a secret.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +100,28 @@ impl Conditions {
         self.sql.push_str(condition);
         self.values.extend(values);
     }
+}
+
+/// The bodies of the rows that meet the conditions, at most `limit`, with the last one's place: `places` are
+/// the two columns that it is made of.
+pub(super) fn stretch<T: DeserializeOwned>(
+    db: &Connection,
+    table: &str,
+    conditions: Conditions,
+    places: &str,
+    order: &str,
+    limit: u64,
+) -> Result<Stretch<T>> {
+    let Conditions { sql, mut values } = conditions;
+    values.push(Value::Integer(signed(limit)));
+    let sql = format!("SELECT body, {places} FROM {table}{sql} ORDER BY {order} LIMIT ?");
+    let read = |row: &Row<'_>| {
+        let then: i64 = row.get(2)?;
+        Ok((body(row)?, Place { first: row.get(1)?, then: then.unsigned_abs().into() }))
+    };
+    let rows: Vec<(T, Place)> = many(db, &sql, params_from_iter(values), read)?;
+    let next = rows.last().map(|(_, place)| *place).filter(|_| rows.len() as u64 == limit);
+    Ok(Stretch { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
 }
 
 /// A part of the bodies of a table's rows that meet the conditions, and the number of them all.

@@ -13,8 +13,8 @@ use rusqlite::{Connection, Row, params};
 use super::rows::{self, Conditions, signed};
 use super::{SqliteStore, audit, fires, leases, logs, retention, tasks};
 use crate::{
-    Cancelled, Claim, Finished, Held, Keep, LONGEST_LEASE, Page, Paged, Renewal, Result, RunFilter, RunStore,
-    Unclaimed,
+    Cancelled, Claim, Finished, Held, Keep, LONGEST_LEASE, Page, Paged, Place, Renewal, Result, RunFilter,
+    RunStore, Stretch, Unclaimed,
 };
 
 #[async_trait]
@@ -26,6 +26,16 @@ impl RunStore for SqliteStore {
     async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Paged<Run>> {
         let conditions = conditions(filter);
         self.read(move |db| rows::page(db, "runs", conditions, "planned DESC, seq DESC", page)).await
+    }
+
+    async fn runs_from(&self, filter: &RunFilter, after: Option<Place>, limit: u64) -> Result<Stretch<Run>> {
+        let mut conditions = conditions(filter);
+        if let Some(Place { first, then }) = after {
+            let seq = i64::try_from(then).unwrap_or(i64::MAX);
+            conditions.and("(planned, seq) < (?, ?)", [Value::Integer(first), Value::Integer(seq)]);
+        }
+        let order = "planned DESC, seq DESC";
+        self.read(move |db| rows::stretch(db, "runs", conditions, "planned, seq", order, limit)).await
     }
 
     async fn unpublished(&self, now: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::rows::{self, Conditions, signed};
 use super::{SqliteStore, audit, fires, leases, runs};
-use crate::{Clock, DueTask, FireCommit, Page, Paged, Result, Saved, TaskFilter, TaskStore};
+use crate::{Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore};
 
 #[async_trait]
 impl TaskStore for SqliteStore {
@@ -31,6 +31,19 @@ impl TaskStore for SqliteStore {
     async fn tasks(&self, filter: &TaskFilter, page: Page) -> Result<Paged<Task>> {
         let conditions = conditions(filter);
         self.read(move |db| rows::page(db, "tasks", conditions, "seq", page)).await
+    }
+
+    async fn tasks_from(
+        &self,
+        filter: &TaskFilter,
+        after: Option<Place>,
+        limit: u64,
+    ) -> Result<Stretch<Task>> {
+        let mut conditions = conditions(filter);
+        if let Some(after) = after {
+            conditions.and("seq > ?", [Value::Integer(after.first)]);
+        }
+        self.read(move |db| rows::stretch(db, "tasks", conditions, "seq, 0", "seq", limit)).await
     }
 
     async fn unfinished(&self, task: TaskId) -> Result<u64> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
-use isochrone_store::{Grant, Token, TokenBinding, TokenHash};
+use isochrone_store::{Grant, Token, TokenBinding, TokenHash, TokenPurpose};
 
 use super::Fresh;
 use super::ledger::EVER;
@@ -65,7 +65,10 @@ pub(crate) async fn keeps_tokens_until_they_expire(fresh: &impl Fresh) {
     put(&world, &user("Ann", Role::Admin)).await;
     let now = world.now().await.unwrap();
     let token = |number: u8, expires: EpochMillis, binding: TokenBinding| {
-        (TokenHash([number; 32]), Token { user: "Ann".to_owned(), expires, binding })
+        (
+            TokenHash([number; 32]),
+            Token { user: "Ann".to_owned(), expires, binding, purpose: TokenPurpose::SignIn },
+        )
     };
     let hour = now + Duration::from_hours(1);
     let tokens = [
@@ -101,7 +104,8 @@ pub(crate) async fn forgets_tokens_with_the_password(fresh: &impl Fresh) {
     let expires = now + Duration::from_hours(1);
     let (anns, bobs) = (TokenHash([1; 32]), TokenHash([2; 32]));
     for (hash, name) in [(anns, "Ann"), (bobs, "bob")] {
-        let token = Token { user: name.to_owned(), expires, binding: TokenBinding::None };
+        let (user, binding, purpose) = (name.to_owned(), TokenBinding::None, TokenPurpose::SignIn);
+        let token = Token { user, expires, binding, purpose };
         world.put_token(hash, &token, entry(Action::SignIn, now)).await.unwrap();
     }
     put(&world, &User { role: Role::Publisher, ..ann.clone() }).await;
@@ -109,6 +113,43 @@ pub(crate) async fn forgets_tokens_with_the_password(fresh: &impl Fresh) {
     put(&world, &User { name: "ANN".to_owned(), password_hash: "$argon2id$new".to_owned(), ..ann }).await;
     assert_eq!(world.token(anns).await.unwrap(), None);
     assert!(world.token(bobs).await.unwrap().is_some());
+}
+
+fn key(title: &str) -> Token {
+    let purpose = TokenPurpose::Key { title: title.to_owned(), created: EpochMillis(7) };
+    Token { user: "Ann".to_owned(), expires: EpochMillis::MAX, binding: TokenBinding::None, purpose }
+}
+
+pub(crate) async fn lists_and_forgets_keys(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    put(&world, &user("Ann", Role::Publisher)).await;
+    put(&world, &user("bob", Role::Publisher)).await;
+    let now = world.now().await.unwrap();
+    let early = Token { expires: now + Duration::from_hours(1), ..key("early") };
+    let late = Token { expires: now + Duration::from_hours(9_000), ..key("late") };
+    for (number, token) in [(1, &late), (2, &early)] {
+        world.put_token(TokenHash([number; 32]), token, entry(Action::CreateKey, now)).await.unwrap();
+    }
+    let bobs = Token { user: "bob".to_owned(), ..late.clone() };
+    world.put_token(TokenHash([3; 32]), &bobs, entry(Action::CreateKey, now)).await.unwrap();
+    let all = [(TokenHash([2; 32]), early.clone()), (TokenHash([1; 32]), late.clone())];
+    assert_eq!(world.tokens_of("ANN").await.unwrap(), all);
+    assert_eq!(world.user("ann").await.unwrap().expect("she is there").last_login, None, "no sign-in");
+    assert_eq!(world.token(TokenHash([1; 32])).await.unwrap(), Some(late));
+
+    let before = world.audit(EVER).await.unwrap().len();
+    let revoked = || entry(Action::RevokeToken, now);
+    assert!(world.forget_token(TokenHash([1; 32]), revoked()).await.unwrap());
+    assert!(!world.forget_token(TokenHash([1; 32]), revoked()).await.unwrap());
+    assert!(!world.forget_token(TokenHash([9; 32]), revoked()).await.unwrap());
+    assert_eq!(world.audit(EVER).await.unwrap().len(), before + 1);
+    assert_eq!(world.token(TokenHash([1; 32])).await.unwrap(), None);
+    assert_eq!(world.tokens_of("ann").await.unwrap(), [(TokenHash([2; 32]), early)]);
+    assert_eq!(world.tokens_of("nobody").await.unwrap(), []);
+
+    put(&world, &User { password_hash: "$argon2id$new".to_owned(), ..user("Ann", Role::Publisher) }).await;
+    assert_eq!(world.tokens_of("ann").await.unwrap(), [], "a new password voids keys too");
+    assert_eq!(world.tokens_of("bob").await.unwrap(), [(TokenHash([3; 32]), bobs)]);
 }
 
 fn grant(expires: EpochMillis) -> Grant {

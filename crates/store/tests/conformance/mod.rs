@@ -37,7 +37,8 @@ macro_rules! store_conformance {
     ($fresh:expr) => {
         $crate::store_conformance! { $fresh;
             tasks: keeps_a_task_whole, keeps_text_as_it_came, saves_only_over_what_was_read,
-                filters_tasks, pages_tasks_in_the_order_of_their_creation;
+                filters_tasks, pages_tasks_in_the_order_of_their_creation,
+                goes_on_behind_a_task, goes_on_behind_a_run;
             fires: gives_due_tasks_the_earliest_first, keeps_a_disabled_tasks_fire_due, counts_what_has_not_ended, commits_a_fire_whole,
                 commits_nothing_of_a_stale_fire, answers_each_commit_in_order, one_of_many_schedulers_wins,
                 counts_a_repeated_commit_once, counts_a_repeated_request_once, refuses_a_stale_request,
@@ -64,7 +65,8 @@ macro_rules! store_conformance {
                 keeps_ledger_and_audit_of_the_deleted;
             logs: keeps_lines_in_order, keeps_a_line_once, joins_the_attempts, pages_lines;
             accounts: knows_users_in_any_case, replaces_users, keeps_tokens_until_they_expire,
-                forgets_tokens_with_the_password, gives_a_grant_to_one_taker, forgets_expired_grants;
+                forgets_tokens_with_the_password, lists_and_forgets_keys, gives_a_grant_to_one_taker,
+                forgets_expired_grants;
             items: keeps_items_and_data, replaces_items, pages_items_newest_first, deletes_items_with_their_data;
             fleet: one_leads_at_a_time, one_of_many_leads, a_lead_lapses, knows_who_is_there;
             retention: keeps_the_latest_runs, forgets_runs_by_their_age, forgets_records_of_forgotten_runs;

@@ -1,7 +1,9 @@
 //! Tasks: kept, changed, listed.
 
+use std::time::Duration;
+
 use isochrone_domain::{Action, ItemId, TaskId, TaskState, TaskType, disable};
-use isochrone_store::{Page, Saved, TaskFilter};
+use isochrone_store::{Page, RunFilter, Saved, Stretch, TaskFilter};
 
 use super::Fresh;
 use super::world::{ALL, World, entry, new_task};
@@ -90,6 +92,70 @@ pub(crate) async fn filters_tasks(fresh: &impl Fresh) {
         let ids: Vec<_> = found.rows.iter().map(|task| task.id).collect();
         assert_eq!(ids, expected, "{filter:?}");
         assert_eq!(found.total, expected.len() as u64, "{filter:?}");
+    }
+}
+
+pub(crate) async fn goes_on_behind_a_task(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let mut created = Vec::new();
+    for number in 0..25 {
+        created
+            .push(world.add(|task| task.owner = if number % 5 == 4 { "bob" } else { "ann" }.into()).await.id);
+    }
+    let (mut seen, mut place) = (Vec::new(), None);
+    let mut rounds = 0;
+    loop {
+        let found = world.tasks_from(&TaskFilter::default(), place, 4).await.unwrap();
+        seen.extend(found.rows.iter().map(|task| task.id));
+        rounds += 1;
+        if rounds == 2 {
+            // One that was seen, the very last that was, and one that is still to come.
+            for gone in [created[1], created[7], created[12]] {
+                assert!(world.delete_task(gone, entry(Action::DeleteTask, gone)).await.unwrap());
+            }
+            created.push(world.add(|_| {}).await.id);
+        }
+        place = found.next;
+        if place.is_none() {
+            break;
+        }
+    }
+    let expected: Vec<_> = created.iter().copied().filter(|id| *id != created[12]).collect();
+    assert_eq!(seen, expected, "each that stays is seen once");
+    let bobs = TaskFilter { owner: Some("bob".to_owned()), ..TaskFilter::default() };
+    let first = world.tasks_from(&bobs, None, 3).await.unwrap();
+    let rest = world.tasks_from(&bobs, first.next, 3).await.unwrap();
+    let ids: Vec<_> = first.rows.iter().chain(&rest.rows).map(|task| task.id).collect();
+    assert_eq!((ids, rest.next), ([4, 9, 14, 19, 24].map(|n| created[n]).to_vec(), None));
+    let active = TaskFilter { active: Some(false), ..TaskFilter::default() };
+    assert_eq!(world.tasks_from(&active, None, 3).await.unwrap(), Stretch { rows: vec![], next: None });
+}
+
+pub(crate) async fn goes_on_behind_a_run(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let task = world.add_queueing().await.id;
+    let other = world.add_queueing().await.id;
+    let mut all = Vec::new();
+    for number in 0..13 {
+        all.push(world.request(if number % 4 == 3 { other } else { task }).await);
+    }
+    let of_task = RunFilter { task: Some(task), ..RunFilter::default() };
+    for filter in [RunFilter::default(), of_task] {
+        let expected = world.runs(&filter, ALL).await.unwrap().rows;
+        let (mut seen, mut place) = (Vec::new(), None);
+        loop {
+            let found = world.runs_from(&filter, place, 3).await.unwrap();
+            assert!(found.rows.len() <= 3);
+            seen.extend(found.rows);
+            place = found.next;
+            if place.is_none() {
+                break;
+            }
+            // Newer ones come before what is being read.
+            world.reach(world.now().await.unwrap() + Duration::from_millis(2)).await;
+            world.request(other).await;
+        }
+        assert_eq!(seen, expected);
     }
 }
 

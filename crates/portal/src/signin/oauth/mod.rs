@@ -6,9 +6,11 @@
 
 mod authorize;
 mod redirect;
+mod revoke;
 mod token;
 
 pub(crate) use authorize::{approval, authorize, sign_in};
+pub(crate) use revoke::revoke_token;
 pub(crate) use token::token;
 
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! `POST oauth2/token`: a code or a refresh token for an access token.
+//! `POST oauth2/token`: a code, a refresh token or an API key for an access token.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 use super::Challenge;
 use super::redirect::Redirect;
 use crate::answer::{Answer, Document, Failure};
+use crate::keys;
 use crate::request::Call;
 use crate::serve::Served;
 use crate::signin::generate_token::{LONGEST, keep_new, random_token};
@@ -67,7 +68,7 @@ pub(super) fn stamp(user: &User) -> String {
 /// `POST oauth2/token`
 pub(crate) async fn token(portal: &Served, call: &Call) -> Result<Answer, Failure> {
     call.must_post()?;
-    let secrets = ["code", "refresh_token", "code_verifier"];
+    let secrets = ["code", "refresh_token", "code_verifier", "client_secret"];
     if let Some(name) = secrets.into_iter().find(|name| call.in_query.iter().any(|q| q == name)) {
         return Err(Failure::parameter(name, "must be in the body: addresses end up in logs"));
     }
@@ -77,8 +78,9 @@ pub(crate) async fn token(portal: &Served, call: &Call) -> Result<Answer, Failur
         "authorization_code" => (by_code(portal, call, client).await?, true),
         "refresh_token" => (by_refresh_token(portal, call, client, false).await?, false),
         "exchange_refresh_token" => (by_refresh_token(portal, call, client, true).await?, true),
+        "client_credentials" => (by_key(portal, call, client).await?, false),
         _ => {
-            let known = "authorization_code, refresh_token or exchange_refresh_token";
+            let known = "authorization_code, refresh_token, exchange_refresh_token or client_credentials";
             return Err(Failure::parameter("grant_type", format!("is unknown; expected {known}")));
         }
     };
@@ -132,6 +134,21 @@ async fn by_refresh_token(portal: &Served, call: &Call, client: &str, last: bool
         return Err(refused());
     }
     Ok(user)
+}
+
+/// A program's own login: the id of an API key, and the key.
+async fn by_key(portal: &Served, call: &Call, client: &str) -> Result<User, Failure> {
+    let secret = hash(call.parameters.required("client_secret")?);
+    let refused =
+        || Failure::parameter("client_secret", "is no API key, or not the one with this 'client_id'");
+    let known = portal.store.token(secret).await?.ok_or_else(refused)?;
+    if keys::title(&known).is_none()
+        || keys::id(secret) != client
+        || known.expires <= portal.store.now().await?
+    {
+        return Err(refused());
+    }
+    portal.store.user(&known.user).await?.ok_or_else(refused)
 }
 
 /// The grant's user, if it has not expired and the password is the same.
