@@ -29,10 +29,10 @@ pub struct Change {
     pub month: Option<String>,
     /// 1-7 (1 is Sunday) or `?`.
     pub day_of_week: Option<String>,
-    /// No fire before this moment.
-    pub start: Option<EpochMillis>,
-    /// No fire after this moment.
-    pub end: Option<EpochMillis>,
+    /// No fire before this moment; `Some(None)`: from the beginning.
+    pub start: Option<Option<EpochMillis>>,
+    /// No fire after this moment; `Some(None)`: without an end.
+    pub end: Option<Option<EpochMillis>>,
     /// How many runs the task may make; `Some(None)`: any number.
     pub max_occurrences: Option<Option<u64>>,
     /// Enable or disable.
@@ -60,8 +60,8 @@ pub fn edit(task: &Task, change: Change, now: EpochMillis, limits: &Limits) -> R
     task.item_id = change.item_id.or(task.item_id);
     task.task_url = change.task_url.or(task.task_url);
     task.parameters = change.parameters.or(task.parameters);
-    task.start = change.start.or(task.start);
-    task.end = change.end.or(task.end);
+    set(&mut task.start, change.start);
+    set(&mut task.end, change.end);
     check(&task, limits)?;
     task.updated = now;
     if (&task.cron, task.start, task.end, task.max_occurrences)

@@ -94,6 +94,14 @@ id!(
     ItemId
 );
 
+impl TaskId {
+    /// The task that a request with this key makes, however often its sender repeats it.
+    pub fn requested(user: &str, key: &str) -> TaskId {
+        let user = user.to_ascii_lowercase();
+        TaskId(digest(b"task", &[user.as_bytes(), &[0], key.as_bytes()]))
+    }
+}
+
 impl FireId {
     /// The fire of a schedule: task, generation of the schedule, planned moment.
     pub fn scheduled(task: TaskId, generation: Generation, planned: EpochMillis) -> FireId {

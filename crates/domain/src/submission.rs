@@ -94,6 +94,7 @@ pub fn accept(
         consecutive_failures: 0,
         created: now,
         updated: now,
+        request: None,
         version: 0,
     };
     check(&task, limits)?;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use isochrone_quartz::{Fields, ParseError, Schedule};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{EpochMillis, ItemId, Policies, TaskId};
 
@@ -176,6 +177,9 @@ pub struct Task {
     pub created: EpochMillis,
     /// When its owner last changed it.
     pub updated: EpochMillis,
+    /// A digest of the request that made it, where its sender may send it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     /// Grows with each write: a writer that read an older version is refused.
     pub version: u64,
 }
@@ -187,6 +191,21 @@ impl Task {
     /// Never for a task that `accept` or `edit` made: they refuse what does not parse.
     pub fn schedule(&self) -> Schedule {
         self.cron.compile(false).expect("a stored task's schedule was parsed before it was stored")
+    }
+
+    /// Names what somebody can change of the task. It is another one after each change, and the same however
+    /// often the task fires.
+    pub fn edition(&self) -> String {
+        let fired = Task {
+            occurrences: 0,
+            next_fire: None,
+            last_fire: None,
+            consecutive_failures: 0,
+            version: 0,
+            ..self.clone()
+        };
+        let written = serde_json::to_vec(&fired).expect("a task has only text as keys");
+        hex::encode(&Sha256::digest(written)[..16])
     }
 
     /// How many further runs the limit allows.

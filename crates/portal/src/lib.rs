@@ -20,6 +20,7 @@ mod answer;
 mod identity;
 mod items;
 pub mod keys;
+mod native;
 pub mod passwords;
 mod request;
 mod routes;
@@ -81,5 +82,11 @@ pub struct OverTls;
 /// The whole portal. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that tokens
 /// can be bound to addresses.
 pub fn router(portal: Portal) -> Router {
-    Router::new().fallback(serve::handle).with_state(Arc::new(serve::Served::new(portal)))
+    let context = portal.config.context.trim_matches('/').to_owned();
+    let (native, _) = native::routes();
+    let mut router = Router::new().nest(native::ROOT, native.clone());
+    if !context.is_empty() {
+        router = router.nest(&format!("/{context}{}", native::ROOT), native);
+    }
+    router.fallback(serve::handle).with_state(Arc::new(serve::Served::new(portal)))
 }

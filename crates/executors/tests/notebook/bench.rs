@@ -275,6 +275,7 @@ fn task() -> Task {
         consecutive_failures: 0,
         created: EpochMillis(0),
         updated: EpochMillis(0),
+        request: None,
         version: 1,
     }
 }

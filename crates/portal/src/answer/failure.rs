@@ -71,6 +71,11 @@ impl Failure {
         Failure::new(500, "The server could not do this. Its log says why.")
     }
 
+    /// Its code, its sentence and the parameter that it is about.
+    pub(crate) fn into_parts(self) -> (u16, String, Option<&'static str>) {
+        (self.code, self.message, self.parameter)
+    }
+
     /// The parameter that it is about.
     pub(crate) fn parameter_name(&self) -> Option<&'static str> {
         self.parameter
@@ -124,6 +129,9 @@ impl From<SubmitError> for Failure {
             SubmitError::Forbidden => Failure::forbidden(),
             // It may begin with a user's name.
             SubmitError::Quota(text) => Failure::new(400, format!("{text}.")),
+            error @ (SubmitError::Outdated | SubmitError::KeyReused) => {
+                Failure::new(409, sentence(&error.to_string()))
+            }
             SubmitError::Conflict(text) => Failure::new(409, sentence(&text)),
             SubmitError::Store(error) => error.into(),
         }

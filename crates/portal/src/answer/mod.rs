@@ -167,7 +167,7 @@ impl Failure {
 }
 
 impl File {
-    fn respond(self) -> Response {
+    pub(crate) fn respond(self) -> Response {
         let content_type = HeaderValue::try_from(self.content_type)
             .unwrap_or(HeaderValue::from_static("application/octet-stream"));
         let name = percent_encoding::utf8_percent_encode(&self.name, percent_encoding::NON_ALPHANUMERIC);

@@ -4,6 +4,7 @@ mod generate_token;
 pub(crate) mod oauth;
 mod throttle;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,15 +69,25 @@ impl SignIn {
     /// Who calls, if a token is there; then it must be good.
     pub(crate) async fn caller_if_any(&self, call: &Call) -> Result<Option<Caller>, Failure> {
         let Some(token) = &call.token else { return Ok(None) };
+        self.bearer(token, call.ip, call.referer.as_deref()).await.map(Some)
+    }
+
+    /// Who calls with this token, from this address and with this `Referer`.
+    pub(crate) async fn bearer(
+        &self,
+        token: &str,
+        ip: Option<IpAddr>,
+        referer: Option<&str>,
+    ) -> Result<Caller, Failure> {
         let known = self.store.token(hash(token)).await?;
         let now = self.store.now().await?;
-        let held = known.filter(|known| known.expires > now && fits(known, call));
+        let held = known.filter(|known| known.expires > now && fits(known, ip, referer));
         let user = match held {
             Some(held) => self.store.user(&held.user).await?,
             None => None,
         };
         let user = user.ok_or_else(|| Failure::new(498, "Invalid token."))?;
-        Ok(Some(Caller { user, ip: call.ip.map(|ip| ip.to_string()) }))
+        Ok(Caller { user, ip: ip.map(|ip| ip.to_string()) })
     }
 }
 
@@ -87,11 +98,11 @@ pub(crate) fn hash(token: &str) -> TokenHash {
 
 /// Whether the request has what the token is bound to. A referer stands for its site: the pages below it
 /// are it too.
-fn fits(token: &Token, call: &Call) -> bool {
+fn fits(token: &Token, ip: Option<IpAddr>, referer: Option<&str>) -> bool {
     match &token.binding {
         TokenBinding::None => true,
-        TokenBinding::Ip(ip) => call.ip.is_some_and(|from| from.to_string() == *ip),
-        TokenBinding::Referer(bound) => call.referer.as_ref().is_some_and(|referer| {
+        TokenBinding::Ip(bound) => ip.is_some_and(|from| from.to_string() == *bound),
+        TokenBinding::Referer(bound) => referer.is_some_and(|referer| {
             let below = referer.strip_prefix(bound.trim_end_matches('/'));
             below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         }),

@@ -8,7 +8,7 @@ use crate::request::{Limit, Parameters};
 
 /// What createTask's parameters ask for. What the domain checks (schedule, dates, JSON, what a type
 /// requires) is checked there.
-pub(super) fn submission(parameters: &Parameters, policies: &Policies) -> Result<Submission, Failure> {
+pub(crate) fn submission(parameters: &Parameters, policies: &Policies) -> Result<Submission, Failure> {
     rightly_spelt(parameters, &OPTIONAL)?;
     // A required one that is missing is told of as missing, with the same hint.
     let there: Vec<_> = REQUIRED.into_iter().filter(|name| parameters.given(name).is_some()).collect();
@@ -36,7 +36,7 @@ pub(super) fn submission(parameters: &Parameters, policies: &Policies) -> Result
 }
 
 /// What update's parameters ask for; what is absent or empty stays. `policies`: the task's own.
-pub(super) fn change(parameters: &Parameters, policies: &Policies) -> Result<Change, Failure> {
+pub(crate) fn change(parameters: &Parameters, policies: &Policies) -> Result<Change, Failure> {
     rightly_spelt(parameters, &OPTIONAL)?;
     rightly_spelt(parameters, &REQUIRED)?;
     Ok(Change {
@@ -50,8 +50,8 @@ pub(super) fn change(parameters: &Parameters, policies: &Policies) -> Result<Cha
         day_of_month: cron(parameters, "dayOfMonth")?,
         month: cron(parameters, "month")?,
         day_of_week: cron(parameters, "dayOfWeek")?,
-        start: date(parameters, "startDate")?,
-        end: date(parameters, "endDate")?,
+        start: date(parameters, "startDate")?.map(Some),
+        end: date(parameters, "endDate")?.map(Some),
         max_occurrences: max_occurrences(parameters)?.map(Limit::most),
         active: parameters.flag("isActive")?,
         policies: policies::read(parameters, policies)?,

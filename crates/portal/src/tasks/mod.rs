@@ -2,11 +2,11 @@
 
 mod artifacts;
 mod change;
-mod fields;
+pub(crate) mod fields;
 mod list;
-mod policies;
+pub(crate) mod policies;
 mod runs;
-mod wire;
+pub(crate) mod wire;
 
 use isochrone_domain::{Task, TaskId};
 use isochrone_scheduler::{Caller, SubmitError};

@@ -2,6 +2,7 @@
 
 use isochrone_domain::{CrashPolicy, MisfirePolicy, OverlapPolicy, Policies};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::answer::Failure;
 use crate::request::Parameters;
@@ -9,9 +10,9 @@ use crate::request::Parameters;
 const LONGEST_TIMEOUT_S: i64 = 30 * 24 * 3_600;
 
 /// The policies as the task resource shows them, in the words in which they are sent.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     misfire_policy: String,
     overlap_policy: &'static str,
     max_retries: u32,

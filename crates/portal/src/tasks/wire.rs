@@ -79,13 +79,13 @@ impl TaskDocument {
 }
 
 /// The text as it was sent, so that no number is rounded and no key is moved; `{}` where there is none.
-fn object_as_sent(text: Option<String>) -> Box<RawValue> {
+pub(crate) fn object_as_sent(text: Option<String>) -> Box<RawValue> {
     let empty = || RawValue::from_string("{}".to_owned()).expect("an empty object is JSON");
     // The domain has read it as an object before it was stored.
     text.and_then(|text| RawValue::from_string(text).ok()).unwrap_or_else(empty)
 }
 
-fn state(task: &Task) -> &'static str {
+pub(crate) fn state(task: &Task) -> &'static str {
     match task.state {
         TaskState::Active if task.next_fire.is_none() => "completed",
         TaskState::Active => "active",

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod items;
+mod native;
 mod oauth;
 mod pages;
 mod reference;

@@ -18,6 +18,12 @@ pub enum SubmitError {
     /// The caller has no right to it.
     #[error("you do not have permission to do this")]
     Forbidden,
+    /// The task is not as the caller saw it.
+    #[error("the task was changed meanwhile")]
+    Outdated,
+    /// A key for repeated requests was used for another request.
+    #[error("the key was used for another request")]
+    KeyReused,
     /// A limit of the operator is reached; the text names it.
     #[error("{0}")]
     Quota(String),

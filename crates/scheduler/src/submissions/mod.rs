@@ -37,6 +37,42 @@ pub struct Submissions {
     wake: Wake,
 }
 
+/// A task that somebody wants to change.
+#[derive(Clone, Debug)]
+pub struct Target {
+    id: TaskId,
+    edition: Option<String>,
+}
+
+impl Target {
+    /// The task, if its edition is still this one.
+    pub fn if_still(id: TaskId, edition: Option<String>) -> Target {
+        Target { id, edition }
+    }
+
+    fn admits(&self, task: &Task) -> Result<(), SubmitError> {
+        match &self.edition {
+            Some(edition) if *edition != task.edition() => Err(SubmitError::Outdated),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<TaskId> for Target {
+    fn from(id: TaskId) -> Target {
+        Target { id, edition: None }
+    }
+}
+
+/// A request that its sender may repeat: it is carried out once.
+#[derive(Clone, Debug)]
+pub struct Once {
+    /// Drawn by the sender, for this request.
+    pub key: String,
+    /// Of what is asked for: the key is good for nothing else.
+    pub digest: String,
+}
+
 /// How often a change is made anew because somebody else wrote in between. A task is written by its
 /// owner, the fire loop and finishing runs: so many writes do not fall into one moment.
 const TRIES: usize = 16;

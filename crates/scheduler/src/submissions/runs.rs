@@ -1,7 +1,7 @@
 //! Requests about runs.
 
 use isochrone_domain::{Action, Amendment, FireId, Run, RunId, Task, TaskId, plan_request};
-use isochrone_store::{Cancelled, Page, Paged, RunFilter, Saved};
+use isochrone_store::{Cancelled, Page, Paged, Place, RunFilter, Saved, Stretch};
 use tracing::info;
 
 use super::{Caller, Submissions, SubmitError, TRIES, allow, too_busy};
@@ -55,6 +55,21 @@ impl Submissions {
             None => allow(caller.may_list(filter.owner.as_deref()))?,
         }
         Ok(self.store.runs(filter, page).await?)
+    }
+
+    /// At most `limit` of the runs that pass the filter, those behind `after`.
+    pub async fn runs_from(
+        &self,
+        caller: &Caller,
+        filter: &RunFilter,
+        after: Option<Place>,
+        limit: u64,
+    ) -> Result<Stretch<Run>, SubmitError> {
+        match filter.task {
+            Some(task) => drop(self.readable(caller, task).await?),
+            None => allow(caller.may_list(filter.owner.as_deref()))?,
+        }
+        Ok(self.store.runs_from(filter, after, limit).await?)
     }
 
     /// Asks the run to end. One that has not started ends at once; one that executes is told to stop.

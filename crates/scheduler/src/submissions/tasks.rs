@@ -1,12 +1,12 @@
 //! Requests about tasks.
 
 use isochrone_domain::{
-    Action, Change, EpochMillis, Role, Submission, Task, TaskId, accept, disable, edit, enable,
+    Action, AuditEntry, Change, EpochMillis, Role, Submission, Task, TaskId, accept, disable, edit, enable,
 };
-use isochrone_store::{Page, Paged, Saved, TaskFilter};
+use isochrone_store::{Page, Paged, Place, Saved, Stretch, TaskFilter};
 use tracing::info;
 
-use super::{Caller, Submissions, SubmitError, TRIES, allow, too_busy};
+use super::{Caller, Once, Submissions, SubmitError, TRIES, Target, allow, too_busy};
 
 impl Submissions {
     /// Makes a task of `owner`, who must exist. Whether its item exists is found out by its runs.
@@ -16,12 +16,7 @@ impl Submissions {
         owner: &str,
         submission: Submission,
     ) -> Result<Task, SubmitError> {
-        allow(caller.user.may_write(owner))?;
-        let owner = self.store.user(owner).await?.ok_or(SubmitError::NotFound { what: "user" })?;
-        let now = self.now().await?;
-        let task = accept(submission, TaskId::random(), &owner.name, now, &self.limits)?;
-        self.quotas.check(&*self.store, None, &task).await?;
-        let audit = caller.did(Action::CreateTask, &task, None, now);
+        let (task, audit) = self.new_task(caller, owner, submission, TaskId::random(), None).await?;
         match self.store.insert_task(&task, audit).await {
             // Nobody else has an id that was drawn at random.
             Ok(Saved::Done | Saved::Repeated) => {}
@@ -33,9 +28,51 @@ impl Submissions {
                 }
             }
         }
+        Ok(self.created(task))
+    }
+
+    /// The same for a request that may be repeated: as long as its task is there, it makes no other one.
+    pub async fn create_once(
+        &self,
+        caller: &Caller,
+        owner: &str,
+        submission: Submission,
+        once: &Once,
+    ) -> Result<Task, SubmitError> {
+        let id = TaskId::requested(&caller.user.name, &once.key);
+        if let Some(made) = self.store.task(id).await? {
+            return repeated(made, once);
+        }
+        let digest = Some(once.digest.clone());
+        let (task, audit) = self.new_task(caller, owner, submission, id, digest).await?;
+        match self.store.insert_task(&task, audit).await? {
+            Saved::Done => Ok(self.created(task)),
+            Saved::Repeated => repeated(self.found(id).await?, once),
+            Saved::Stale => Err(too_busy()),
+        }
+    }
+
+    async fn new_task(
+        &self,
+        caller: &Caller,
+        owner: &str,
+        submission: Submission,
+        id: TaskId,
+        request: Option<String>,
+    ) -> Result<(Task, AuditEntry), SubmitError> {
+        allow(caller.user.may_write(owner))?;
+        let owner = self.store.user(owner).await?.ok_or(SubmitError::NotFound { what: "user" })?;
+        let now = self.now().await?;
+        let task = Task { request, ..accept(submission, id, &owner.name, now, &self.limits)? };
+        self.quotas.check(&*self.store, None, &task).await?;
+        let audit = caller.did(Action::CreateTask, &task, None, now);
+        Ok((task, audit))
+    }
+
+    fn created(&self, task: Task) -> Task {
         info!(task = %task.id, kind = %task.kind, owner = %task.owner, "a task was created");
         self.wake.wake();
-        Ok(task)
+        task
     }
 
     /// The task.
@@ -54,27 +91,49 @@ impl Submissions {
         Ok(self.store.tasks(filter, page).await?)
     }
 
+    /// At most `limit` of the tasks that pass the filter, those behind `after`.
+    pub async fn tasks_from(
+        &self,
+        caller: &Caller,
+        filter: &TaskFilter,
+        after: Option<Place>,
+        limit: u64,
+    ) -> Result<Stretch<Task>, SubmitError> {
+        allow(caller.may_list(filter.owner.as_deref()))?;
+        Ok(self.store.tasks_from(filter, after, limit).await?)
+    }
+
     /// Changes the task.
-    pub async fn update(&self, caller: &Caller, id: TaskId, change: Change) -> Result<Task, SubmitError> {
+    pub async fn update(
+        &self,
+        caller: &Caller,
+        task: impl Into<Target>,
+        change: Change,
+    ) -> Result<Task, SubmitError> {
         let limits = &self.limits;
-        self.change(caller, id, Action::UpdateTask, |task, now| Ok(edit(task, change.clone(), now, limits)?))
-            .await
+        self.change(caller, task.into(), Action::UpdateTask, |task, now| {
+            Ok(edit(task, change.clone(), now, limits)?)
+        })
+        .await
     }
 
     /// Lets the task plan fires again. One that does already stays as it is.
-    pub async fn enable(&self, caller: &Caller, id: TaskId) -> Result<Task, SubmitError> {
-        self.change(caller, id, Action::EnableTask, |task, now| Ok(enable(task, now))).await
+    pub async fn enable(&self, caller: &Caller, task: impl Into<Target>) -> Result<Task, SubmitError> {
+        self.change(caller, task.into(), Action::EnableTask, |task, now| Ok(enable(task, now))).await
     }
 
     /// Makes the task plan no fires. Its runs go on.
-    pub async fn disable(&self, caller: &Caller, id: TaskId) -> Result<Task, SubmitError> {
-        self.change(caller, id, Action::DisableTask, |task, now| Ok(disable(task, now))).await
+    pub async fn disable(&self, caller: &Caller, task: impl Into<Target>) -> Result<Task, SubmitError> {
+        self.change(caller, task.into(), Action::DisableTask, |task, now| Ok(disable(task, now))).await
     }
 
     /// Deletes the task and its runs; attempts that execute are told to stop. The ledger and the audit
     /// log keep theirs.
-    pub async fn delete(&self, caller: &Caller, id: TaskId) -> Result<(), SubmitError> {
+    pub async fn delete(&self, caller: &Caller, task: impl Into<Target>) -> Result<(), SubmitError> {
+        let target = task.into();
+        let id = target.id;
         let (task, now) = self.decided(caller, id).await?;
+        target.admits(&task)?;
         let audit = caller.did(Action::DeleteTask, &task, None, now);
         if !self.store.delete_task(id, audit).await? {
             return Err(SubmitError::NotFound { what: "task" });
@@ -89,12 +148,14 @@ impl Submissions {
     async fn change(
         &self,
         caller: &Caller,
-        id: TaskId,
+        target: Target,
         action: Action,
         changed: impl Fn(&Task, EpochMillis) -> Result<Task, SubmitError>,
     ) -> Result<Task, SubmitError> {
+        let id = target.id;
         for _ in 0..TRIES {
             let (old, now) = self.decided(caller, id).await?;
+            target.admits(&old)?;
             let new = changed(&old, now)?;
             if (Task { updated: old.updated, ..new.clone() }) == old {
                 return Ok(old);
@@ -112,6 +173,11 @@ impl Submissions {
         }
         Err(too_busy())
     }
+}
+
+/// The task that the request has made before, if it was this request.
+fn repeated(made: Task, once: &Once) -> Result<Task, SubmitError> {
+    if made.request.as_ref() == Some(&once.digest) { Ok(made) } else { Err(SubmitError::KeyReused) }
 }
 
 impl Caller {

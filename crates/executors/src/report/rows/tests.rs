@@ -46,6 +46,7 @@ pub(in crate::report) fn task(title: &str, owner: &str, state: TaskState) -> Tas
         consecutive_failures: 1,
         created: EpochMillis(0),
         updated: EpochMillis(0),
+        request: None,
         version: 1,
     }
 }

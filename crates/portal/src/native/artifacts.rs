@@ -1,0 +1,50 @@
+//! `/api/v1/runs/{run}/artifacts`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use object_store::ObjectStoreExt;
+
+use super::cursor::List;
+use super::problem::Problem;
+use super::runs;
+use super::signed_in::SignedIn;
+use super::views::ArtifactView;
+use crate::answer::File;
+use crate::serve::Served;
+
+/// Lists what a run left.
+#[utoipa::path(get, path = "/runs/{run}/artifacts", tag = "artifacts", params(("run" = String, Path, description = "32 hex digits")), responses(
+    (status = 200, body = List<ArtifactView>), (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(
+    State(served): State<Arc<Served>>,
+    SignedIn(caller): SignedIn,
+    Path(run): Path<String>,
+) -> Result<Json<List<ArtifactView>>, Problem> {
+    let run = runs::found(&served, &caller, &run).await?;
+    Ok(Json(List::whole(run.artifacts.into_iter().map(ArtifactView::from).collect())))
+}
+
+/// Reads something that a run left. Its media type is what the run said of it.
+#[utoipa::path(get, path = "/runs/{run}/artifacts/{name}", tag = "artifacts",
+    params(("run" = String, Path, description = "32 hex digits"), ("name" = String, Path)), responses(
+    (status = 200, content_type = "*/*", body = Vec<u8>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn read(
+    State(served): State<Arc<Served>>,
+    SignedIn(caller): SignedIn,
+    Path((run, name)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let run = runs::found(&served, &caller, &run).await?;
+    let artifact = run.artifacts.into_iter().find(|artifact| artifact.name == name);
+    let artifact = artifact.ok_or_else(|| Problem::missing("artifact"))?;
+    let location = object_store::path::Path::parse(&artifact.location);
+    let found = served.artifacts.get(&location.map_err(|_| Problem::missing("artifact"))?).await?;
+    let (name, content_type, size) = (artifact.name, artifact.content_type, found.meta.size);
+    Ok(File { name, content_type, size, body: Body::from_stream(found.into_stream()) }.respond())
+}
