@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use isochrone_testkit::chaos::api;
 use isochrone_testkit::{ADMIN_PASSWORD, NodeClient, PythonClient, Server, ServerOptions};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
@@ -38,6 +39,12 @@ async fn arcgis_rest_request_4_10_2() -> Result<()> {
     let told = client.run(Path::new(&here("arcgis_rest_request.mjs")), &environment)?;
     // It ends with an error at the first check that does not pass.
     ensure!(told.lines().count() == 4 && told.lines().all(|line| line.starts_with("ok ")), "{told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_as_they_are_described() -> Result<()> {
+    println!("{}", api::run(Path::new(BINARY), api::Plan::SMOKE).await?);
     Ok(())
 }
 

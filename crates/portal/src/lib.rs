@@ -21,6 +21,7 @@ mod identity;
 mod items;
 pub mod keys;
 mod native;
+mod openapi;
 pub mod passwords;
 mod request;
 mod routes;
@@ -84,9 +85,11 @@ pub struct OverTls;
 pub fn router(portal: Portal) -> Router {
     let context = portal.config.context.trim_matches('/').to_owned();
     let (native, _) = native::routes();
-    let mut router = Router::new().nest(native::ROOT, native.clone());
+    let described = openapi::routes();
+    let mut router = Router::new().nest(native::ROOT, native.clone()).merge(described.clone());
     if !context.is_empty() {
         router = router.nest(&format!("/{context}{}", native::ROOT), native);
+        router = router.nest(&format!("/{context}"), described);
     }
     router.fallback(serve::handle).with_state(Arc::new(serve::Served::new(portal)))
 }

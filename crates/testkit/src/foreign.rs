@@ -35,6 +35,11 @@ impl PythonClient {
     pub fn run(&self, script: &Path, environment: &[(&str, &str)]) -> Result<String> {
         run(Command::new(&self.python).arg(script).envs(environment.iter().copied()))
     }
+
+    /// Runs a program that was installed with it; gives what it printed. It must end well.
+    pub fn run_program(&self, name: &str, args: &[&str]) -> Result<String> {
+        run(Command::new(self.python.with_file_name(name)).args(args))
+    }
 }
 
 /// A client that Node.js runs.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use isochrone_testkit::chaos::{broker, confirm, leader, mix, pause, store, worker};
+use isochrone_testkit::chaos::{api, broker, confirm, leader, mix, pause, store, worker};
 use isochrone_testkit::{ServerOptions, kills};
 
 /// What happens.
@@ -28,6 +28,8 @@ enum Row {
     Store,
     /// All of it at once.
     Mix,
+    /// Every case that the APIs' description allows, and others.
+    Api,
 }
 
 /// How hard.
@@ -85,6 +87,10 @@ impl Row {
             Row::Store => {
                 let plan = if smoke { store::Plan::SMOKE } else { store::Plan::FULL };
                 store::run(binary, plan).await?.to_string()
+            }
+            Row::Api => {
+                let plan = if smoke { api::Plan::SMOKE } else { api::Plan::FULL };
+                api::run(binary, plan).await?.to_string()
             }
             Row::Mix => {
                 let plan = if smoke { mix::Plan::SMOKE } else { mix::Plan::FULL };

@@ -4,6 +4,7 @@ use isochrone_domain::Problem;
 use isochrone_scheduler::SubmitError;
 use isochrone_store::StoreError;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A request that fails, as its client is told.
 #[derive(Debug)]
@@ -16,13 +17,15 @@ pub(crate) struct Failure {
 }
 
 /// ArcGIS's shape of an error.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
 pub(crate) struct Shape {
     error: Inner,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ErrorDetails)]
 struct Inner {
     code: u16,
     #[serde(skip_serializing_if = "Option::is_none")]

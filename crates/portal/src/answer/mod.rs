@@ -10,7 +10,7 @@ use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::Response;
 use serde::Serialize;
 
-pub(crate) use failure::{Failure, missing};
+pub(crate) use failure::{Failure, Shape, missing};
 pub(crate) use sign_in::SignInPage;
 
 use crate::request::{Parameters, Place};

@@ -11,6 +11,7 @@ pub(crate) use change::{add, delete, update};
 pub(crate) use parts::{add_part, commit, status};
 pub(crate) use read::{data, item, own};
 pub(crate) use search::{list, search};
+pub(crate) use wire::ItemDocument;
 
 use isochrone_domain::{Item, ItemId};
 use isochrone_scheduler::Caller;

@@ -2,10 +2,11 @@
 
 use isochrone_domain::{Item, ItemId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ItemDocument {
+pub(crate) struct ItemDocument {
     id: String,
     owner: String,
     title: String,

@@ -18,7 +18,7 @@ use crate::serve::Served;
 
 /// Lists what a run left.
 #[utoipa::path(get, path = "/runs/{run}/artifacts", tag = "artifacts", params(("run" = String, Path, description = "32 hex digits")), responses(
-    (status = 200, body = List<ArtifactView>), (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "Done", body = List<ArtifactView>), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(served): State<Arc<Served>>,
@@ -32,8 +32,8 @@ pub(super) async fn list(
 /// Reads something that a run left. Its media type is what the run said of it.
 #[utoipa::path(get, path = "/runs/{run}/artifacts/{name}", tag = "artifacts",
     params(("run" = String, Path, description = "32 hex digits"), ("name" = String, Path)), responses(
-    (status = 200, content_type = "*/*", body = Vec<u8>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "Done", content_type = "*/*", body = Vec<u8>),
+    (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn read(
     State(served): State<Arc<Served>>,

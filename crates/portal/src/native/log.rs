@@ -56,8 +56,8 @@ pub(super) struct Which {
 #[utoipa::path(get, path = "/runs/{run}/log", tag = "runs",
     params(("run" = String, Path, description = "32 hex digits"), Which),
     responses(
-        (status = 200, content((LogPage = "application/json"), (String = "text/event-stream"))),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Done", content((LogPage = "application/json"), (String = "text/event-stream"))),
+        (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn read(
     State(served): State<Arc<Served>>,

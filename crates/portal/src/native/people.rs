@@ -14,7 +14,7 @@ use crate::serve::Served;
 
 /// Lists the processes of the fleet that were heard of lately. For administrators.
 #[utoipa::path(get, path = "/workers", tag = "fleet", responses(
-    (status = 200, body = List<WorkerView>), (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "Done", body = List<WorkerView>), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn workers(
     State(served): State<Arc<Served>>,
@@ -27,7 +27,7 @@ pub(super) async fn workers(
 
 /// Lists users. For administrators.
 #[utoipa::path(get, path = "/users", tag = "users", responses(
-    (status = 200, body = List<UserView>), (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "Done", body = List<UserView>), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn users(
     State(served): State<Arc<Served>>,
@@ -40,7 +40,7 @@ pub(super) async fn users(
 
 /// Shows a user; `me` is the caller.
 #[utoipa::path(get, path = "/users/{name}", tag = "users", params(("name" = String, Path)), responses(
-    (status = 200, body = UserView), (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "Done", body = UserView), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn user(
     State(served): State<Arc<Served>>,

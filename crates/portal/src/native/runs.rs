@@ -50,7 +50,7 @@ pub(super) struct WhichOfTask {
 
 /// Lists runs, the latest planned first.
 #[utoipa::path(get, path = "/runs", tag = "runs", params(Which), responses(
-    (status = 200, body = List<RunView>), (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "Done", body = List<RunView>), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(served): State<Arc<Served>>,
@@ -65,7 +65,7 @@ pub(super) async fn list(
 /// Lists a task's runs, the latest planned first.
 #[utoipa::path(get, path = "/tasks/{task}/runs", tag = "runs",
     params(("task" = String, Path, description = "32 hex digits"), WhichOfTask), responses(
-    (status = 200, body = List<RunView>), (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "Done", body = List<RunView>), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn of_task(
     State(served): State<Arc<Served>>,
@@ -98,7 +98,7 @@ async fn page(
         ("task" = String, Path, description = "32 hex digits"),
         ("Idempotency-Key" = Option<String>, Header, description = "Drawn by the sender, for this request", min_length = 1, max_length = 255)
     ),
-    responses((status = 202, body = RunView), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, description = "Done", body = RunView), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn run_now(
     State(served): State<Arc<Served>>,
     SignedIn(caller): SignedIn,
@@ -116,7 +116,7 @@ pub(super) async fn run_now(
 
 /// Shows a run.
 #[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(("run" = String, Path, description = "32 hex digits")), responses(
-    (status = 200, body = RunView), (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "Done", body = RunView), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn show(
     State(served): State<Arc<Served>>,
@@ -128,7 +128,7 @@ pub(super) async fn show(
 
 /// Asks a run to end.
 #[utoipa::path(post, path = "/runs/{run}/cancel", tag = "runs", params(("run" = String, Path, description = "32 hex digits")), responses(
-    (status = 202, body = RunView), (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 202, description = "Done", body = RunView), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn cancel(
     State(served): State<Arc<Served>>,
@@ -141,7 +141,7 @@ pub(super) async fn cancel(
 
 /// Asks for an ended run once more. It is no further occurrence.
 #[utoipa::path(post, path = "/runs/{run}/retry", tag = "runs", params(("run" = String, Path, description = "32 hex digits")), responses(
-    (status = 202, body = RunView), (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 202, description = "Done", body = RunView), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn retry(
     State(served): State<Arc<Served>>,

@@ -42,7 +42,7 @@ pub(super) struct Which {
 
 /// Lists tasks in the order of their creation.
 #[utoipa::path(get, path = "/tasks", tag = "tasks", params(Which), responses(
-    (status = 200, body = List<TaskView>), (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "Done", body = List<TaskView>), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(served): State<Arc<Served>>,
@@ -74,8 +74,8 @@ pub(super) fn of_whom(asked: Option<String>, caller: &Caller) -> Option<String> 
 #[utoipa::path(post, path = "/tasks", tag = "tasks", request_body = NewTask,
     params(("Idempotency-Key" = Option<String>, Header, description = "Drawn by the sender, for this request", min_length = 1, max_length = 255)),
     responses(
-        (status = 201, body = TaskView, headers(("ETag" = String), ("Location" = String))),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (status = 201, description = "Done", body = TaskView, headers(("ETag" = String), ("Location" = String))),
+        (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn create(
     State(served): State<Arc<Served>>,
@@ -101,8 +101,8 @@ pub(super) async fn create(
 
 /// Shows a task.
 #[utoipa::path(get, path = "/tasks/{task}", tag = "tasks", params(("task" = String, Path, description = "32 hex digits")), responses(
-    (status = 200, body = TaskView, headers(("ETag" = String))),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "Done", body = TaskView, headers(("ETag" = String))),
+    (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn show(
     State(served): State<Arc<Served>>,
@@ -116,8 +116,8 @@ pub(super) async fn show(
 #[utoipa::path(patch, path = "/tasks/{task}", tag = "tasks", request_body = TaskPatch,
     params(("task" = String, Path, description = "32 hex digits"), ("If-Match" = Option<String>, Header, description = "Only if the task's ETag is still this one")),
     responses(
-        (status = 200, body = TaskView, headers(("ETag" = String))),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Done", body = TaskView, headers(("ETag" = String))),
+        (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn update(
     State(served): State<Arc<Served>>,
@@ -135,7 +135,7 @@ pub(super) async fn update(
 /// Deletes a task and its runs.
 #[utoipa::path(delete, path = "/tasks/{task}", tag = "tasks",
     params(("task" = String, Path, description = "32 hex digits"), ("If-Match" = Option<String>, Header, description = "Only if the task's ETag is still this one")),
-    responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 204, description = "Done"), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn delete(
     State(served): State<Arc<Served>>,
     SignedIn(caller): SignedIn,
@@ -151,8 +151,8 @@ pub(super) async fn delete(
 #[utoipa::path(post, path = "/tasks/{task}/enable", tag = "tasks",
     params(("task" = String, Path, description = "32 hex digits"), ("If-Match" = Option<String>, Header, description = "Only if the task's ETag is still this one")),
     responses(
-        (status = 200, body = TaskView, headers(("ETag" = String))),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Done", body = TaskView, headers(("ETag" = String))),
+        (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn enable(
     State(served): State<Arc<Served>>,
@@ -168,8 +168,8 @@ pub(super) async fn enable(
 #[utoipa::path(post, path = "/tasks/{task}/disable", tag = "tasks",
     params(("task" = String, Path, description = "32 hex digits"), ("If-Match" = Option<String>, Header, description = "Only if the task's ETag is still this one")),
     responses(
-        (status = 200, body = TaskView, headers(("ETag" = String))),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Done", body = TaskView, headers(("ETag" = String))),
+        (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn disable(
     State(served): State<Arc<Served>>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use isochrone_domain::{Action, AuditEntry, User};
 use isochrone_store::{Store, Token, TokenBinding, TokenPurpose};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::hash;
 use crate::answer::{Answer, Document, Failure, Format};
@@ -16,8 +17,8 @@ use crate::serve::Served;
 pub(super) const LONGEST: i64 = 15 * 24 * 60;
 
 /// A token as its user sees it, once.
-#[derive(Serialize)]
-pub(super) struct Given {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Given {
     pub(super) token: String,
     pub(super) expires: i64,
     ssl: bool,

@@ -14,7 +14,7 @@ use isochrone_store::{Store, Token, TokenBinding, TokenHash};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-pub(crate) use generate_token::{generate_token, random_token};
+pub(crate) use generate_token::{Given, generate_token, random_token};
 
 use crate::answer::Failure;
 use crate::passwords;

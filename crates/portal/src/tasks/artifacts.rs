@@ -6,13 +6,14 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Of;
 use super::wire::LineDocument;
 use crate::answer::{Answer, Document, Failure, File, missing};
 
-#[derive(Serialize)]
-struct Log {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Log {
     lines: Vec<LineDocument>,
     total: u64,
 }

@@ -4,6 +4,7 @@ use isochrone_domain::{ItemId, TaskType};
 use isochrone_scheduler::Caller;
 use isochrone_store::TaskFilter;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::wire::TaskDocument;
 use super::{Admitted, Of};
@@ -11,9 +12,9 @@ use crate::answer::{Answer, Document, Failure};
 use crate::request::Call;
 use crate::serve::Served;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct TaskList {
+pub(crate) struct TaskList {
     total: u64,
     start: u64,
     num: u64,

@@ -11,10 +11,11 @@ pub(crate) mod wire;
 use isochrone_domain::{Task, TaskId};
 use isochrone_scheduler::{Caller, SubmitError};
 
-pub(crate) use artifacts::{artifact, log};
+pub(crate) use artifacts::{Log, artifact, log};
 pub(crate) use change::{create, delete, disable, enable, run_now, update};
-pub(crate) use list::{list, list_all, show};
-pub(crate) use runs::{cancel, delete as delete_run, retry, run, runs, update as update_run};
+pub(crate) use list::{TaskList, list, list_all, show};
+pub(crate) use runs::{RunList, cancel, delete as delete_run, retry, run, runs, update as update_run};
+pub(crate) use wire::{Changed, RunDocument, TaskDocument};
 
 use crate::answer::{Failure, missing};
 use crate::request::Call;

@@ -4,6 +4,7 @@ use isochrone_domain::{Amendment, Outcome, Run, RunId, Task};
 use isochrone_scheduler::delete_artifacts;
 use isochrone_store::RunFilter;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::artifacts::segment;
 use super::wire::{Changed, RunDocument};
@@ -11,9 +12,9 @@ use super::{Admitted, Of};
 use crate::answer::{Answer, Document, Failure, missing};
 use crate::request::Parameters;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct RunList {
+pub(crate) struct RunList {
     total: u64,
     start: u64,
     num: u64,

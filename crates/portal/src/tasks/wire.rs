@@ -3,32 +3,40 @@
 use isochrone_domain::{CronFields, EpochMillis, LogLine, Run, RunStatus, Task, TaskId, TaskState, Trigger};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::policies;
 
 /// The task resource. The keys up to `cronSchedule` are there even when they are empty: ArcGIS's Python
 /// client reads them without a default.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct TaskDocument {
+pub(crate) struct TaskDocument {
     id: String,
     item_id: Option<String>,
     #[serde(rename = "type")]
     kind: &'static str,
     title: String,
     max_occurrences: i64,
+    #[schema(value_type = Object)]
     parameters: Box<RawValue>,
+    #[schema(value_type = CronSchedule)]
     cron_schedule: CronFields,
     user_id: String,
     task_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
     start_date: Option<EpochMillis>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
     end_date: Option<EpochMillis>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
     next_start: Option<EpochMillis>,
     run_interval_seconds: i64,
+    #[schema(value_type = i64)]
     created: EpochMillis,
+    #[schema(value_type = i64)]
     updated: EpochMillis,
     active: bool,
     task_state: &'static str,
@@ -38,6 +46,18 @@ pub(super) struct TaskDocument {
     consecutive_failures: u32,
     #[serde(flatten)]
     policies: policies::Shown,
+}
+
+/// The schedule's fields, as they were sent.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes the domain's type")]
+struct CronSchedule {
+    minute: String,
+    hour: String,
+    day_of_month: String,
+    month: String,
+    day_of_week: String,
 }
 
 impl From<Task> for TaskDocument {
@@ -95,23 +115,29 @@ pub(crate) fn state(task: &Task) -> &'static str {
 }
 
 /// The run resource. `result` is there even when it is empty.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct RunDocument {
+pub(crate) struct RunDocument {
     run_id: String,
     task_id: String,
     status: &'static str,
     result: String,
+    #[schema(value_type = i64)]
     created: EpochMillis,
+    #[schema(value_type = i64)]
     modified: EpochMillis,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
     start_time: Option<EpochMillis>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
     end_time: Option<EpochMillis>,
     url: String,
     // From here on Isochrone's own.
+    #[schema(value_type = i64)]
     planned: EpochMillis,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
     due: Option<EpochMillis>,
     reason: &'static str,
     reason_text: &'static str,
@@ -127,14 +153,14 @@ pub(super) struct RunDocument {
     task: Option<TaskDocument>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ProgressDocument {
     percent: Option<u8>,
     message: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ArtifactDocument {
     name: String,
@@ -193,9 +219,9 @@ impl RunDocument {
 }
 
 /// A change was made.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Changed {
+pub(crate) struct Changed {
     success: bool,
     task_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,9 +241,11 @@ impl Changed {
 }
 
 /// A line of a run's log.
-#[derive(Serialize)]
-pub(super) struct LineDocument {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LineDocument {
+    #[schema(value_type = i64)]
     time: EpochMillis,
+    #[schema(value_type = String)]
     stream: isochrone_domain::LogStream,
     text: String,
 }

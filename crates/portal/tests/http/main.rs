@@ -4,6 +4,7 @@ mod bad_input;
 mod items;
 mod native;
 mod oauth;
+mod openapi;
 mod pages;
 mod reference;
 mod rights;

@@ -1,6 +1,7 @@
 //! The faults that a fleet must bear, each on real processes: a row has a plan, does what the plan says and
 //! checks what must hold, in the store's ledger and in the [`DrillServer`]'s own count.
 
+pub mod api;
 pub mod broker;
 pub mod confirm;
 pub mod leader;
