@@ -22,6 +22,7 @@ mod items;
 pub mod keys;
 mod native;
 mod openapi;
+mod operations;
 pub mod passwords;
 mod request;
 mod routes;

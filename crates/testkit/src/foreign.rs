@@ -36,9 +36,9 @@ impl PythonClient {
         run(Command::new(&self.python).arg(script).envs(environment.iter().copied()))
     }
 
-    /// Runs a program that was installed with it; gives what it printed. It must end well.
-    pub fn run_program(&self, name: &str, args: &[&str]) -> Result<String> {
-        run(Command::new(self.python.with_file_name(name)).args(args))
+    /// Runs a program that was installed with it, in this folder; gives what it printed. It must end well.
+    pub fn run_program(&self, name: &str, dir: &Path, args: &[&str]) -> Result<String> {
+        run(Command::new(self.python.with_file_name(name)).args(args).current_dir(dir))
     }
 }
 

@@ -11,7 +11,7 @@ use isochrone_domain::EpochMillis;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::{Link, with_headers};
+use super::{Does, Link, form, with_headers};
 use crate::request::Place;
 use crate::routes;
 
@@ -39,25 +39,32 @@ const MOMENTS: [&str; 14] = [
 ];
 
 /// The page of a document.
-pub(super) fn page(place: &Place, title: &str, links: &[Link], sign_in: bool, json: &str) -> Response {
+pub(super) fn page(place: &Place, title: &str, links: &[Link], does: Does, json: &str) -> Response {
     let nonce = nonce();
     // A page that asks for a token has none that is worth carrying on.
-    let query = if sign_in { String::new() } else { token_query(place) };
+    let query = if does == Does::SignIn { String::new() } else { token_query(place) };
+    let path: Vec<&str> = place.segments.iter().flatten().map(String::as_str).collect();
+    let forms = match does {
+        Does::SignIn => sign_in_form(place),
+        Does::Operations => form::forms(place, &path),
+        Does::Nothing => String::new(),
+    };
     let value = serde_json::from_str(json).unwrap_or(Value::String(json.to_owned()));
     let html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
-         <style nonce=\"{nonce}\">{STYLE}</style></head><body>{crumbs}<main><h1>{title}</h1>{form}{links}{fields}</main>\
+         <style nonce=\"{nonce}\">{STYLE}</style></head><body>{crumbs}<main><h1>{title}</h1>{above}{links}{fields}{below}</main>\
          </body></html>\n",
         title = escape(title),
         crumbs = crumbs(place, &query),
-        form = if sign_in { sign_in_form(place) } else { String::new() },
+        above = if does == Does::SignIn { &forms } else { "" },
+        below = if does == Does::Operations { &forms } else { "" },
         links = link_list(place, links, &query),
         fields = show(&value, ""),
     );
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action {form}; frame-ancestors 'none'",
-        form = if sign_in { "'self'" } else { "'none'" },
+        form = if forms.is_empty() { "'none'" } else { "'self'" },
     );
     let policy = HeaderValue::try_from(policy).expect("hex digits and ASCII");
     with_headers(
@@ -88,6 +95,11 @@ fn sign_in_form(place: &Place) -> String {
     )
 }
 
+/// A segment of a path, encoded.
+pub(super) fn segment(segment: &str) -> String {
+    utf8_percent_encode(segment, SEGMENT).to_string()
+}
+
 /// The query that carries the browser's token on.
 fn token_query(place: &Place) -> String {
     place
@@ -102,7 +114,7 @@ fn crumbs(place: &Place, query: &str) -> String {
     let segments = place.segments.as_deref().unwrap_or_default();
     let mut path = place.root.clone();
     for (index, segment) in segments.iter().enumerate() {
-        let _ = write!(path, "/{}", utf8_percent_encode(segment, SEGMENT));
+        let _ = write!(path, "/{}", self::segment(segment));
         let label = escape(segment);
         let parents: Vec<&str> = segments[..=index].iter().map(String::as_str).collect();
         let _ = if index + 1 < segments.len() && routes::is_page(&parents) {

@@ -1,6 +1,7 @@
 //! Answers, written as the client asks: json, pjson or html.
 
 mod failure;
+mod form;
 mod html;
 mod sign_in;
 
@@ -70,8 +71,19 @@ pub(crate) struct Document {
     body: Box<dyn Written>,
     title: String,
     links: Vec<Link>,
-    /// Whether its page asks for user name and password.
-    sign_in: bool,
+    /// What its page lets people do.
+    does: Does,
+}
+
+/// What a page lets people do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Does {
+    /// What its resource can do.
+    Operations,
+    /// Sign in.
+    SignIn,
+    /// Read.
+    Nothing,
 }
 
 /// A way on from a page.
@@ -112,7 +124,7 @@ impl<T: Serialize + Send> Written for T {
 impl Document {
     /// A document with a title for its page.
     pub(crate) fn new(title: impl Into<String>, body: impl Serialize + Send + 'static) -> Document {
-        Document { body: Box::new(body), title: title.into(), links: Vec::new(), sign_in: false }
+        Document { body: Box::new(body), title: title.into(), links: Vec::new(), does: Does::Operations }
     }
 
     /// Adds a way on from its page.
@@ -123,7 +135,13 @@ impl Document {
 
     /// Lets its page ask for user name and password.
     pub(crate) fn with_sign_in(mut self) -> Document {
-        self.sign_in = true;
+        self.does = Does::SignIn;
+        self
+    }
+
+    /// Its page has no forms.
+    fn without_forms(mut self) -> Document {
+        self.does = Does::Nothing;
         self
     }
 
@@ -131,7 +149,7 @@ impl Document {
         match format {
             Format::Json => text("application/json;charset=utf-8", self.body.compact()),
             Format::PrettyJson => text("text/plain;charset=utf-8", self.body.pretty()),
-            Format::Html => html::page(place, &self.title, &self.links, self.sign_in, &self.body.compact()),
+            Format::Html => html::page(place, &self.title, &self.links, self.does, &self.body.compact()),
         }
     }
 }
@@ -161,7 +179,8 @@ impl Failure {
         let page = Document::new("Error", self.shape());
         // Whoever came without a good token, or mistyped a password, gets another try.
         let at_sign_in = place.segments.as_deref().is_some_and(|segments| segments == ["generateToken"]);
-        let page = if self.asks_for_token() || at_sign_in { page.with_sign_in() } else { page };
+        let page =
+            if self.asks_for_token() || at_sign_in { page.with_sign_in() } else { page.without_forms() };
         page.respond(format, place)
     }
 }

@@ -80,8 +80,8 @@ impl Call {
         match Self::read_parts(&parts, body, query, largest).await {
             Ok((mut call, format)) => {
                 call.place = place;
-                // Without a body, what is given is the query's; one in a header is never put into links.
-                call.place.token = call.parameters.given("token").filter(|_| !call.post).map(str::to_owned);
+                // A form's, or the query's. One in a header is a program's and never put into links.
+                call.place.token = call.parameters.given("token").map(str::to_owned);
                 Ok((call, format))
             }
             Err(failure) => Err(Unread { failure, format: early, place }),

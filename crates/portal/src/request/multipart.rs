@@ -22,7 +22,12 @@ pub(crate) async fn read(content_type: &str, body: Bytes) -> Result<Parameters, 
         let name = field.name().map(str::to_owned);
         let name = name.ok_or_else(|| Failure::new(400, "A part of the multipart body has no name."))?;
         let is_file = field.file_name().is_some() && name == "file";
+        let unnamed = field.file_name().is_some_and(str::is_empty);
         let value = field.bytes().await.map_err(|error| unreadable(&error))?;
+        // A form on which no file was chosen.
+        if is_file && unnamed && value.is_empty() {
+            continue;
+        }
         if is_file {
             parameters.add_upload(value)?;
             continue;

@@ -12,3 +12,4 @@ mod runs;
 mod server;
 mod sign_in;
 mod tasks;
+mod wrong_calls;

@@ -61,7 +61,7 @@ pub async fn run(binary: &Path, plan: Plan) -> Result<Seen> {
     let there = ["--exclude-method", "DELETE", "--exclude-path-regex", "/(delete|revokeToken)$"];
     let mut cases = 0;
     for more in [&[&["--config-file", known][..], &common, &there].concat(), &common] {
-        let told = client.run_program("st", more)?;
+        let told = client.run_program("st", dir.path(), more)?;
         cases += count(&told).with_context(|| format!("no count of cases in: {told}"))?;
     }
     ensure!(cases >= plan.least, "only {cases} cases were sent");
