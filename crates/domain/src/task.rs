@@ -41,7 +41,7 @@ impl TaskType {
     ];
 
     /// The name on the wire.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             TaskType::ExecuteNotebook => "ExecuteNotebook",
             TaskType::UpdateInsightsWorkbook => "UpdateInsightsWorkbook",

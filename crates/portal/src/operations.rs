@@ -1,5 +1,7 @@
 //! The operations of the sharing API and their parameters, as the description and the pages' forms tell them.
 
+use isochrone_domain::TaskType;
+
 use Kind::{Choice, File, Flag, Id, Json, Text, Whole};
 
 /// What a parameter is.
@@ -73,15 +75,18 @@ const SCHEDULE: [Parameter; 5] = [
     ("dayOfWeek", Text, "1-7 (1 is Sunday), or ? where dayOfMonth decides"),
 ];
 
-const TYPES: Kind = Choice(&[
-    "ExecuteNotebook",
-    "UpdateInsightsWorkbook",
-    "ExecuteSceneCook",
-    "ExecuteWorkflowManager",
-    "ExecuteReport",
-    "GPService",
-    "RunDataPipeline",
-]);
+/// The names of the task types.
+pub(crate) const TYPE_NAMES: [&str; TaskType::ALL.len()] = {
+    let mut names = [""; TaskType::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = TaskType::ALL[at].name();
+        at += 1;
+    }
+    names
+};
+
+const TYPES: Kind = Choice(&TYPE_NAMES);
 
 const CREATE: [Parameter; 6] =
     [("type", TYPES, "What kind of work"), SCHEDULE[0], SCHEDULE[1], SCHEDULE[2], SCHEDULE[3], SCHEDULE[4]];

@@ -1,25 +1,28 @@
 //! Tasks as they are sent. What is sent becomes the sharing API's parameters, so that both have the same rules.
 
-use isochrone_domain::{Change, Policies, Submission};
+use isochrone_domain::{Change, Policies, Submission, TaskType};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{self, ObjectBuilder};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::Problem;
+use crate::operations::TYPE_NAMES;
 use crate::request::Parameters;
 use crate::tasks::fields;
 
-/// What kind of work a task does.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-pub(super) enum Type {
-    ExecuteNotebook,
-    UpdateInsightsWorkbook,
-    ExecuteSceneCook,
-    ExecuteWorkflowManager,
-    ExecuteReport,
-    GPService,
-    RunDataPipeline,
+/// How the description has a task type.
+pub(super) struct Type;
+
+impl PartialSchema for Type {
+    fn schema() -> RefOr<Schema> {
+        let names = ObjectBuilder::new().schema_type(schema::Type::String).enum_values(Some(TYPE_NAMES));
+        names.description(Some("What kind of work a task does.")).into()
+    }
 }
+
+impl ToSchema for Type {}
 
 /// A new task. Moments are milliseconds since 1970 UTC.
 #[derive(Deserialize, ToSchema)]
@@ -28,7 +31,8 @@ pub(super) struct NewTask {
     /// Whose task it is; not given: the caller's.
     pub(super) owner: Option<String>,
     #[serde(rename = "type")]
-    kind: Type,
+    #[schema(value_type = Type)]
+    kind: TaskType,
     title: Option<String>,
     /// 32 hex digits; required but for ExecuteReport.
     item_id: Option<String>,
@@ -78,7 +82,8 @@ struct NewSchedule {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TaskPatch {
     #[serde(rename = "type")]
-    kind: Option<Type>,
+    #[schema(value_type = Option<Type>)]
+    kind: Option<TaskType>,
     title: Option<String>,
     item_id: Option<String>,
     task_url: Option<String>,
@@ -207,7 +212,7 @@ impl TaskPatch {
             self.schedule.as_ref().unwrap_or(&none);
         let mut sending = Sending::default();
         sending.texts(&[
-            ("type", self.kind.map(Type::name)),
+            ("type", self.kind.map(TaskType::name)),
             ("itemId", self.item_id.as_deref()),
             ("taskURL", self.task_url.as_deref()),
             ("parameters", self.parameters.as_ref().map(|json| json.get())),
@@ -242,26 +247,5 @@ impl TaskPatch {
             change.max_occurrences = Some(None);
         }
         Ok(change)
-    }
-}
-
-impl Type {
-    fn name(self) -> &'static str {
-        isochrone_domain::TaskType::from(self).name()
-    }
-}
-
-impl From<Type> for isochrone_domain::TaskType {
-    fn from(kind: Type) -> isochrone_domain::TaskType {
-        use isochrone_domain::TaskType;
-        match kind {
-            Type::ExecuteNotebook => TaskType::ExecuteNotebook,
-            Type::UpdateInsightsWorkbook => TaskType::UpdateInsightsWorkbook,
-            Type::ExecuteSceneCook => TaskType::ExecuteSceneCook,
-            Type::ExecuteWorkflowManager => TaskType::ExecuteWorkflowManager,
-            Type::ExecuteReport => TaskType::ExecuteReport,
-            Type::GPService => TaskType::GPService,
-            Type::RunDataPipeline => TaskType::RunDataPipeline,
-        }
     }
 }

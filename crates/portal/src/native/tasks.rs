@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use isochrone_domain::{ItemId, Role, Task, TaskId};
+use isochrone_domain::{ItemId, Role, Task, TaskId, TaskType};
 use isochrone_scheduler::{Caller, Once, SubmitError};
 use isochrone_store::TaskFilter;
 use serde::Deserialize;
@@ -29,7 +29,8 @@ pub(super) struct Which {
     /// Of this user; not given: the caller's, an administrator's: everybody's.
     owner: Option<String>,
     #[serde(rename = "type")]
-    kind: Option<Type>,
+    #[param(value_type = Option<Type>)]
+    kind: Option<TaskType>,
     /// For this item.
     item_id: Option<String>,
     active: Option<bool>,
@@ -55,7 +56,7 @@ pub(super) async fn list(
         owner: of_whom(which.owner, &caller),
         item,
         active: which.active,
-        kinds: which.kind.into_iter().map(Into::into).collect(),
+        kinds: which.kind.into_iter().collect(),
     };
     let (after, limit) = (cursor::place(which.cursor.as_deref())?, cursor::limit(which.limit)?);
     let found = served.submissions.tasks_from(&caller, &filter, after, limit).await?;

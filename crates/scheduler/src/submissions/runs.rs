@@ -50,10 +50,7 @@ impl Submissions {
         filter: &RunFilter,
         page: Page,
     ) -> Result<Paged<Run>, SubmitError> {
-        match filter.task {
-            Some(task) => drop(self.readable(caller, task).await?),
-            None => allow(caller.may_list(filter.owner.as_deref()))?,
-        }
+        self.allow_list(caller, filter).await?;
         Ok(self.store.runs(filter, page).await?)
     }
 
@@ -65,11 +62,15 @@ impl Submissions {
         after: Option<Place>,
         limit: u64,
     ) -> Result<Stretch<Run>, SubmitError> {
-        match filter.task {
-            Some(task) => drop(self.readable(caller, task).await?),
-            None => allow(caller.may_list(filter.owner.as_deref()))?,
-        }
+        self.allow_list(caller, filter).await?;
         Ok(self.store.runs_from(filter, after, limit).await?)
+    }
+
+    async fn allow_list(&self, caller: &Caller, filter: &RunFilter) -> Result<(), SubmitError> {
+        match filter.task {
+            Some(task) => self.readable(caller, task).await.map(drop),
+            None => allow(caller.may_list(filter.owner.as_deref())),
+        }
     }
 
     /// Asks the run to end. One that has not started ends at once; one that executes is told to stop.

@@ -39,21 +39,23 @@ impl RunStore for RedisStore {
         let sources = self.histories(filter).await?;
         let span = after.map_or_else(Span::all, |after| Span::through(after.first));
         let mut asked = limit;
-        let behind = loop {
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut behind = loop {
             let entries = self.first(&sources, From::Highest, &span, asked).await?;
             let all = (entries.len() as u64) < asked;
             let places = entries.iter().map(|entry| Ok((id_of::<RunId>(&entry.member)?, entry.score as i64)));
             let mut behind = places.collect::<Result<Vec<_>>>()?;
             behind.retain(|(id, planned)| after.is_none_or(|after| is_behind(after, *planned, *id)));
-            if all || behind.len() as u64 >= limit {
+            if all || behind.len() >= most {
                 break behind;
             }
             // Others of the same moment stand before the place.
             asked = asked.saturating_mul(2);
         };
-        let ids: Vec<RunId> = behind.iter().map(|(id, _)| *id).take(limit as usize).collect();
-        let last = ids.last().filter(|_| ids.len() as u64 == limit).and(behind.get(ids.len() - 1));
+        behind.truncate(most);
+        let last = behind.last().filter(|_| behind.len() == most);
         let next = last.map(|(id, planned)| Place { first: *planned, then: number(*id) });
+        let ids: Vec<RunId> = behind.into_iter().map(|(id, _)| id).collect();
         let rows = self.find_runs(&ids).await?.into_iter().map(|stored| stored.run).collect();
         Ok(Stretch { rows, next })
     }

@@ -51,18 +51,13 @@ impl TaskStore for RedisStore {
     async fn tasks(&self, filter: &TaskFilter, page: Page) -> Result<Paged<Task>> {
         let sources = self.creations(filter);
         let total = self.total(&sources).await?;
-        let narrow = filter.item.is_some() || filter.active.is_some() || !filter.kinds.is_empty();
+        let narrow = is_narrow(filter);
         let until = if narrow { total } else { page.offset.saturating_add(page.limit).min(total) };
         let mut ids = ids(&self.first(&sources, From::Lowest, &Span::all(), until).await?)?;
-        let total = if narrow {
-            ids = self.passing(ids, filter).await?;
-            ids.len() as u64
-        } else {
-            total
-        };
-        let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
-        let take = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        let ids: Vec<TaskId> = ids.into_iter().skip(skip).take(take).collect();
+        ids = self.passing(ids, filter).await?;
+        let total = if narrow { ids.len() as u64 } else { total };
+        let ids: Vec<TaskId> =
+            ids.into_iter().skip(as_usize(page.offset)).take(as_usize(page.limit)).collect();
         Ok(Paged { rows: self.find_tasks(&ids).await?, total })
     }
 
@@ -73,23 +68,23 @@ impl TaskStore for RedisStore {
         limit: u64,
     ) -> Result<Stretch<Task>> {
         let sources = self.creations(filter);
-        let mut rows = Vec::new();
-        let mut place = after;
+        let (most, mut found, mut last) = (as_usize(limit), Vec::new(), after);
         loop {
-            let wanted = limit.saturating_sub(rows.len() as u64);
-            let span = place.map_or_else(Span::all, |place| Span::after(place.first));
-            let entries = self.first(&sources, From::Lowest, &span, wanted).await?;
-            let last = entries.last().map(|entry| Place { first: entry.score as i64, then: 0 });
-            let ids = self.passing(ids(&entries)?, filter).await?;
-            rows.extend(self.find_tasks(&ids).await?);
-            if (entries.len() as u64) < wanted || wanted == 0 {
-                return Ok(Stretch { rows, next: None });
-            }
-            place = last;
-            if rows.len() as u64 >= limit {
-                return Ok(Stretch { rows, next: place });
+            let span = last.map_or_else(Span::all, |place| Span::after(place.first));
+            let entries = self.first(&sources, From::Lowest, &span, limit).await?;
+            let places = entries.iter().map(|entry| Place { first: entry.score as i64, then: 0 });
+            let read: Vec<(TaskId, Place)> = ids(&entries)?.into_iter().zip(places).collect();
+            last = read.last().map(|(_, place)| *place);
+            let passing = self.passing(read.iter().map(|(id, _)| *id).collect(), filter).await?;
+            found.extend(read.into_iter().filter(|(id, _)| passing.contains(id)));
+            if entries.len() < most || found.len() >= most {
+                break;
             }
         }
+        found.truncate(most);
+        let next = found.last().map(|(_, place)| *place).filter(|_| found.len() == most);
+        let ids: Vec<TaskId> = found.into_iter().map(|(id, _)| id).collect();
+        Ok(Stretch { rows: self.find_tasks(&ids).await?, next })
     }
 
     async fn unfinished(&self, task: TaskId) -> Result<u64> {
@@ -221,7 +216,11 @@ impl RedisStore {
         Ok(tasks)
     }
 
+    /// Those that pass what the filter says beside the owner.
     async fn passing(&self, ids: Vec<TaskId>, filter: &TaskFilter) -> Result<Vec<TaskId>> {
+        if !is_narrow(filter) {
+            return Ok(ids);
+        }
         let mut batch = Batch::default();
         for id in &ids {
             batch.add(Shard::of_task(*id), ["HMGET", &self.keys.task(*id), "k", "i", "a"]);
@@ -242,4 +241,13 @@ impl RedisStore {
         }
         Ok(passing)
     }
+}
+
+/// Whether the filter says more than an owner.
+fn is_narrow(filter: &TaskFilter) -> bool {
+    filter.item.is_some() || filter.active.is_some() || !filter.kinds.is_empty()
+}
+
+fn as_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }

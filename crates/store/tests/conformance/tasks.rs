@@ -139,6 +139,9 @@ pub(crate) async fn goes_on_behind_a_run(fresh: &impl Fresh) {
     for number in 0..13 {
         all.push(world.request(if number % 4 == 3 { other } else { task }).await);
     }
+    let nobodys = RunFilter { owner: Some("nobody".to_owned()), ..RunFilter::default() };
+    let none = Stretch { rows: vec![], next: None };
+    assert_eq!(world.runs_from(&nobodys, None, 3).await.unwrap(), none, "an empty list is one, too");
     let of_task = RunFilter { task: Some(task), ..RunFilter::default() };
     for filter in [RunFilter::default(), of_task] {
         let expected = world.runs(&filter, ALL).await.unwrap().rows;
