@@ -110,7 +110,8 @@ pub(crate) fn stop_planning(task: &Task, state: TaskState, now: EpochMillis) -> 
     Task { state, updated: now, next_fire, ..task.clone() }
 }
 
-fn plan_anew(task: &mut Task, now: EpochMillis) {
+/// The next fire is after now and after the last one that was decided.
+pub(crate) fn plan_anew(task: &mut Task, now: EpochMillis) {
     let after = task.last_fire.map_or(now, |last| last.max(now));
     task.next_fire = match task.state {
         TaskState::Active => first_fire(task, &task.schedule(), after),

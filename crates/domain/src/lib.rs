@@ -14,6 +14,7 @@ mod settle;
 mod submission;
 mod task;
 mod time;
+mod transfer;
 
 pub use account::{Role, User};
 pub use audit::{Action, AuditEntry};
@@ -30,3 +31,4 @@ pub use settle::{Amendment, AttemptEnd, Settled, amend, cancel, retry, settle};
 pub use submission::{Limits, Problem, Submission, accept};
 pub use task::{CronFields, Generation, Task, TaskState, TaskType, UnknownTaskType};
 pub use time::EpochMillis;
+pub use transfer::{Transfer, adopt, replace};

@@ -165,14 +165,8 @@ fn check_schedule(cron: &CronFields, strict: bool) -> Result<(), Problem> {
 }
 
 fn check_dates(start: Option<EpochMillis>, end: Option<EpochMillis>) -> Result<(), Problem> {
-    for (parameter, date) in [("startDate", start), ("endDate", end)] {
-        if date.is_some_and(|date| date.0 < 0 || date > EpochMillis::MAX) {
-            return Err(Problem::new(
-                parameter,
-                "is out of range; expected milliseconds since 1970-01-01 UTC, up to the year 9999",
-            ));
-        }
-    }
+    check_date("startDate", start)?;
+    check_date("endDate", end)?;
     match (start, end) {
         (Some(start), Some(end)) if end < start => {
             Err(Problem::new("endDate", format!("is {end}, before startDate, {start}")))
@@ -181,13 +175,22 @@ fn check_dates(start: Option<EpochMillis>, end: Option<EpochMillis>) -> Result<(
     }
 }
 
+pub(crate) fn check_date(parameter: &'static str, date: Option<EpochMillis>) -> Result<(), Problem> {
+    if date.is_some_and(|date| date.0 < 0 || date > EpochMillis::MAX) {
+        return Err(Problem::new(
+            parameter,
+            "is out of range; expected milliseconds since 1970-01-01 UTC, up to the year 9999",
+        ));
+    }
+    Ok(())
+}
+
 fn check_parameters(task: &Task, limits: &Limits) -> Result<(), Problem> {
     let Some(text) = &task.parameters else {
-        return match task.kind {
-            TaskType::ExecuteSceneCook | TaskType::ExecuteReport | TaskType::GPService => {
-                Err(Problem::new("parameters", format!("is required for tasks of type {}", task.kind)))
-            }
-            _ => Ok(()),
+        return if task.kind.needs_parameters() {
+            Err(Problem::new("parameters", format!("is required for tasks of type {}", task.kind)))
+        } else {
+            Ok(())
         };
     };
     check_text("parameters", text, limits.parameters_bytes)?;

@@ -40,6 +40,11 @@ impl TaskType {
         TaskType::RunDataPipeline,
     ];
 
+    /// Whether createTask wants `parameters` for it.
+    pub fn needs_parameters(self) -> bool {
+        matches!(self, TaskType::ExecuteSceneCook | TaskType::ExecuteReport | TaskType::GPService)
+    }
+
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {

@@ -59,6 +59,8 @@ fn with_runtime(
             Command::Run { command } => commands::run::run(&loaded, command, output).await,
             Command::User { command } => commands::user::run(&loaded, command, output).await,
             Command::Item { command } => commands::item::run(&loaded, command, output).await,
+            Command::Export(export) => commands::export::run(&loaded, export).await,
+            Command::Import(import) => commands::import::run(&loaded, import, output).await,
             Command::Doctor => commands::doctor::run(&loaded, output).await,
             Command::Cron { .. } | Command::Config { .. } => unreachable!("answered above"),
         }

@@ -30,6 +30,8 @@ mod serve;
 mod signin;
 mod tasks;
 
+pub use tasks::transfer;
+
 use std::sync::Arc;
 
 use axum::Router;

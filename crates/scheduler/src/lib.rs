@@ -20,5 +20,5 @@ pub use event::Event;
 pub use fire_loop::Scheduler;
 pub use lead::Lead;
 pub use retention::{Forgotten, Retention, RetentionRules, delete_artifacts};
-pub use submissions::{Caller, Once, Quota, Quotas, Submissions, SubmitError, Target};
+pub use submissions::{Adopted, Caller, Once, Quota, Quotas, Submissions, SubmitError, Taken, Target};
 pub use wake::Wake;

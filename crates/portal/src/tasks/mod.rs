@@ -6,6 +6,7 @@ pub(crate) mod fields;
 mod list;
 pub(crate) mod policies;
 mod runs;
+pub mod transfer;
 pub(crate) mod wire;
 
 use isochrone_domain::{Task, TaskId};

@@ -1,11 +1,13 @@
 //! What people and programs ask for: tasks and runs, with their rights checked.
 
+mod adoption;
 mod backfill;
 mod error;
 mod quotas;
 mod runs;
 mod tasks;
 
+pub use adoption::{Adopted, Taken};
 pub use error::SubmitError;
 pub use quotas::{Quota, Quotas};
 

@@ -1,10 +1,14 @@
 //! The command line.
 
+mod transfer;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use isochrone_domain::{ItemId, Role, RunId, TaskId, TaskType};
+
+pub(crate) use transfer::{Export, Import};
 
 /// Scheduled GIS work that provably ran.
 #[derive(Debug, Parser)]
@@ -79,6 +83,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ItemCommand,
     },
+    /// Write every task as a line of JSON, with its id, its choices and the runs that it has made.
+    Export(Export),
+    /// Take tasks over that `isochrone export` wrote, with their ids.
+    Import(Import),
     /// Schedules in Quartz's dialect.
     Cron {
         #[command(subcommand)]

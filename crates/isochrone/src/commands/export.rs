@@ -1,0 +1,44 @@
+//! `isochrone export`: every task as a line of JSON.
+
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use isochrone_portal::transfer;
+use isochrone_store::TaskFilter;
+
+use crate::args::Export;
+use crate::config::Loaded;
+use crate::wiring::House;
+
+/// Tasks that are read at once.
+const TASKS_A_PAGE: u64 = 500;
+
+pub(crate) async fn run(loaded: &Loaded, export: Export) -> Result<ExitCode> {
+    let house = House::open_existing(&loaded.config).await?;
+    let caller = &House::operator();
+    let mut out: Box<dyn Write> = match &export.file {
+        Some(path) => {
+            // Parameters may hold what only their owners shall read.
+            let file =
+                std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+            Box::new(BufWriter::new(file.with_context(|| path.display().to_string())?))
+        }
+        None => Box::new(BufWriter::new(std::io::stdout())),
+    };
+    let filter = TaskFilter { owner: export.owner, ..TaskFilter::default() };
+    let mut place = None;
+    loop {
+        let tasks = house.submissions.tasks_from(caller, &filter, place, TASKS_A_PAGE).await?;
+        for task in tasks.rows {
+            writeln!(out, "{}", transfer::to_line(task))?;
+        }
+        place = tasks.next;
+        if place.is_none() {
+            break;
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,38 @@
+//! Tasks as lines of JSON, as `isochrone export` writes them.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
+use anyhow::{Context, Result};
+use isochrone_domain::Policies;
+use isochrone_portal::transfer;
+use isochrone_scheduler::Taken;
+
+use super::tally::Tally;
+use crate::args::Import;
+use crate::wiring::House;
+
+/// Imports each line for itself: one that is refused keeps no other one out.
+pub(super) async fn import(house: &House, policies: &Policies, import: &Import) -> Result<Tally> {
+    let taken = if import.replace { Taken::Replace } else { Taken::Keep };
+    let input: Box<dyn BufRead> = match &import.file {
+        Some(path) => Box::new(BufReader::new(File::open(path).with_context(|| path.display().to_string())?)),
+        None => Box::new(BufReader::new(std::io::stdin())),
+    };
+    let mut tally = Tally::default();
+    for (number, line) in (1..).zip(input.split(b'\n')) {
+        let (line, what) = (line?, format!("line {number}"));
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let Ok(text) = std::str::from_utf8(&line) else {
+            tally.refuse(&what, "it is not UTF-8".to_owned());
+            continue;
+        };
+        match transfer::from_json(text, policies) {
+            Ok(transfer) => drop(tally.adopt(house, &what, transfer, taken).await?),
+            Err(unfit) => tally.refuse(&what, unfit.to_string()),
+        }
+    }
+    Ok(tally)
+}
