@@ -18,6 +18,7 @@ use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    isochrone_arcgis::choose_cryptography();
     let done = match args.command {
         // Pure and often called in a pipe: no configuration, no runtime.
         Command::Cron { command } => commands::cron::run(&command, args.output),

@@ -156,6 +156,7 @@ impl Server {
         let (sender, receiver) = mpsc::channel();
         let log = options.data_dir.with_extension("log");
         std::thread::spawn(move || copy_log(stderr, &log, &sender));
+        choose_cryptography();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
         let (url, ready_after) = (String::new(), Duration::ZERO);
         // From now on it is killed if this fails.
@@ -261,6 +262,12 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// reqwest wants to be told, before it makes a client.
+fn choose_cryptography() {
+    // An error: it was told before.
+    drop(rustls::crypto::ring::default_provider().install_default());
 }
 
 /// Where a server that is ready answers.

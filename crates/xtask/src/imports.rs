@@ -14,9 +14,13 @@ const RULES: &[(&str, &[&str])] = &[
     ("queue", &["domain"]),
     ("scheduler", &["quartz", "domain", "store", "queue"]),
     ("worker", &["quartz", "domain", "store", "queue"]),
-    ("executors", &["worker", "domain"]),
+    ("arcgis", &[]),
+    ("executors", &["worker", "domain", "arcgis"]),
     ("portal", &["quartz", "domain", "store", "queue", "scheduler", "worker"]),
-    ("isochrone", &["quartz", "domain", "store", "queue", "scheduler", "worker", "executors", "portal"]),
+    (
+        "isochrone",
+        &["quartz", "domain", "store", "queue", "scheduler", "worker", "executors", "portal", "arcgis"],
+    ),
     ("testkit", &["domain", "store"]),
     ("xtask", &["testkit"]),
 ];

@@ -48,6 +48,8 @@ impl Server {
         let address = listener.local_addr().expect("bound");
         let service = router(portal).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
+        // reqwest wants to be told. An error: it was told before.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
         let server = Server { address, store, artifacts, client, _data: data };
         for (name, role) in [

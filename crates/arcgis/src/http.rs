@@ -1,0 +1,214 @@
+//! The connection to an ArcGIS server: TLS, time limits, size limits, no redirects to elsewhere.
+
+use std::error::Error as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Certificate, Client, RequestBuilder, Response, Url};
+
+use crate::{Error, Result, answer};
+
+/// Of a document.
+const LARGEST_DOCUMENT: usize = 16 << 20;
+/// Until a connection stands.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Until an answer is there as a whole.
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+/// Redirects that are followed, on the same server.
+const REDIRECTS: usize = 5;
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// The system's authorities.
+    #[default]
+    System,
+    /// These authorities (PEM) beside the system's.
+    File(PathBuf),
+    /// Anybody's: whoever sits on the way reads everything.
+    Anybody,
+}
+
+/// How to reach a server.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// `https://host[:port][/context]`.
+    pub url: String,
+    /// Whose certificate it may have.
+    pub trust: Trust,
+    /// How long one request may take; none: a minute.
+    pub timeout: Option<Duration>,
+}
+
+/// TLS needs to be told which cryptography it is to use, before a client is made.
+pub fn choose_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error: another thread has chosen meanwhile.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    }
+}
+
+/// A client of one server.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    client: Client,
+    /// Without a slash at its end.
+    base: String,
+}
+
+impl Http {
+    pub(crate) fn new(connection: &Connection) -> Result<Http> {
+        choose_cryptography();
+        let client = Client::builder()
+            .connect_timeout(CONNECT_WITHIN)
+            .timeout(connection.timeout.unwrap_or(ANSWER_WITHIN))
+            .redirect(Policy::custom(same_server));
+        let client = match &connection.trust {
+            Trust::System => client,
+            Trust::File(path) => client.tls_certs_merge(certificates(path)?),
+            Trust::Anybody => client.tls_danger_accept_invalid_certs(true),
+        };
+        let client = client.build().map_err(|error| Error::Config(text(error)))?;
+        Ok(Http { client, base: base(&connection.url)? })
+    }
+
+    /// The server's address, without what was secret in it.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.base))
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.base))
+    }
+}
+
+/// Sends a request and gives its answer's text, if it tells of no failure.
+pub(crate) async fn document(request: RequestBuilder) -> Result<String> {
+    let response = request.send().await.map_err(unavailable)?;
+    let status = response.status().as_u16();
+    let body = bytes(response, LARGEST_DOCUMENT).await?;
+    let body = String::from_utf8(body).map_err(|_| Error::Unreadable("it is not UTF-8".to_owned()))?;
+    answer::read(status, &body)?;
+    Ok(body)
+}
+
+/// Sends a request for a file and gives its bytes, `most` at most. A failure comes as JSON in place of the file:
+/// what is asked for must not have ArcGIS's shape of one.
+pub(crate) async fn file(request: RequestBuilder, most: usize) -> Result<Vec<u8>> {
+    let response = request.send().await.map_err(unavailable)?;
+    let status = response.status();
+    let body = bytes(response, most).await?;
+    let told = match std::str::from_utf8(&body) {
+        Ok(text) => answer::read(status.as_u16(), text).map(drop),
+        Err(_) if status.is_success() => Ok(()),
+        Err(_) => Err(answer::by_status(status.as_u16())),
+    };
+    match told {
+        // A file need not be JSON.
+        Err(Error::Unreadable(_)) if status.is_success() => Ok(body),
+        Err(error) => Err(error),
+        Ok(()) => Ok(body),
+    }
+}
+
+async fn bytes(mut response: Response, most: usize) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await.map_err(unavailable)? {
+        if body.len() + part.len() > most {
+            return Err(Error::Unreadable(format!("it has more than {most} bytes")));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
+}
+
+/// A redirect to another server would take the token there.
+fn same_server(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let asked = attempt.previous().first().map(Url::origin);
+    if attempt.previous().len() > REDIRECTS {
+        attempt.error("too many redirects")
+    } else if asked == Some(attempt.url().origin()) {
+        attempt.follow()
+    } else {
+        attempt.error("it redirects to another server")
+    }
+}
+
+/// The address to which paths are added.
+fn base(url: &str) -> Result<String> {
+    let wrong =
+        |problem: &str| Error::Config(format!("the URL {problem}; expected https://host[:port][/context]"));
+    let url = Url::parse(url.trim()).map_err(|_| wrong("can't be read"))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(wrong("is neither https nor http"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("has a user name or a password in it"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has a query or a fragment"));
+    }
+    let url = url.as_str().trim_end_matches('/');
+    // People copy what they see.
+    let url =
+        ["/sharing/rest", "/sharing", "/home"].iter().find_map(|tail| url.strip_suffix(tail)).unwrap_or(url);
+    Ok(url.to_owned())
+}
+
+fn certificates(path: &std::path::Path) -> Result<Vec<Certificate>> {
+    let unusable =
+        |problem: String| Error::Config(format!("the authorities in {} {problem}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| unusable(format!("can't be read: {error}")))?;
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|_| unusable("are no PEM".to_owned()))?;
+    if certificates.is_empty() { Err(unusable("are none".to_owned())) } else { Ok(certificates) }
+}
+
+fn unavailable(error: reqwest::Error) -> Error {
+    let timeout = error.is_timeout();
+    let text = text(error);
+    Error::Unavailable(if timeout { format!("no answer in time ({text})") } else { text })
+}
+
+/// The error and its causes; never its URL.
+fn text(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_what_people_copy_of_it() {
+        for url in [
+            "https://gis.example.com/portal",
+            "https://gis.example.com/portal/",
+            "https://gis.example.com/portal/sharing/rest",
+            " https://gis.example.com/portal/home/ ",
+        ] {
+            assert_eq!(base(url), Ok("https://gis.example.com/portal".to_owned()));
+        }
+        assert_eq!(base("http://127.0.0.1:7"), Ok("http://127.0.0.1:7".to_owned()));
+        for wrong in
+            ["gis.example.com", "ftp://x", "https://ann:secret@x/portal", "https://x/portal?token=secret"]
+        {
+            let error = base(wrong).expect_err(wrong).to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A portal, asked with a token.
+
+use std::fmt;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::RequestBuilder;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::documents::Sharing;
+use crate::http::{self, Http};
+use crate::{Connection, Item, Result, TaskPage, User, answer};
+
+/// The site that our own tokens are bound to: it must only be the same each time.
+const REFERER: &str = "https://isochrone";
+/// Of an item's data.
+const LARGEST_FILE: usize = 256 << 20;
+
+/// A token and where it holds.
+#[derive(Clone, Copy)]
+pub struct Bearer<'a> {
+    /// The token.
+    pub token: &'a str,
+    /// The `Referer` with which it was made or sent, where there was one.
+    pub referer: Option<&'a str>,
+}
+
+impl fmt::Debug for Bearer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bearer").field("referer", &self.referer).finish_non_exhaustive()
+    }
+}
+
+/// A token that a portal gave.
+#[derive(Clone, Deserialize)]
+pub struct Issued {
+    /// The token.
+    pub token: String,
+    /// Epoch ms, by the portal's clock.
+    pub expires: i64,
+}
+
+impl Issued {
+    /// As a bearer's: our tokens are bound to our own site.
+    pub fn bearer(&self) -> Bearer<'_> {
+        Bearer { token: &self.token, referer: Some(REFERER) }
+    }
+}
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+/// A portal. A clone is the same one.
+#[derive(Clone, Debug)]
+pub struct Portal {
+    http: Http,
+}
+
+impl Portal {
+    /// The portal there. It is not asked yet.
+    pub fn new(connection: &Connection) -> Result<Portal> {
+        Ok(Portal { http: Http::new(connection)? })
+    }
+
+    /// Its address, as `https://host[:port][/context]`.
+    pub fn url(&self) -> &str {
+        self.http.base()
+    }
+
+    /// A token for a user, good for about so many minutes.
+    pub async fn generate_token(&self, username: &str, password: &str, minutes: u32) -> Result<Issued> {
+        let minutes = minutes.to_string();
+        let form = [
+            ("username", username),
+            ("password", password),
+            ("client", "referer"),
+            ("referer", REFERER),
+            ("expiration", &minutes),
+            ("f", "json"),
+        ];
+        let request = self.http.post("/sharing/rest/generateToken").form(&form);
+        answer::parse(&http::document(request).await?)
+    }
+
+    /// Whose token it is.
+    pub async fn community_self(&self, bearer: Bearer<'_>) -> Result<User> {
+        self.ask("/community/self", bearer, &[]).await
+    }
+
+    /// The user with this name.
+    pub async fn user(&self, bearer: Bearer<'_>, name: &str) -> Result<User> {
+        self.ask(&format!("/community/users/{}", segment(name)), bearer, &[]).await
+    }
+
+    /// The item with this id.
+    pub async fn item(&self, bearer: Bearer<'_>, id: &str) -> Result<Item> {
+        self.ask(&format!("/content/items/{}", segment(id)), bearer, &[]).await
+    }
+
+    /// The same, as the portal wrote it.
+    pub async fn item_document(&self, bearer: Bearer<'_>, id: &str) -> Result<String> {
+        let request = self.http.get(&format!("/sharing/rest/content/items/{}", segment(id)));
+        http::document(carrying(request, bearer).query(&[("f", "json")])).await
+    }
+
+    /// An item's bytes.
+    pub async fn item_data(&self, bearer: Bearer<'_>, id: &str) -> Result<Vec<u8>> {
+        let request = self.http.get(&format!("/sharing/rest/content/items/{}/data", segment(id)));
+        // For its failures: without it, they are pages.
+        http::file(carrying(request, bearer).query(&[("f", "json")]), LARGEST_FILE).await
+    }
+
+    /// The ids of the groups that an item is shared with.
+    pub async fn item_groups(&self, bearer: Bearer<'_>, id: &str) -> Result<Vec<String>> {
+        let Sharing { admin, member, other } =
+            self.ask(&format!("/content/items/{}/groups", segment(id)), bearer, &[]).await?;
+        Ok([admin, member, other].into_iter().flatten().map(|group| group.id).collect())
+    }
+
+    /// A part of everybody's tasks; for administrators. `start`: the first one's number, from 1 on.
+    pub async fn all_scheduled_tasks(&self, bearer: Bearer<'_>, start: i64, num: u32) -> Result<TaskPage> {
+        self.tasks("/portals/self/allScheduledTasks", bearer, start, num).await
+    }
+
+    /// A part of a user's tasks.
+    pub async fn tasks_of(&self, bearer: Bearer<'_>, user: &str, start: i64, num: u32) -> Result<TaskPage> {
+        self.tasks(&format!("/community/users/{}/tasks", segment(user)), bearer, start, num).await
+    }
+
+    async fn tasks(&self, path: &str, bearer: Bearer<'_>, start: i64, num: u32) -> Result<TaskPage> {
+        let page = [("start", start.to_string()), ("num", num.to_string())];
+        self.ask(path, bearer, &page.each_ref().map(|(name, text)| (*name, text.as_str()))).await
+    }
+
+    /// Makes a user's task plan no runs.
+    pub async fn disable_task(&self, bearer: Bearer<'_>, user: &str, id: &str) -> Result<()> {
+        let path = format!("/sharing/rest/community/users/{}/tasks/{}/disable", segment(user), segment(id));
+        http::document(carrying(self.http.post(&path), bearer).form(&[("f", "json")])).await.map(drop)
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        bearer: Bearer<'_>,
+        query: &[(&str, &str)],
+    ) -> Result<T> {
+        let request = carrying(self.http.get(&format!("/sharing/rest{path}")), bearer);
+        answer::parse(&http::document(request.query(query).query(&[("f", "json")])).await?)
+    }
+}
+
+/// In headers: addresses end up in logs.
+fn carrying(request: RequestBuilder, bearer: Bearer<'_>) -> RequestBuilder {
+    let request = request.header("X-Esri-Authorization", format!("Bearer {}", bearer.token));
+    match bearer.referer {
+        Some(referer) => request.header(reqwest::header::REFERER, referer),
+        None => request,
+    }
+}
+
+fn segment(text: &str) -> impl fmt::Display + '_ {
+    utf8_percent_encode(text, NON_ALPHANUMERIC)
+}

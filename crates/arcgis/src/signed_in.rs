@@ -1,0 +1,107 @@
+//! A portal, asked as a user whose password is known.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Mutex;
+
+use crate::{Bearer, Error, Issued, Portal, Result};
+
+/// The life that is asked for our tokens; a portal may give less.
+const MINUTES: u32 = 60;
+/// A token is renewed so long before its end, or after half of its life, if that is later.
+const EARLY: Duration = Duration::from_mins(5);
+
+/// With what somebody signs in.
+#[derive(Clone)]
+pub enum Credentials {
+    /// Tokens are made as they are needed.
+    Password {
+        /// The user.
+        username: String,
+        /// The password.
+        password: String,
+    },
+    /// A token that was made elsewhere; when it ends, that is the end.
+    Token(String),
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Credentials::Password { username, .. } => f.debug_tuple("Password").field(username).finish(),
+            Credentials::Token(_) => f.write_str("Token"),
+        }
+    }
+}
+
+/// A portal, asked as one of its users. A clone is the same sign-in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    portal: Portal,
+    credentials: Credentials,
+    /// Locked while a token is fetched: one request for all who wait.
+    held: Arc<Mutex<Option<Held>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    issued: Issued,
+    until: Instant,
+}
+
+impl SignedIn {
+    /// The user signs in with the first request.
+    pub fn new(portal: Portal, credentials: Credentials) -> SignedIn {
+        SignedIn { portal, credentials, held: Arc::default() }
+    }
+
+    /// The portal.
+    pub fn portal(&self) -> &Portal {
+        &self.portal
+    }
+
+    /// Asks the portal something. A token that is refused is renewed once.
+    pub async fn ask<T>(&self, request: impl AsyncFn(&Portal, Bearer<'_>) -> Result<T>) -> Result<T> {
+        let (username, password) = match &self.credentials {
+            Credentials::Token(token) => {
+                return request(&self.portal, Bearer { token, referer: None }).await;
+            }
+            Credentials::Password { username, password } => (username, password),
+        };
+        let first = self.token(username, password, None).await?;
+        match request(&self.portal, first.bearer()).await {
+            Err(Error::Token(refusal)) => {
+                tracing::info!(%refusal, "the portal took a token back; a new one is fetched");
+                let second = self.token(username, password, Some(&first)).await?;
+                request(&self.portal, second.bearer()).await
+            }
+            answered => answered,
+        }
+    }
+
+    /// A token that is good still; another one than `refused`.
+    async fn token(&self, username: &str, password: &str, refused: Option<&Issued>) -> Result<Issued> {
+        let mut held = self.held.lock().await;
+        if let Some(Held { issued, until }) = &*held
+            && *until > Instant::now()
+            && refused.is_none_or(|refused| refused.token != issued.token)
+        {
+            return Ok(issued.clone());
+        }
+        let asked = Instant::now();
+        let issued = self.portal.generate_token(username, password, MINUTES).await?;
+        *held = Some(Held { until: asked + good_for(&issued), issued: issued.clone() });
+        Ok(issued)
+    }
+}
+
+/// How long a token is used.
+fn good_for(issued: &Issued) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let expires = Duration::from_millis(issued.expires.max(0) as u64);
+    // What a clock that is off makes of it does no harm: a token that is refused is renewed.
+    let life = expires.saturating_sub(now).min(Duration::from_hours(24));
+    life.saturating_sub(EARLY).max(life / 2)
+}

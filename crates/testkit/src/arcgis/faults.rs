@@ -1,0 +1,88 @@
+//! How a simulated portal misbehaves.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use futures::stream;
+use serde_json::json;
+
+/// How a request is answered wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// HTTP 200 and error 498, whatever the token.
+    InvalidToken,
+    /// HTTP 200 and error 500.
+    ErrorInBody,
+    /// HTTP 500 and a page.
+    Http500,
+    /// HTTP 200 and a page.
+    Page,
+    /// The right answer, so much later.
+    Slow(Duration),
+    /// A redirect to the same path on `localhost` at this port: another server.
+    Redirect(u16),
+    /// The connection ends within the answer.
+    Cut,
+}
+
+/// A fault that waits for its requests.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// What their paths have in them.
+    pub(super) path: String,
+    /// Of these, so many are answered rightly before.
+    pub(super) after: usize,
+    /// So many are answered wrongly.
+    pub(super) times: usize,
+    pub(super) fault: Fault,
+}
+
+impl Planned {
+    /// The fault, if this request is one of its own.
+    fn strike(&mut self, path: &str) -> Option<Fault> {
+        if !path.contains(&self.path) || self.times == 0 {
+            return None;
+        }
+        if self.after > 0 {
+            self.after -= 1;
+            return None;
+        }
+        self.times -= 1;
+        Some(self.fault)
+    }
+}
+
+/// The fault that a request meets.
+pub(super) fn strike(planned: &mut [Planned], path: &str) -> Option<Fault> {
+    planned.iter_mut().find_map(|planned| planned.strike(path))
+}
+
+impl Fault {
+    /// The wrong answer; none: it is the right one in the end.
+    pub(super) async fn answer(self, path: &str) -> Option<Response> {
+        let error = |code: i32, message: &str| {
+            axum::Json(json!({"error": {"code": code, "message": message, "details": []}})).into_response()
+        };
+        Some(match self {
+            Fault::InvalidToken => error(498, "Invalid token."),
+            Fault::ErrorInBody => error(500, "Unable to complete operation."),
+            Fault::Http500 => {
+                (StatusCode::INTERNAL_SERVER_ERROR, Html("<html>Server Error</html>")).into_response()
+            }
+            Fault::Page => Html("<html><title>Maintenance</title></html>").into_response(),
+            Fault::Slow(time) => {
+                tokio::time::sleep(time).await;
+                return None;
+            }
+            Fault::Redirect(port) => {
+                Redirect::temporary(&format!("http://localhost:{port}{path}")).into_response()
+            }
+            Fault::Cut => {
+                let parts = [Ok(Bytes::from_static(b"{\"total\":")), Err(std::io::Error::other("cut"))];
+                Response::new(Body::from_stream(stream::iter(parts)))
+            }
+        })
+    }
+}
