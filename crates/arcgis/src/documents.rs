@@ -26,6 +26,20 @@ pub struct User {
     pub groups: Vec<Group>,
 }
 
+impl User {
+    /// Whether the user may read an item that is shared with these groups.
+    pub fn may_read(&self, item: &Item, groups: &[String]) -> bool {
+        let member = || self.groups.iter().any(|group| groups.contains(&group.id));
+        let open = match item.access.as_str() {
+            "public" | "org" => true,
+            "shared" => member(),
+            _ => false,
+        };
+        let own = item.owner.eq_ignore_ascii_case(&self.username);
+        !self.disabled && (open || own || self.role.as_deref() == Some("org_admin"))
+    }
+}
+
 /// A group of users.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Group {

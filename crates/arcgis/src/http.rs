@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Client, RequestBuilder, Response, Url};
+use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, Url};
 
 use crate::{Error, Result, answer};
 
@@ -59,18 +59,10 @@ pub(crate) struct Http {
 
 impl Http {
     pub(crate) fn new(connection: &Connection) -> Result<Http> {
-        choose_cryptography();
         let client = Client::builder()
-            .connect_timeout(CONNECT_WITHIN)
             .timeout(connection.timeout.unwrap_or(ANSWER_WITHIN))
             .redirect(Policy::custom(same_server));
-        let client = match &connection.trust {
-            Trust::System => client,
-            Trust::File(path) => client.tls_certs_merge(certificates(path)?),
-            Trust::Anybody => client.tls_danger_accept_invalid_certs(true),
-        };
-        let client = client.build().map_err(|error| Error::Config(text(error)))?;
-        Ok(Http { client, base: base(&connection.url)? })
+        Ok(Http { client: build(client, &connection.trust)?, base: base(&connection.url)? })
     }
 
     /// The server's address, without what was secret in it.
@@ -85,6 +77,18 @@ impl Http {
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.base))
     }
+}
+
+/// The client, once it knows whom it may believe.
+pub(crate) fn build(client: ClientBuilder, trust: &Trust) -> Result<Client> {
+    choose_cryptography();
+    let client = client.connect_timeout(CONNECT_WITHIN);
+    let client = match trust {
+        Trust::System => client,
+        Trust::File(path) => client.tls_certs_merge(certificates(path)?),
+        Trust::Anybody => client.tls_danger_accept_invalid_certs(true),
+    };
+    client.build().map_err(|error| Error::Config(text(error)))
 }
 
 /// Sends a request and gives its answer's text, if it tells of no failure.
@@ -140,7 +144,7 @@ fn same_server(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 }
 
 /// The address to which paths are added.
-fn base(url: &str) -> Result<String> {
+pub(crate) fn base(url: &str) -> Result<String> {
     let wrong =
         |problem: &str| Error::Config(format!("the URL {problem}; expected https://host[:port][/context]"));
     let url = Url::parse(url.trim()).map_err(|_| wrong("can't be read"))?;
@@ -168,7 +172,7 @@ fn certificates(path: &std::path::Path) -> Result<Vec<Certificate>> {
     if certificates.is_empty() { Err(unusable("are none".to_owned())) } else { Ok(certificates) }
 }
 
-fn unavailable(error: reqwest::Error) -> Error {
+pub(crate) fn unavailable(error: reqwest::Error) -> Error {
     let timeout = error.is_timeout();
     let text = text(error);
     Error::Unavailable(if timeout { format!("no answer in time ({text})") } else { text })

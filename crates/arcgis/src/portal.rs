@@ -17,15 +17,15 @@ const REFERER: &str = "https://isochrone";
 const LARGEST_FILE: usize = 256 << 20;
 
 /// A token and where it holds.
-#[derive(Clone, Copy)]
-pub struct Bearer<'a> {
+#[derive(Clone)]
+pub struct Bearer {
     /// The token.
-    pub token: &'a str,
+    pub token: String,
     /// The `Referer` with which it was made or sent, where there was one.
-    pub referer: Option<&'a str>,
+    pub referer: Option<String>,
 }
 
-impl fmt::Debug for Bearer<'_> {
+impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bearer").field("referer", &self.referer).finish_non_exhaustive()
     }
@@ -42,8 +42,8 @@ pub struct Issued {
 
 impl Issued {
     /// As a bearer's: our tokens are bound to our own site.
-    pub fn bearer(&self) -> Bearer<'_> {
-        Bearer { token: &self.token, referer: Some(REFERER) }
+    pub fn bearer(&self) -> Bearer {
+        Bearer { token: self.token.clone(), referer: Some(REFERER.to_owned()) }
     }
 }
 
@@ -79,64 +79,68 @@ impl Portal {
             ("client", "referer"),
             ("referer", REFERER),
             ("expiration", &minutes),
-            ("f", "json"),
         ];
-        let request = self.http.post("/sharing/rest/generateToken").form(&form);
+        self.generate_token_for(&form).await
+    }
+
+    /// A token for a user, as these parameters of generateToken ask for it.
+    pub async fn generate_token_for(&self, form: &[(&str, &str)]) -> Result<Issued> {
+        let request = self.http.post("/sharing/rest/generateToken").query(&[("f", "json")]).form(form);
         answer::parse(&http::document(request).await?)
     }
 
     /// Whose token it is.
-    pub async fn community_self(&self, bearer: Bearer<'_>) -> Result<User> {
+    pub async fn community_self(&self, bearer: &Bearer) -> Result<User> {
         self.ask("/community/self", bearer, &[]).await
     }
 
     /// The user with this name.
-    pub async fn user(&self, bearer: Bearer<'_>, name: &str) -> Result<User> {
+    pub async fn user(&self, bearer: &Bearer, name: &str) -> Result<User> {
         self.ask(&format!("/community/users/{}", segment(name)), bearer, &[]).await
     }
 
     /// The item with this id.
-    pub async fn item(&self, bearer: Bearer<'_>, id: &str) -> Result<Item> {
+    pub async fn item(&self, bearer: &Bearer, id: &str) -> Result<Item> {
         self.ask(&format!("/content/items/{}", segment(id)), bearer, &[]).await
     }
 
     /// The same, as the portal wrote it.
-    pub async fn item_document(&self, bearer: Bearer<'_>, id: &str) -> Result<String> {
+    pub async fn item_document(&self, bearer: &Bearer, id: &str) -> Result<String> {
         let request = self.http.get(&format!("/sharing/rest/content/items/{}", segment(id)));
         http::document(carrying(request, bearer).query(&[("f", "json")])).await
     }
 
     /// An item's bytes.
-    pub async fn item_data(&self, bearer: Bearer<'_>, id: &str) -> Result<Vec<u8>> {
+    pub async fn item_data(&self, bearer: &Bearer, id: &str) -> Result<Vec<u8>> {
         let request = self.http.get(&format!("/sharing/rest/content/items/{}/data", segment(id)));
         // For its failures: without it, they are pages.
         http::file(carrying(request, bearer).query(&[("f", "json")]), LARGEST_FILE).await
     }
 
     /// The ids of the groups that an item is shared with.
-    pub async fn item_groups(&self, bearer: Bearer<'_>, id: &str) -> Result<Vec<String>> {
+    pub async fn item_groups(&self, bearer: &Bearer, id: &str) -> Result<Vec<String>> {
         let Sharing { admin, member, other } =
             self.ask(&format!("/content/items/{}/groups", segment(id)), bearer, &[]).await?;
         Ok([admin, member, other].into_iter().flatten().map(|group| group.id).collect())
     }
 
     /// A part of everybody's tasks; for administrators. `start`: the first one's number, from 1 on.
-    pub async fn all_scheduled_tasks(&self, bearer: Bearer<'_>, start: i64, num: u32) -> Result<TaskPage> {
+    pub async fn all_scheduled_tasks(&self, bearer: &Bearer, start: i64, num: u32) -> Result<TaskPage> {
         self.tasks("/portals/self/allScheduledTasks", bearer, start, num).await
     }
 
     /// A part of a user's tasks.
-    pub async fn tasks_of(&self, bearer: Bearer<'_>, user: &str, start: i64, num: u32) -> Result<TaskPage> {
+    pub async fn tasks_of(&self, bearer: &Bearer, user: &str, start: i64, num: u32) -> Result<TaskPage> {
         self.tasks(&format!("/community/users/{}/tasks", segment(user)), bearer, start, num).await
     }
 
-    async fn tasks(&self, path: &str, bearer: Bearer<'_>, start: i64, num: u32) -> Result<TaskPage> {
+    async fn tasks(&self, path: &str, bearer: &Bearer, start: i64, num: u32) -> Result<TaskPage> {
         let page = [("start", start.to_string()), ("num", num.to_string())];
         self.ask(path, bearer, &page.each_ref().map(|(name, text)| (*name, text.as_str()))).await
     }
 
     /// Makes a user's task plan no runs.
-    pub async fn disable_task(&self, bearer: Bearer<'_>, user: &str, id: &str) -> Result<()> {
+    pub async fn disable_task(&self, bearer: &Bearer, user: &str, id: &str) -> Result<()> {
         let path = format!("/sharing/rest/community/users/{}/tasks/{}/disable", segment(user), segment(id));
         http::document(carrying(self.http.post(&path), bearer).form(&[("f", "json")])).await.map(drop)
     }
@@ -144,7 +148,7 @@ impl Portal {
     async fn ask<T: DeserializeOwned>(
         &self,
         path: &str,
-        bearer: Bearer<'_>,
+        bearer: &Bearer,
         query: &[(&str, &str)],
     ) -> Result<T> {
         let request = carrying(self.http.get(&format!("/sharing/rest{path}")), bearer);
@@ -153,9 +157,9 @@ impl Portal {
 }
 
 /// In headers: addresses end up in logs.
-fn carrying(request: RequestBuilder, bearer: Bearer<'_>) -> RequestBuilder {
+fn carrying(request: RequestBuilder, bearer: &Bearer) -> RequestBuilder {
     let request = request.header("X-Esri-Authorization", format!("Bearer {}", bearer.token));
-    match bearer.referer {
+    match &bearer.referer {
         Some(referer) => request.header(reqwest::header::REFERER, referer),
         None => request,
     }

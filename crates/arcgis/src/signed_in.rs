@@ -63,19 +63,23 @@ impl SignedIn {
     }
 
     /// Asks the portal something. A token that is refused is renewed once.
-    pub async fn ask<T>(&self, request: impl AsyncFn(&Portal, Bearer<'_>) -> Result<T>) -> Result<T> {
+    pub async fn ask<T, F>(&self, request: impl Fn(Portal, Bearer) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         let (username, password) = match &self.credentials {
             Credentials::Token(token) => {
-                return request(&self.portal, Bearer { token, referer: None }).await;
+                let bearer = Bearer { token: token.clone(), referer: None };
+                return request(self.portal.clone(), bearer).await;
             }
             Credentials::Password { username, password } => (username, password),
         };
         let first = self.token(username, password, None).await?;
-        match request(&self.portal, first.bearer()).await {
+        match request(self.portal.clone(), first.bearer()).await {
             Err(Error::Token(refusal)) => {
                 tracing::info!(%refusal, "the portal took a token back; a new one is fetched");
                 let second = self.token(username, password, Some(&first)).await?;
-                request(&self.portal, second.bearer()).await
+                request(self.portal.clone(), second.bearer()).await
             }
             answered => answered,
         }

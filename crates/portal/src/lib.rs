@@ -17,6 +17,7 @@
 //! | `maxConsecutiveFailures` | 1 to 1000000, or -1 for "never disable" | the operator's, 5 |
 
 mod answer;
+pub mod front;
 mod identity;
 mod items;
 pub mod keys;
@@ -48,6 +49,8 @@ pub struct Portal {
     pub submissions: Arc<Submissions>,
     /// Where runs left their artifacts.
     pub artifacts: Arc<dyn ObjectStore>,
+    /// The real portal that this one stands in front of, if there is one.
+    pub front: Option<front::Front>,
     /// The operator's choices.
     pub config: Config,
 }

@@ -34,6 +34,16 @@ pub(crate) async fn answer(portal: &Served, call: &Call) -> Result<Answer, Failu
     }
 }
 
+/// Whether a path is answered here even where this portal stands in front of a real one.
+pub(crate) fn stays_in_front(path: &[&str]) -> bool {
+    matches!(
+        path,
+        ["generateToken"]
+            | ["portals", _, "allScheduledTasks"]
+            | ["community", "users", _, "createTask" | "tasks", ..]
+    )
+}
+
 /// What belongs to a user: tasks and their runs.
 async fn of_user(portal: &Served, call: &Call, user: &str, below: &[&str]) -> Result<Answer, Failure> {
     let of = tasks::Of { portal, call, user };

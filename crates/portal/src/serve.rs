@@ -7,13 +7,15 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::FutureExt;
-use isochrone_domain::Role;
+use isochrone_arcgis::Bearer;
+use isochrone_domain::{Role, User};
 use isochrone_scheduler::Submissions;
 use isochrone_store::Store;
 use object_store::ObjectStore;
 
 use crate::answer::{Answer, Failure};
-use crate::request::{Call, Unread};
+use crate::front::Front;
+use crate::request::{Call, Place, Unread};
 use crate::signin::SignIn;
 use crate::{Config, Portal, routes};
 
@@ -24,17 +26,36 @@ pub(crate) struct Served {
     pub artifacts: Arc<dyn ObjectStore>,
     pub config: Config,
     pub sign_in: SignIn,
+    pub front: Option<Arc<Front>>,
 }
 
 impl Served {
     pub(crate) fn new(portal: Portal) -> Served {
-        let Portal { store, submissions, artifacts, config } = portal;
-        Served { sign_in: SignIn::new(Arc::clone(&store)), store, submissions, artifacts, config }
+        let Portal { store, submissions, artifacts, config, front } = portal;
+        let front = front.map(Arc::new);
+        let sign_in = SignIn::new(Arc::clone(&store), front.clone());
+        Served { store, submissions, artifacts, config, sign_in, front }
+    }
+
+    /// The user of this name. A real portal behind this one may know somebody who was never here.
+    pub(crate) async fn user(&self, call: &Call, name: &str) -> Result<Option<User>, Failure> {
+        let known = self.store.user(name).await?;
+        match (known, &self.front, &call.token) {
+            (None, Some(front), Some(token)) => {
+                let bearer = Bearer { token: token.clone(), referer: call.referer.clone() };
+                front.user(&*self.store, &bearer, name).await
+            }
+            (known, ..) => Ok(known),
+        }
     }
 }
 
 /// Answers any request.
 pub(crate) async fn handle(State(served): State<Arc<Served>>, request: Request) -> Response {
+    let request = match pass_on(&served, request).await {
+        Ok(request) => request,
+        Err(answer) => return answer,
+    };
     let may_upload = async |call: &Call| {
         routes::takes_file(call)
             && served.sign_in.caller(call).await.is_ok_and(|caller| caller.user.role != Role::Viewer)
@@ -47,6 +68,18 @@ pub(crate) async fn handle(State(served): State<Arc<Served>>, request: Request) 
     match survive(routes::answer(&served, &call)).await {
         Ok(answer) => answer.respond(format, &call.place),
         Err(failure) => with_hint(failure, &call).respond(format, &call.place),
+    }
+}
+
+/// Passes on what is a real portal's; gives back what is ours.
+async fn pass_on(served: &Served, request: Request) -> Result<Request, Response> {
+    let Some(front) = &served.front else { return Ok(request) };
+    let (parts, body) = request.into_parts();
+    let place = Place::of(&parts, &served.config);
+    let request = Request::from_parts(parts, body);
+    match front.address(request.uri(), &place) {
+        Some(address) => Err(front.pass(request, &place, &address).await),
+        None => Ok(request),
     }
 }
 

@@ -16,7 +16,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("worker", &["quartz", "domain", "store", "queue"]),
     ("arcgis", &[]),
     ("executors", &["worker", "domain", "arcgis"]),
-    ("portal", &["quartz", "domain", "store", "queue", "scheduler", "worker"]),
+    ("portal", &["quartz", "domain", "store", "queue", "scheduler", "worker", "arcgis"]),
     (
         "isochrone",
         &["quartz", "domain", "store", "queue", "scheduler", "worker", "executors", "portal", "arcgis"],

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use isochrone_domain::{ItemId, Role, RunId, TaskId, TaskType};
 
-pub(crate) use transfer::{Export, Import};
+pub(crate) use transfer::{Export, FromPortal, Import};
 
 /// Scheduled GIS work that provably ran.
 #[derive(Debug, Parser)]
@@ -85,7 +85,7 @@ pub(crate) enum Command {
     },
     /// Write every task as a line of JSON, with its id, its choices and the runs that it has made.
     Export(Export),
-    /// Take tasks over that `isochrone export` wrote, with their ids.
+    /// Take tasks over, with their ids: those that `isochrone export` wrote, or those of an ArcGIS portal.
     Import(Import),
     /// Schedules in Quartz's dialect.
     Cron {

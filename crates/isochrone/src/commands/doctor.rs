@@ -65,6 +65,7 @@ pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCod
         None => vec![data_directory(config).await, server(config)],
         Some(_) => vec![fleet_store(config).await, fleet_queue(config).await],
     };
+    checks.extend(real_portal(config).await);
     checks.extend([disk(config), clock(), python(config).await, sandbox(), backends()]);
     let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
     output::list(format, &checks)?;
@@ -91,6 +92,28 @@ async fn data_directory(config: &Config) -> Check {
             "check the directory's owner and free space; restore it from a backup if it is damaged",
         ),
     }
+}
+
+/// The portal that this one stands in front of, if it does.
+async fn real_portal(config: &Config) -> Option<Check> {
+    const WHAT: &str = "portal";
+    let advice = "look at the [portal] section: url, user, password, ca_file";
+    let bad = |found: String| Check::other(WHAT, Verdict::Bad, found, advice);
+    let portal = match config.arcgis() {
+        Ok(portal) => portal?,
+        Err(error) => return Some(bad(format!("{error:#}"))),
+    };
+    let url = portal.portal().url().to_owned();
+    Some(match portal.ask(async |portal, bearer| portal.community_self(&bearer).await).await {
+        Ok(user) if user.role.as_deref() == Some("org_admin") => Check::good(
+            WHAT,
+            format!("users and items are those of {url}; workers read items as {}", user.username),
+        ),
+        Ok(user) => {
+            bad(format!("{} is no administrator of {url}: not every item can be read", user.username))
+        }
+        Err(error) => bad(format!("{url}: {error}")),
+    })
 }
 
 async fn fleet_store(config: &Config) -> Check {

@@ -76,6 +76,11 @@ impl Row for UserRow {
 }
 
 pub(crate) async fn run(loaded: &Loaded, command: UserCommand, output: OutputFormat) -> Result<ExitCode> {
+    if let (Some(url), UserCommand::Add { .. } | UserCommand::Key { .. }) =
+        (&loaded.config.portal.url, &command)
+    {
+        bail!("users and their keys are those of the portal at {url} (portal.url)");
+    }
     match command {
         UserCommand::Add { name, role, password_stdin: _ } => {
             let password = read_password()?;
@@ -158,7 +163,8 @@ async fn revoke_key(house: &House, id: &str) -> Result<Revoked> {
     bail!("there is no API key '{id}'; `isochrone user keys NAME` lists a user's")
 }
 
-fn read_password() -> Result<String> {
+/// A secret's line on standard input.
+pub(crate) fn read_password() -> Result<String> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).context("no password on standard input")?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())

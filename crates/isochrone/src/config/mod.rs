@@ -1,6 +1,6 @@
 //! The configuration: defaults < TOML file < environment < flags.
 //!
-//! `ISOCHRONE__SECTION__KEY` sets `section.key`; `ISOCHRONE_ADMIN_PASSWORD` is a short name, and a
+//! `ISOCHRONE__SECTION__KEY` sets `section.key`; `ISOCHRONE_ADMIN_PASSWORD` and the like are short names, and a
 //! secret may come from a file named by the variable with `_FILE` added. An unknown key is an error.
 
 mod list;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use secret::Secret;
 
+use isochrone_arcgis::{Connection, Credentials, Portal, SignedIn, Trust};
 use isochrone_domain::{Policies, TaskType};
 use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 
@@ -33,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) https: Https,
     pub(crate) admin: Admin,
+    pub(crate) portal: RealPortal,
     pub(crate) redis: Redis,
     pub(crate) amqp: Amqp,
     pub(crate) artifacts: Artifacts,
@@ -77,6 +79,24 @@ pub(crate) struct Https {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Admin {
     pub(crate) listen: SocketAddr,
+}
+
+/// The ArcGIS portal that Isochrone stands in front of: its users, tokens and items are that portal's then.
+/// Without a URL they are Isochrone's own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RealPortal {
+    /// `https://host[:port][/context]`
+    pub(crate) url: Option<String>,
+    /// The authorities that TLS trusts (PEM) beside the system's.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Believe any certificate: whoever sits on the way reads every password.
+    pub(crate) insecure_tls: bool,
+    /// The administrator as whom workers read items, for whoever owns the task and may read them.
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<Secret>,
+    /// How long the portal's word on a token is believed, in seconds.
+    pub(crate) cache_seconds: u64,
 }
 
 /// The fleet's store; without a URL the store is embedded in the data directory.
@@ -202,6 +222,14 @@ impl Default for Config {
                 key_file: None,
             },
             admin: Admin { listen: SocketAddr::from(([127, 0, 0, 1], 9600)) },
+            portal: RealPortal {
+                url: None,
+                ca_file: None,
+                insecure_tls: false,
+                user: None,
+                password: None,
+                cache_seconds: 30,
+            },
             redis: Redis {
                 url: None,
                 ca_file: None,
@@ -284,6 +312,19 @@ impl Config {
         RetentionRules { runs_per_task, runs, records, ..RetentionRules::default() }
     }
 
+    /// The real portal, as an administrator of it.
+    pub(crate) fn arcgis(&self) -> Result<Option<SignedIn>> {
+        let portal = &self.portal;
+        let (Some(connection), Some(username), Some(password)) =
+            (portal.connection(), &portal.user, &portal.password)
+        else {
+            return Ok(None);
+        };
+        let (username, password) = (username.clone(), password.reveal().to_owned());
+        let credentials = Credentials::Password { username, password };
+        Ok(Some(SignedIn::new(Portal::new(&connection).context("[portal]")?, credentials)))
+    }
+
     fn check(&self) -> Result<()> {
         tracing_subscriber::EnvFilter::try_new(&self.log.filter).context("log.filter can't be read")?;
         if self.worker.slots == 0 {
@@ -296,6 +337,12 @@ impl Config {
             bail!(
                 "amqp.url is set and redis.url is not: a fleet needs both its queue and its store \
                  (ISOCHRONE_REDIS_URL)"
+            );
+        }
+        if self.portal.url.is_some() && (self.portal.user.is_none() || self.portal.password.is_none()) {
+            bail!(
+                "portal.url is set; it needs portal.user and portal.password (ISOCHRONE_PORTAL_PASSWORD): \
+                 an administrator of that portal, as whom workers read items"
             );
         }
         if self.retention.runs_per_task == 0 {
@@ -315,6 +362,26 @@ impl Config {
     }
 }
 
+impl RealPortal {
+    /// How to reach it.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        Some(Connection {
+            url: self.url.clone()?,
+            trust: trust(self.ca_file.clone(), self.insecure_tls),
+            timeout: None,
+        })
+    }
+}
+
+/// Whose certificates are believed.
+pub(crate) fn trust(ca_file: Option<PathBuf>, insecure: bool) -> Trust {
+    match ca_file {
+        _ if insecure => Trust::Anybody,
+        Some(file) => Trust::File(file),
+        None => Trust::System,
+    }
+}
+
 /// The configuration and where it came from.
 pub(crate) struct Loaded {
     pub(crate) config: Config,
@@ -328,12 +395,14 @@ pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
         figment = figment.merge(Toml::file_exact(file));
     }
     figment = figment.merge(Env::prefixed("ISOCHRONE__").split("__"));
-    if let Some(password) = secret::from_environment("ISOCHRONE_ADMIN_PASSWORD")? {
-        figment = figment.merge(Named { key: "admin_password", value: password.into(), by: "environment" });
-    }
-    for (variable, key) in [("ISOCHRONE_REDIS_URL", "redis.url"), ("ISOCHRONE_AMQP_URL", "amqp.url")] {
-        if let Some(url) = secret::from_environment(variable)? {
-            figment = figment.merge(Named { key, value: url.into(), by: "environment" });
+    for (variable, key) in [
+        ("ISOCHRONE_ADMIN_PASSWORD", "admin_password"),
+        ("ISOCHRONE_PORTAL_PASSWORD", "portal.password"),
+        ("ISOCHRONE_REDIS_URL", "redis.url"),
+        ("ISOCHRONE_AMQP_URL", "amqp.url"),
+    ] {
+        if let Some(secret) = secret::from_environment(variable)? {
+            figment = figment.merge(Named { key, value: secret.into(), by: "environment" });
         }
     }
     for (key, by, url) in

@@ -54,7 +54,7 @@ pub(crate) async fn run(loaded: &Loaded, roles: &[Role], demo: bool) -> Result<E
         let secure = tls::listen(loaded, &house.data_dir)?;
         portal::first_user(&house, config).await?;
         address = Some(listener.local_addr()?);
-        let router = portal::router(&house, config);
+        let router = portal::router(&house, config)?;
         if let Some(secure) = secure {
             secure.tell();
             parts.spawn(secure.serve(router.clone(), stop.stopped.clone()));

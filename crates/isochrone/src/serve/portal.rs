@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isochrone_domain::Role;
+use isochrone_portal::front::Front;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -18,8 +20,10 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
         .with_context(|| format!("the HTTP listener can't have {} (http.listen)", config.http.listen))
 }
 
-pub(super) fn router(house: &House, config: &Config) -> axum::Router {
-    isochrone_portal::router(isochrone_portal::Portal {
+pub(super) fn router(house: &House, config: &Config) -> Result<axum::Router> {
+    let believed = Duration::from_secs(config.portal.cache_seconds);
+    let front = config.portal.connection().map(|connection| Front::new(&connection, believed));
+    Ok(isochrone_portal::router(isochrone_portal::Portal {
         store: Arc::clone(&house.store),
         submissions: Arc::clone(&house.submissions),
         artifacts: Arc::clone(&house.artifacts),
@@ -30,7 +34,8 @@ pub(super) fn router(house: &House, config: &Config) -> axum::Router {
             policies: config.policies(),
             ..isochrone_portal::Config::default()
         },
-    })
+        front: front.transpose().context("[portal]")?,
+    }))
 }
 
 pub(super) async fn serve(listener: TcpListener, router: axum::Router, stopped: CancellationToken) {
@@ -41,8 +46,11 @@ pub(super) async fn serve(listener: TcpListener, router: axum::Router, stopped: 
     }
 }
 
-/// `admin`, on the first start.
+/// `admin`, on the first start; a portal that this one stands in front of has its own.
 pub(super) async fn first_user(house: &House, config: &Config) -> Result<()> {
+    if config.portal.url.is_some() {
+        return Ok(());
+    }
     if house.store.user("admin").await?.is_some() {
         return Ok(());
     }

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use isochrone_domain::{ItemId, TaskType};
+use isochrone_domain::TaskType;
 use isochrone_executors::Unconfigured;
 use isochrone_executors::drill::Drill;
 use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
 use isochrone_executors::report::ExecuteReport;
-use isochrone_store::Store;
 use isochrone_worker::Executor;
 
 use super::House;
+use super::notebooks::{PortalNotebooks, StoredNotebooks};
 use super::records::StoreRecords;
 use crate::config::Config;
 
@@ -27,7 +26,10 @@ pub(crate) fn executors(house: &House, config: &Config) -> Vec<Arc<dyn Executor>
 }
 
 fn backends(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
-    let notebooks = Arc::new(StoredNotebooks(Arc::clone(&house.store)));
+    let notebooks: Arc<dyn Notebooks> = match &house.arcgis {
+        Some(portal) => Arc::new(PortalNotebooks(portal.clone())),
+        None => Arc::new(StoredNotebooks(Arc::clone(&house.store))),
+    };
     let notebook =
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());
     let report = ExecuteReport::new(Arc::new(StoreRecords(Arc::clone(&house.store))));
@@ -38,22 +40,4 @@ fn backends(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
         }
     }
     executors
-}
-
-/// Notebooks are items of the store.
-struct StoredNotebooks(Arc<dyn Store>);
-
-#[async_trait]
-impl Notebooks for StoredNotebooks {
-    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, String> {
-        let unreadable = |error: isochrone_store::StoreError| error.to_string();
-        let Some(item) = self.0.item(id).await.map_err(unreadable)? else {
-            return Ok(None);
-        };
-        let reader = self.0.user(reader).await.map_err(unreadable)?;
-        if !reader.is_some_and(|user| item.readable_by(&user)) {
-            return Ok(None);
-        }
-        self.0.item_data(id).await.map_err(unreadable)
-    }
 }

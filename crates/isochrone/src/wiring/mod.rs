@@ -2,12 +2,14 @@
 
 mod executors;
 mod line;
+mod notebooks;
 mod records;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use isochrone_arcgis::SignedIn;
 use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_scheduler::{Caller, Submissions, Wake};
@@ -29,6 +31,8 @@ pub(crate) struct House {
     pub(crate) artifacts: Arc<dyn ObjectStore>,
     pub(crate) submissions: Arc<Submissions>,
     pub(crate) wake: Wake,
+    /// The portal that this house stands in front of, as an administrator of it.
+    pub(crate) arcgis: Option<SignedIn>,
     /// Where notebooks run.
     pub(crate) python: PythonEnvironment,
 }
@@ -55,7 +59,7 @@ impl House {
             wake.clone(),
         ));
         let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
-        Ok(House { data_dir, store, artifacts, submissions, wake, python })
+        Ok(House { data_dir, store, artifacts, submissions, wake, arcgis: config.arcgis()?, python })
     }
 
     /// Opens a store that is there.

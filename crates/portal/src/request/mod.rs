@@ -121,11 +121,7 @@ impl Call {
         let parameters = sent.over(query)?;
         let format = Format::of(&parameters)?;
         if parameters.given("callback").is_some() {
-            let failure = Failure::new(
-                400,
-                "'callback' is not supported: JSONP would let any web page read the answer.",
-            );
-            return Err(failure.about("callback"));
+            return Err(callback_refused());
         }
         let place = Place { root: String::new(), base: String::new(), segments: None, token: None };
         let referer = header_text(&parts.headers, &header::REFERER);
@@ -153,7 +149,8 @@ impl Place {
         self.root.trim_end_matches("/sharing/rest")
     }
 
-    fn of(parts: &Parts, config: &Config) -> Place {
+    /// Where a request goes, by its head.
+    pub(crate) fn of(parts: &Parts, config: &Config) -> Place {
         let mut segments = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).peekable();
         let context = config.context.trim_matches('/');
         let context = match segments.next_if(|first| *first == context) {
@@ -182,6 +179,12 @@ impl Place {
         };
         Place { root: format!("{prefix}/sharing/rest"), base, segments: below, token: None }
     }
+}
+
+/// What whoever asks for JSONP is told.
+pub(crate) fn callback_refused() -> Failure {
+    let problem = "'callback' is not supported: JSONP would let any web page read the answer.";
+    Failure::new(400, problem).about("callback")
 }
 
 /// How the client calls this server; `Host` is the client's word, so only a plain one is repeated.

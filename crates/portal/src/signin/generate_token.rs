@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::hash;
 use crate::answer::{Answer, Document, Failure, Format};
+use crate::front::Front;
 use crate::request::Call;
 use crate::serve::Served;
 
@@ -36,6 +37,9 @@ pub(crate) async fn generate_token(portal: &Served, call: &Call) -> Result<Answe
     }
     let name = call.parameters.required("username")?;
     let password = call.parameters.required("password")?.to_owned();
+    if let Some(front) = &portal.front {
+        return from_behind(front, call).await;
+    }
     let binding = binding(call)?;
     let minutes = expiration(call)?;
     let Some(user) = portal.sign_in.check(name, password).await? else {
@@ -43,9 +47,20 @@ pub(crate) async fn generate_token(portal: &Served, call: &Call) -> Result<Answe
         let failure = Failure::new(400, "Unable to generate token.");
         return Err(failure.with_detail("Invalid username or password."));
     };
-    let given = keep_new(&*portal.store, call, &user, binding, minutes).await?;
+    Ok(page(keep_new(&*portal.store, call, &user, binding, minutes).await?))
+}
+
+/// The token is the real portal's, as its own parameters ask for it.
+async fn from_behind(front: &Front, call: &Call) -> Result<Answer, Failure> {
+    let names = ["username", "password", "client", "referer", "ip", "expiration"];
+    let given = names.into_iter().filter_map(|name| Some((name, call.parameters.given(name)?)));
+    let issued = front.generate_token(&given.collect::<Vec<_>>()).await?;
+    Ok(page(Given { token: issued.token, expires: issued.expires, ssl: true }))
+}
+
+fn page(given: Given) -> Answer {
     let on = format!("?token={}&f=html", given.token);
-    Ok(Document::new("Token", given).link("Continue", on).into())
+    Document::new("Token", given).link("Continue", on).into()
 }
 
 /// Makes a token and keeps what it means.

@@ -48,7 +48,7 @@ impl<'a> Of<'a> {
         if !caller.user.may_read(user) {
             return Err(Failure::forbidden());
         }
-        let owner = portal.store.user(user).await?.ok_or_else(|| missing("user"))?.name;
+        let owner = portal.user(call, user).await?.ok_or_else(|| missing("user"))?.name;
         Ok(Admitted { portal, call, caller, owner })
     }
 

@@ -42,6 +42,7 @@ impl Server {
             store: store.clone(),
             submissions: Arc::new(submissions),
             artifacts: artifacts.clone(),
+            front: None,
             config,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -1,6 +1,7 @@
 //! `isochrone import`: tasks from a file, or from a portal.
 
 mod lines;
+mod portal;
 mod tally;
 
 use std::process::ExitCode;
@@ -13,6 +14,10 @@ use crate::wiring::House;
 
 pub(crate) async fn run(loaded: &Loaded, import: Import, output: OutputFormat) -> Result<ExitCode> {
     let house = House::open(&loaded.config).await?;
-    let tally = lines::import(&house, &loaded.config.policies(), &import).await?;
+    let policies = loaded.config.policies();
+    let tally = match &import.from.url {
+        Some(url) => portal::import(&house, &policies, &import, url).await?,
+        None => lines::import(&house, &policies, &import).await?,
+    };
     tally.tell(output)
 }

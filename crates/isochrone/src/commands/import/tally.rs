@@ -22,7 +22,9 @@ pub(super) struct Tally {
     unchanged: usize,
     /// Here instead of another one.
     replaced: usize,
-    /// Not here, and why.
+    /// Disabled where they came from.
+    pub(super) disabled_there: usize,
+    /// Not here, or active in both places, and why.
     refused: Vec<Refused>,
 }
 
@@ -51,7 +53,12 @@ impl Tally {
             Err(SubmitError::Store(error)) => bail!("{what}: {error}; {}", self.so_far()),
             Err(SubmitError::NotFound { .. }) => {
                 let owner = output::printable(&owner);
-                self.refuse(what, format!("'userId': there is no user '{owner}' here (isochrone user add)"));
+                self.refuse(
+                    what,
+                    format!(
+                        "'userId': there is no user '{owner}' here (isochrone user add, or --add-owners)"
+                    ),
+                );
                 return Ok(None);
             }
             Err(error) => {
@@ -69,9 +76,13 @@ impl Tally {
     }
 
     fn so_far(&self) -> String {
-        let Tally { imported, unchanged, replaced, refused } = self;
+        let Tally { imported, unchanged, replaced, disabled_there, refused } = self;
         let refused = refused.len();
-        format!("{imported} imported, {unchanged} unchanged, {replaced} replaced, {refused} refused")
+        let there = match disabled_there {
+            0 => String::new(),
+            disabled => format!(", {disabled} disabled there"),
+        };
+        format!("{imported} imported, {unchanged} unchanged, {replaced} replaced{there}, {refused} refused")
     }
 
     /// Tells of them all. It is a failure if one was refused.

@@ -1,0 +1,222 @@
+//! In front of a portal: its users, its tokens, its items; only tasks are here.
+
+use anyhow::{Context, Result};
+use isochrone_testkit::arcgis::Fault;
+use isochrone_testkit::{ADMIN_PASSWORD, Server, ServerOptions};
+use serde_json::{Value, json};
+
+use crate::tasks::{create, notebook, run_notebook};
+use crate::{PASSWORD, in_front_of, place, simulated};
+
+const ITEM: &str = "029b61ca770e428d9468a2a55f40b9fb";
+const REST: &str = "/portal/sharing/rest";
+
+/// A report that anybody may ask for who may make tasks.
+const REPORT: [(&str, &str); 2] = [("type", "ExecuteReport"), ("parameters", "{}")];
+
+fn code(answer: &Value) -> &Value {
+    &answer["error"]["code"]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_portal_says_who_calls_and_what_they_may_do() -> Result<()> {
+    let portal = simulated().await?;
+    let place = in_front_of(&portal.url(), "siteadmin", PASSWORD, 0)?;
+    let server = Server::start(&place.options).await?;
+    let [admin, ann, vic] = ["siteadmin", "ann", "vic"].map(|user| portal.token(user, None));
+
+    let made = create(&server, "ann", &ann, &REPORT).await?;
+    assert_eq!(made["success"], true, "{made}");
+    assert_eq!(code(&create(&server, "vic", &vic, &REPORT).await?), 403, "a viewer makes no tasks");
+    assert_eq!(code(&create(&server, "ann", &vic, &REPORT).await?), 403, "nor does a stranger");
+    let for_vic = create(&server, "vic", &admin, &REPORT).await?;
+    assert_eq!(for_vic["success"], true, "for somebody who was never here: {for_vic}");
+    assert_eq!(code(&create(&server, "nobody", &admin, &REPORT).await?), 400);
+    assert_eq!(code(&create(&server, "ann", "made-up", &REPORT).await?), 498);
+
+    let all = format!("{REST}/portals/self/allScheduledTasks");
+    assert_eq!(server.get(&all, &[("token", &admin)]).await?["total"], 2);
+    assert_eq!(code(&server.get(&all, &[("token", &ann)]).await?), 403);
+    // A role of the organization's own, from one request to the next.
+    portal.set_privileges("vic", "Zx81", &["premium:publisher:scheduleNotebooks"]);
+    assert_eq!(create(&server, "vic", &vic, &REPORT).await?["success"], true);
+    portal.remove_user("ann");
+    assert_eq!(
+        code(&server.get(&format!("{REST}/community/users/ann/tasks"), &[("token", &ann)]).await?),
+        498
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_asked_about_once_and_holds_where_the_portal_says() -> Result<()> {
+    let mut portal = simulated().await?;
+    let place = in_front_of(&portal.url(), "siteadmin", PASSWORD, 600)?;
+    let server = Server::start(&place.options).await?;
+    let tasks = format!("{REST}/community/users/ann/tasks");
+    let form =
+        [("username", "ann"), ("password", "ann-password"), ("client", "referer"), ("referer", "https://x")];
+    let given = server.post(&format!("{REST}/generateToken"), &form).await?;
+    let token = given["token"].as_str().with_context(|| format!("{given}"))?;
+    assert_eq!(code(&server.get(&tasks, &[("token", token)]).await?), 498, "it is bound to a site");
+    let asked = portal.asked("community/self");
+    for _ in 0..5 {
+        let from = reqwest::Client::new().get(format!("{}{tasks}?f=json", server.url));
+        let answer: Value =
+            from.bearer_auth(token).header("referer", "https://x").send().await?.json().await?;
+        assert_eq!(answer["total"], 0, "{answer}");
+    }
+    assert_eq!(portal.asked("community/self"), asked + 1);
+
+    let wrong = [("username", "ann"), ("password", "guess")];
+    let refused = server.post(&format!("{REST}/generateToken"), &wrong).await?;
+    assert_eq!(refused["error"]["message"], "Unable to generate token.", "{refused}");
+
+    // Who is known is served while the portal is away; who is not is told why.
+    let (known, other) = (portal.token("ann", None), portal.token("ann", None));
+    assert_eq!(server.get(&tasks, &[("token", &known)]).await?["total"], 0);
+    for fault in [Fault::Http500, Fault::ErrorInBody, Fault::Page, Fault::Cut] {
+        portal.plan_fault("community/self", 0, 1, fault);
+        assert_eq!(code(&server.get(&tasks, &[("token", &other)]).await?), 503, "{fault:?}");
+    }
+    portal.stop().await;
+    assert_eq!(code(&server.get(&tasks, &[("token", &other)]).await?), 503);
+    assert_eq!(server.get(&tasks, &[("token", &known)]).await?["total"], 0);
+    assert_eq!(code(&server.get(&format!("{REST}/content/items/{ITEM}"), &[]).await?), 503);
+    portal.restart().await?;
+    assert_eq!(server.get(&tasks, &[("token", &other)]).await?["total"], 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_task_goes_on_to_the_portal() -> Result<()> {
+    let portal = simulated().await?;
+    portal.add_item(ITEM, "ann", "private", &[], b"any bytes");
+    let place = in_front_of(&portal.url(), "siteadmin", PASSWORD, 0)?;
+    let server = Server::start(&place.options).await?;
+    let [ann, vic] = ["ann", "vic"].map(|user| portal.token(user, None));
+    let item = format!("{REST}/content/items/{ITEM}");
+    assert_eq!(server.get(&item, &[("token", &ann)]).await?["owner"], "ann");
+    assert_eq!(
+        server.bytes(&format!("/sharing/rest/content/items/{ITEM}/data?f=json&token={ann}")).await?,
+        b"any bytes"
+    );
+    assert_eq!(code(&server.get(&item, &[("token", &vic)]).await?), 400, "the portal's own refusal");
+    assert_eq!(code(&server.get(&item, &[]).await?), 499);
+    let me = server.get(&format!("{REST}/community/self"), &[("token", &ann)]).await?;
+    assert_eq!(me["email"], "ann@example.com", "the portal's own words");
+
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    let authorize =
+        format!("{}{REST}/oauth2/authorize?client_id=arcgisonline&response_type=code", server.url);
+    let answer = client.get(authorize).send().await?;
+    let to = answer.headers().get("location").context("a redirect")?.to_str()?;
+    assert_eq!(
+        to,
+        format!("{}/sharing/rest/oauth2/authorize?client_id=arcgisonline&response_type=code", portal.url())
+    );
+    let jsonp = client.get(format!("{}{item}?f=json&callback=x&token={ann}", server.url)).send().await?;
+    assert!(jsonp.text().await?.contains("JSONP"));
+    // Nothing but the portal's API can be reached through it.
+    let before = portal.asked("");
+    let outside = client.get(format!("{}{REST}/%2e%2e/%2e%2e/home/x", server.url)).send().await?;
+    assert!(outside.text().await?.contains("404"));
+    assert_eq!(portal.asked(""), before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_reads_what_its_owner_may_read() -> Result<()> {
+    let portal = simulated().await?;
+    let source = notebook("print('read from the portal')");
+    let private = "1".repeat(32);
+    portal.add_item(ITEM, "siteadmin", "shared", &["mappers"], source.as_bytes());
+    portal.add_item(&private, "siteadmin", "private", &[], source.as_bytes());
+    let place = in_front_of(&portal.url(), "siteadmin", PASSWORD, 0)?;
+    let server = Server::start(&place.options).await?;
+    let ann = portal.token("ann", None);
+    for item in [ITEM, &private] {
+        let run = run_notebook(&server, "ann", &ann, item).await?;
+        assert_eq!(run["reason"], "item_missing", "neither is ann's to read: {run}");
+    }
+    portal.join("ann", "mappers");
+    // The administrator's token is taken back, and fetched again.
+    portal.rotate_tokens();
+    let ann = portal.token("ann", None);
+    let run = run_notebook(&server, "ann", &ann, ITEM).await?;
+    assert_eq!(run["status"], "succeeded", "{run}");
+    Ok(())
+}
+
+/// What stands behind is an Isochrone here: a portal that really keeps what it is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_is_uploaded_through_it_and_runs() -> Result<()> {
+    let behind = place()?;
+    let portal = Server::start(&behind.options).await?;
+    let front = in_front_of(&portal.url, "admin", ADMIN_PASSWORD, 30)?;
+    let server = Server::start(&front.options).await?;
+    let form = [("username", "admin"), ("password", ADMIN_PASSWORD)];
+    let given = server.post(&format!("{REST}/generateToken"), &form).await?;
+    let token = given["token"].as_str().with_context(|| format!("{given}"))?;
+    // More than one piece of a body.
+    let source = format!("text = '{}'\nprint('long enough', len(text))", "x".repeat(3 << 20));
+    let file = reqwest::multipart::Part::bytes(notebook(&source).into_bytes()).file_name("long.ipynb");
+    let form = reqwest::multipart::Form::new()
+        .text("f", "json")
+        .text("title", "Long")
+        .text("type", "Notebook")
+        .part("file", file);
+    let add = reqwest::Client::new().post(format!("{}{REST}/content/users/admin/addItem", server.url));
+    let added: Value = add.bearer_auth(token).multipart(form).send().await?.json().await?;
+    let item = added["id"].as_str().with_context(|| format!("{added}"))?;
+    let run = run_notebook(&server, "admin", token, item).await?;
+    assert_eq!(run["status"], "succeeded", "{run}");
+    let found = server.get(&format!("{REST}/search"), &[("q", "owner:admin"), ("token", token)]).await?;
+    assert_eq!(found["results"][0]["id"], item, "{found}");
+    Ok(())
+}
+
+#[test]
+fn what_is_missing_or_is_not_done_in_front_is_told() -> Result<()> {
+    let place = place()?;
+    let half = place.options.clone().env("ISOCHRONE__PORTAL__URL", "https://gis.example.com/portal");
+    let refused = half.cli(&["task", "list"], "")?;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("portal.user"));
+    let whole = half.env("ISOCHRONE__PORTAL__USER", "siteadmin").env("ISOCHRONE_PORTAL_PASSWORD", "secret-7");
+    let told = |options: &ServerOptions, args: &[&str]| -> Result<String> {
+        let output = options.cli(args, "pw\n")?;
+        Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let added = told(&whole, &["user", "add", "bob", "--role", "viewer", "--password-stdin"])?;
+    assert!(added.contains("https://gis.example.com/portal"), "{added}");
+    let shown = told(&whole, &["config", "show"])?;
+    assert!(shown.contains("portal.password") && !shown.contains("secret-7"), "{shown}");
+    let broken = told(&whole.env("ISOCHRONE__PORTAL__URL", "ftp://gis.example.com"), &["task", "list"])?;
+    assert!(broken.contains("[portal]") && broken.contains("https"), "{broken}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_looks_at_the_portal() -> Result<()> {
+    let portal = simulated().await?;
+    let verdict = |user: &str, password: &str| -> Result<(Value, Value)> {
+        let place = in_front_of(&portal.url(), user, password, 0)?;
+        let (_, checks, _) = crate::told(&place.options, &["doctor"], "")?;
+        let all = checks.as_array().or(checks["checks"].as_array()).context("a list")?.clone();
+        let check = all.into_iter().find(|check| check["what"] == "portal").context("it is looked at")?;
+        Ok((check["verdict"].clone(), check["found"].clone()))
+    };
+    let good = tokio::task::block_in_place(|| verdict("siteadmin", PASSWORD))?;
+    assert_eq!(good.0, json!("good"), "{good:?}");
+    for (user, password, told) in
+        [("ann", "ann-password", "no administrator"), ("siteadmin", "guess", "token")]
+    {
+        let (verdict, found) = tokio::task::block_in_place(|| verdict(user, password))?;
+        assert_eq!(verdict, "bad", "{found}");
+        assert!(
+            found.as_str().is_some_and(|found| found.contains(told) && !found.contains("guess")),
+            "{found}"
+        );
+    }
+    Ok(())
+}
