@@ -20,6 +20,9 @@ pub(crate) struct TaskList {
     num: u64,
     next_start: i64,
     tasks: Vec<TaskDocument>,
+    /// Of one user's list, where a limit holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_tasks_available: Option<u64>,
 }
 
 impl TaskList {
@@ -90,12 +93,17 @@ async fn page(
         kinds: kinds(call)?,
     };
     let found = portal.submissions.tasks(caller, &filter, paging.page()).await?;
+    let active_tasks_available = match &filter.owner {
+        Some(owner) => portal.submissions.room(caller, owner, &filter.kinds).await?,
+        None => None,
+    };
     Ok(TaskList {
         total: found.total,
         start: paging.start,
         num: paging.num,
         next_start: paging.next_start(found.rows.len(), found.total),
         tasks: found.rows.into_iter().map(TaskDocument::from).collect(),
+        active_tasks_available,
     })
 }
 

@@ -34,10 +34,15 @@ impl Server {
 
     /// A portal with the users NBadmin and GPadmin (administrators), bob and carol (publishers), victor (viewer).
     pub(crate) async fn with(config: Config) -> Server {
+        Self::with_quotas(config, Quotas::default()).await
+    }
+
+    /// The same, with limits on active tasks.
+    pub(crate) async fn with_quotas(config: Config, quotas: Quotas) -> Server {
         let data = TempDir::new().expect("a folder");
         let store = Arc::new(SqliteStore::open(data.path(), Clock::SYSTEM).expect("a store"));
         let artifacts = Arc::new(InMemory::new());
-        let submissions = Submissions::new(store.clone(), Limits::default(), Quotas::default(), Wake::new());
+        let submissions = Submissions::new(store.clone(), Limits::default(), quotas, Wake::new());
         let portal = Portal {
             store: store.clone(),
             submissions: Arc::new(submissions),

@@ -1,5 +1,8 @@
 //! Tasks: created, read, listed, changed, deleted.
 
+use isochrone_domain::TaskType;
+use isochrone_portal::Config;
+use isochrone_scheduler::{Quota, Quotas};
 use serde_json::{Value, json};
 
 use crate::server::{Server, error, hourly};
@@ -222,4 +225,26 @@ async fn enable_disable_and_delete() {
         let (code, message, _) = error(&gone);
         assert_eq!((code, message.as_str()), (400, "Task does not exist or is inaccessible."));
     }
+}
+
+#[tokio::test]
+async fn lists_tell_how_many_more_tasks_may_be_active() {
+    let quota = Quota { per_user: Some(3), per_organization: None };
+    let quotas = Quotas::default().with(TaskType::ExecuteNotebook, quota);
+    let server = Server::with_quotas(Config::default(), quotas).await;
+    let room = async |query: &str| {
+        server.get("bob", &format!("{TASKS}{query}")).await["activeTasksAvailable"].clone()
+    };
+    assert_eq!(room("").await, 3);
+    let first = server.create("bob", &hourly(&[])).await;
+    let second = server.create("bob", &hourly(&[])).await;
+    server.create("carol", &hourly(&[])).await;
+    assert_eq!(room("").await, 1);
+    server.post("bob", &format!("{TASKS}/{first}/disable"), &[]).await;
+    assert_eq!(room("?types=ExecuteNotebook&num=1").await, 2);
+    assert_eq!(room(&format!("/{second}?start=1&num=1")).await, 2, "the list, asked for at a task's URL");
+    assert_eq!(room("?types=GPService").await, Value::Null, "that type has no limit");
+    let all = server.get("NBadmin", "/portals/self/allScheduledTasks").await;
+    assert_eq!(all["activeTasksAvailable"], Value::Null, "it is not of one user");
+    assert_eq!(Server::start().await.get("bob", TASKS).await["activeTasksAvailable"], Value::Null);
 }

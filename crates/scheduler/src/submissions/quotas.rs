@@ -72,6 +72,25 @@ impl Quotas {
         }
         Ok(())
     }
+
+    /// How many more active tasks the owner may have of each of these types (empty: of any type that has a
+    /// limit per user). None: none of them has one.
+    pub(super) async fn room(
+        &self,
+        store: &dyn Store,
+        owner: &str,
+        kinds: &[TaskType],
+    ) -> Result<Option<u64>, SubmitError> {
+        let mut least = None;
+        for (kind, quota) in &self.0 {
+            let asked = kinds.is_empty() || kinds.contains(kind);
+            if let Some(limit) = quota.per_user.filter(|_| asked) {
+                let room = limit.saturating_sub(active(store, Some(owner), *kind).await?);
+                least = Some(least.map_or(room, |least: u64| least.min(room)));
+            }
+        }
+        Ok(least)
+    }
 }
 
 async fn active(store: &dyn Store, owner: Option<&str>, kind: TaskType) -> Result<u64, SubmitError> {

@@ -1,7 +1,8 @@
 //! Requests about tasks.
 
 use isochrone_domain::{
-    Action, AuditEntry, Change, EpochMillis, Role, Submission, Task, TaskId, accept, disable, edit, enable,
+    Action, AuditEntry, Change, EpochMillis, Role, Submission, Task, TaskId, TaskType, accept, disable, edit,
+    enable,
 };
 use isochrone_store::{Page, Paged, Place, Saved, Stretch, TaskFilter};
 use tracing::info;
@@ -101,6 +102,18 @@ impl Submissions {
     ) -> Result<Stretch<Task>, SubmitError> {
         allow(caller.may_list(filter.owner.as_deref()))?;
         Ok(self.store.tasks_from(filter, after, limit).await?)
+    }
+
+    /// How many more active tasks the owner may have of each of these types (none named: of each type that has
+    /// a limit per user). None: there is no limit.
+    pub async fn room(
+        &self,
+        caller: &Caller,
+        owner: &str,
+        kinds: &[TaskType],
+    ) -> Result<Option<u64>, SubmitError> {
+        allow(caller.may_list(Some(owner)))?;
+        self.quotas.room(&*self.store, owner, kinds).await
     }
 
     /// Changes the task.
