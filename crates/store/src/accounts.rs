@@ -81,6 +81,12 @@ pub trait AccountStore: Send + Sync {
     /// The token with this hash, expired or not, as long as it is remembered.
     async fn token(&self, hash: TokenHash) -> Result<Option<Token>>;
 
+    /// The token with this hash and whose it is, as each request asks.
+    async fn bearer(&self, hash: TokenHash) -> Result<Option<(Token, User)>> {
+        let Some(token) = self.token(hash).await? else { return Ok(None) };
+        Ok(self.user(&token.user).await?.map(|user| (token, user)))
+    }
+
     /// A user's tokens that are remembered, those that expire first before the others.
     async fn tokens_of(&self, user: &str) -> Result<Vec<(TokenHash, Token)>>;
 

@@ -1,5 +1,7 @@
 //! Tasks and their fires.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use isochrone_domain::{AuditEntry, EpochMillis, ItemId, PlannedFire, Run, Task, TaskId, TaskType};
 
@@ -75,6 +77,9 @@ pub trait TaskStore: Send + Sync {
         after: Option<Place>,
         limit: u64,
     ) -> Result<Stretch<Task>>;
+
+    /// How many active tasks there are of each of these types, of one owner or of all.
+    async fn count_active(&self, owner: Option<&str>, kinds: &[TaskType]) -> Result<BTreeMap<TaskType, u64>>;
 
     /// How many runs of the task have not ended.
     async fn unfinished(&self, task: TaskId) -> Result<u64>;

@@ -87,14 +87,10 @@ impl SignIn {
             let user = front.bearer(&*self.store, token, referer).await?;
             return Ok(Caller { user, ip: ip_text });
         }
-        let known = self.store.token(hash(token)).await?;
+        let known = self.store.bearer(hash(token)).await?;
         let now = self.store.now().await?;
-        let held = known.filter(|known| known.expires > now && fits(known, ip, referer));
-        let user = match held {
-            Some(held) => self.store.user(&held.user).await?,
-            None => None,
-        };
-        let user = user.ok_or_else(|| Failure::new(498, "Invalid token."))?;
+        let held = known.filter(|(known, _)| known.expires > now && fits(known, ip, referer));
+        let (_, user) = held.ok_or_else(|| Failure::new(498, "Invalid token."))?;
         Ok(Caller { user, ip: ip_text })
     }
 }

@@ -92,11 +92,14 @@ async fn page(
         active: call.parameters.flag("active")?,
         kinds: kinds(call)?,
     };
-    let found = portal.submissions.tasks(caller, &filter, paging.page()).await?;
-    let active_tasks_available = match &filter.owner {
-        Some(owner) => portal.submissions.room(caller, owner, &filter.kinds).await?,
-        None => None,
+    let room = async {
+        match &filter.owner {
+            Some(owner) => portal.submissions.room(caller, owner, &filter.kinds).await,
+            None => Ok(None),
+        }
     };
+    let tasks = portal.submissions.tasks(caller, &filter, paging.page());
+    let (found, active_tasks_available) = futures::try_join!(tasks, room)?;
     Ok(TaskList {
         total: found.total,
         start: paging.start,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use isochrone_domain::{Task, TaskState, TaskType};
-use isochrone_store::{Page, Store, TaskFilter};
+use isochrone_store::Store;
 use serde::{Deserialize, Serialize};
 
 use super::SubmitError;
@@ -81,24 +81,20 @@ impl Quotas {
         owner: &str,
         kinds: &[TaskType],
     ) -> Result<Option<u64>, SubmitError> {
-        let mut least = None;
-        for (kind, quota) in &self.0 {
-            let asked = kinds.is_empty() || kinds.contains(kind);
-            if let Some(limit) = quota.per_user.filter(|_| asked) {
-                let room = limit.saturating_sub(active(store, Some(owner), *kind).await?);
-                least = Some(least.map_or(room, |least: u64| least.min(room)));
-            }
+        let limited = self.0.iter().filter(|(kind, _)| kinds.is_empty() || kinds.contains(kind));
+        let limits: Vec<(TaskType, u64)> =
+            limited.filter_map(|(kind, quota)| Some((*kind, quota.per_user?))).collect();
+        let kinds: Vec<TaskType> = limits.iter().map(|(kind, _)| *kind).collect();
+        if kinds.is_empty() {
+            return Ok(None);
         }
-        Ok(least)
+        let active = store.count_active(Some(owner), &kinds).await?;
+        let room =
+            |(kind, limit): &(TaskType, u64)| limit.saturating_sub(active.get(kind).copied().unwrap_or(0));
+        Ok(limits.iter().map(room).min())
     }
 }
 
 async fn active(store: &dyn Store, owner: Option<&str>, kind: TaskType) -> Result<u64, SubmitError> {
-    let filter = TaskFilter {
-        owner: owner.map(str::to_owned),
-        active: Some(true),
-        kinds: vec![kind],
-        ..TaskFilter::default()
-    };
-    Ok(store.tasks(&filter, Page { offset: 0, limit: 1 }).await?.total)
+    Ok(store.count_active(owner, &[kind]).await?.get(&kind).copied().unwrap_or(0))
 }

@@ -28,6 +28,7 @@ impl RedisStore {
             commit.take(&self.keys.index(shard, Index::Due), &member);
             commit.take(&self.keys.index(shard, Index::Tasks), &member);
             commit.take(&self.keys.tasks_of(shard, &stored.task.owner), &member);
+            self.uncount_task(&mut commit, &stored.task);
             commit.set(&self.keys.graves(shard), &[(&member, b"1")]);
             self.note_audit(&mut commit, shard, entry);
             if self.commit(commit).await? {

@@ -108,6 +108,12 @@ impl Keys {
         self.named(shard, &format!("tasks-of:{}", folded(owner)))
     }
 
+    /// Active tasks of a type, all or one owner's, by their creation.
+    pub(super) fn active(&self, shard: Shard, kind: TaskType, owner: Option<&str>) -> String {
+        let owner = owner.map(|owner| format!(":{}", folded(owner))).unwrap_or_default();
+        self.named(shard, &format!("active:{kind}{owner}"))
+    }
+
     /// Deleted tasks whose runs are still to be removed.
     pub(super) fn graves(&self, shard: Shard) -> String {
         self.named(shard, "graves")

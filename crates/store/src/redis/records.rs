@@ -124,23 +124,51 @@ impl RedisStore {
         commit.set(&keys.task(task.id), &[("s", seq.to_string().as_bytes())]);
         commit.put(&keys.index(shard, Index::Tasks), seq, &id);
         commit.put(&keys.tasks_of(shard, &task.owner), seq, &id);
+        self.count_task(commit, task, seq);
     }
 
-    /// Writes a task over the stored one, if that has its version, as the next one. Its owner is the
-    /// stored one's.
-    pub(super) fn update_task(&self, commit: &mut Commit, task: &Task) {
+    /// Writes a task over the stored one, if that has its version, as the next one.
+    pub(super) fn update_task(&self, commit: &mut Commit, old: &StoredTask, task: &Task) {
+        self.uncount_task(commit, &old.task);
         self.advance_task(commit, task);
         self.set_parameters(commit, task);
+        self.move_task(commit, old, &task.owner);
+        self.count_task(commit, task, old.seq);
     }
 
-    /// The same where its parameters are as they were: they may be long, and it fires often.
+    /// The same where its owner, type and parameters are as they were: they may be long, and it fires often.
+    /// It may stop being active.
     pub(super) fn advance_task(&self, commit: &mut Commit, task: &Task) {
         commit.check_is(&self.keys.task(task.id), "v", task.version);
         self.set_task(commit, task, task.version + 1);
+        if task.state != TaskState::Active {
+            self.uncount_task(commit, task);
+        }
+    }
+
+    /// Counts a task among the active ones, if it is.
+    fn count_task(&self, commit: &mut Commit, task: &Task, seq: u64) {
+        if task.state == TaskState::Active {
+            for key in self.counts(task) {
+                commit.put(&key, seq, &task.id.to_string());
+            }
+        }
+    }
+
+    /// Counts it no longer.
+    pub(super) fn uncount_task(&self, commit: &mut Commit, task: &Task) {
+        for key in self.counts(task) {
+            commit.take(&key, &task.id.to_string());
+        }
+    }
+
+    fn counts(&self, task: &Task) -> [String; 2] {
+        let shard = Shard::of_task(task.id);
+        [None, Some(task.owner.as_str())].map(|owner| self.keys.active(shard, task.kind, owner))
     }
 
     /// Moves a task from one owner's tasks to another's.
-    pub(super) fn move_task(&self, commit: &mut Commit, old: &StoredTask, owner: &str) {
+    fn move_task(&self, commit: &mut Commit, old: &StoredTask, owner: &str) {
         if folded(&old.task.owner) != folded(owner) {
             let (shard, id) = (Shard::of_task(old.task.id), old.task.id.to_string());
             commit.take(&self.keys.tasks_of(shard, &old.task.owner), &id);

@@ -1,7 +1,9 @@
 //! Tasks and their due index.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
-use isochrone_domain::{AuditEntry, EpochMillis, OverlapPolicy, Run, TaskId, TaskType};
+use isochrone_domain::{AuditEntry, EpochMillis, OverlapPolicy, Run, Task, TaskId, TaskType};
 
 use super::RedisStore;
 use super::batch::Batch;
@@ -10,7 +12,6 @@ use super::keys::{Index, Shard};
 use super::lists::{Entry, From, Source, Span};
 use super::records::{ask_task, id_of, readable, take_task};
 use crate::{Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore};
-use isochrone_domain::Task;
 
 #[async_trait]
 impl TaskStore for RedisStore {
@@ -87,6 +88,23 @@ impl TaskStore for RedisStore {
         Ok(Stretch { rows: self.find_tasks(&ids).await?, next })
     }
 
+    async fn count_active(&self, owner: Option<&str>, kinds: &[TaskType]) -> Result<BTreeMap<TaskType, u64>> {
+        let mut batch = Batch::default();
+        for kind in kinds {
+            for shard in Shard::of_tasks() {
+                batch.add(shard, ["ZCARD", &self.keys.active(shard, *kind, owner)]);
+            }
+        }
+        let mut answers = self.ask(batch).await?;
+        let mut counts = BTreeMap::new();
+        for kind in kinds {
+            for _ in Shard::of_tasks() {
+                *counts.entry(*kind).or_default() += answers.count()?;
+            }
+        }
+        Ok(counts)
+    }
+
     async fn unfinished(&self, task: TaskId) -> Result<u64> {
         let mut batch = Batch::default();
         batch.add(Shard::of_task(task), ["ZCARD", &self.keys.open_of(task)]);
@@ -106,8 +124,7 @@ impl TaskStore for RedisStore {
                 return Ok(Saved::Stale);
             };
             let mut commit = Commit::new(Shard::of_task(task.id));
-            self.update_task(&mut commit, task);
-            self.move_task(&mut commit, &stored, &task.owner);
+            self.update_task(&mut commit, &stored, task);
             if task.policies.overlap == OverlapPolicy::Allow {
                 self.let_all_go(&mut commit, task.id, now).await?;
             }
@@ -192,7 +209,6 @@ impl RedisStore {
         Ok(self.ask(batch).await?.int()? > 0)
     }
 
-    /// Those of the tasks that pass the filter.
     /// The indexes of the tasks that the filter's owner has, in the order of their creation.
     fn creations(&self, filter: &TaskFilter) -> Vec<Source> {
         match &filter.owner {

@@ -49,9 +49,13 @@ impl AccountStore for SqliteStore {
     }
 
     async fn token(&self, hash: TokenHash) -> Result<Option<Token>> {
+        self.read(move |db| find_token(db, hash)).await
+    }
+
+    async fn bearer(&self, hash: TokenHash) -> Result<Option<(Token, User)>> {
         self.read(move |db| {
-            let sql = "SELECT binding, user, expires, purpose FROM tokens WHERE hash = ?1";
-            rows::one(db, sql, [&hash.0], token)
+            let Some(token) = find_token(db, hash)? else { return Ok(None) };
+            Ok(find(db, &token.user)?.map(|user| (token, user)))
         })
         .await
     }
@@ -112,6 +116,11 @@ fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
         expires: rows::moment(row, 2)?,
         purpose: rows::from_json(row, 3)?,
     })
+}
+
+fn find_token(db: &Connection, hash: TokenHash) -> Result<Option<Token>> {
+    let sql = "SELECT binding, user, expires, purpose FROM tokens WHERE hash = ?1";
+    rows::one(db, sql, [&hash.0], token)
 }
 
 fn find(db: &Connection, name: &str) -> Result<Option<User>> {

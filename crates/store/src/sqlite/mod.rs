@@ -52,7 +52,7 @@ impl SqliteStore {
         migrate::check(&db)?;
         connection::use_wal(&db)?;
         migrate::migrate(&mut db)?;
-        Ok(SqliteStore { clock, writer: Writer::start(db)?, readers: Readers::new(file) })
+        Ok(SqliteStore { clock, writer: Writer::start(db)?, readers: Readers::start(&file)? })
     }
 
     /// How many transactions it has committed since it was opened: each cost one sync of the disk,

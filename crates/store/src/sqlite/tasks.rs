@@ -1,7 +1,9 @@
 //! Tasks and their due index.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
-use isochrone_domain::{AuditEntry, EpochMillis, OverlapPolicy, Run, Task, TaskId, TaskState};
+use isochrone_domain::{AuditEntry, EpochMillis, OverlapPolicy, Run, Task, TaskId, TaskState, TaskType};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
@@ -44,6 +46,18 @@ impl TaskStore for SqliteStore {
             conditions.and("seq > ?", [Value::Integer(after.first)]);
         }
         self.read(move |db| rows::stretch(db, "tasks", conditions, "seq, 0", "seq", limit)).await
+    }
+
+    async fn count_active(&self, owner: Option<&str>, kinds: &[TaskType]) -> Result<BTreeMap<TaskType, u64>> {
+        let (owner, kinds) = (owner.map(str::to_owned), kinds.to_vec());
+        self.read(move |db| {
+            let mut counts = BTreeMap::new();
+            for kind in kinds {
+                counts.insert(kind, count_active(db, owner.as_deref(), kind)?);
+            }
+            Ok(counts)
+        })
+        .await
     }
 
     async fn unfinished(&self, task: TaskId) -> Result<u64> {
@@ -165,6 +179,16 @@ fn delete(db: &Connection, id: TaskId, entry: &AuditEntry, now: EpochMillis) -> 
     fires::note_deletion(db, id, now)?;
     audit::insert(db, entry)?;
     Ok(true)
+}
+
+fn count_active(db: &Connection, owner: Option<&str>, kind: TaskType) -> Result<u64> {
+    let all = "SELECT count(*) FROM tasks WHERE kind = ?1 AND active = 1";
+    let count = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    let counted = match owner {
+        Some(owner) => rows::one(db, &format!("{all} AND owner = ?2"), [kind.name(), owner], count)?,
+        None => rows::one(db, all, [kind.name()], count)?,
+    };
+    Ok(counted.unwrap_or_default() as u64)
 }
 
 fn conditions(filter: &TaskFilter) -> Conditions {

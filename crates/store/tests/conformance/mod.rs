@@ -38,7 +38,7 @@ macro_rules! store_conformance {
         $crate::store_conformance! { $fresh;
             tasks: keeps_a_task_whole, keeps_text_as_it_came, saves_only_over_what_was_read,
                 filters_tasks, pages_tasks_in_the_order_of_their_creation,
-                goes_on_behind_a_task, goes_on_behind_a_run;
+                goes_on_behind_a_task, goes_on_behind_a_run, counts_active_tasks;
             fires: gives_due_tasks_the_earliest_first, keeps_a_disabled_tasks_fire_due, counts_what_has_not_ended, commits_a_fire_whole,
                 commits_nothing_of_a_stale_fire, answers_each_commit_in_order, one_of_many_schedulers_wins,
                 counts_a_repeated_commit_once, counts_a_repeated_request_once, refuses_a_stale_request,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use isochrone_domain::{Action, ItemId, TaskId, TaskState, TaskType, disable};
+use isochrone_domain::{Action, ItemId, Task, TaskId, TaskState, TaskType, disable};
 use isochrone_store::{Page, RunFilter, Saved, Stretch, TaskFilter};
 
 use super::Fresh;
-use super::world::{ALL, World, entry, new_task};
+use super::world::{ALL, World, entry, failed, new_task};
 
 pub(crate) async fn keeps_a_task_whole(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
@@ -93,6 +93,53 @@ pub(crate) async fn filters_tasks(fresh: &impl Fresh) {
         assert_eq!(ids, expected, "{filter:?}");
         assert_eq!(found.total, expected.len() as u64, "{filter:?}");
     }
+}
+
+pub(crate) async fn counts_active_tasks(fresh: &impl Fresh) {
+    use TaskType::{ExecuteNotebook, ExecuteReport, GPService};
+    let world = World::new(fresh).await;
+    let count = async |owner: Option<&str>| {
+        let counts = world.count_active(owner, &[ExecuteNotebook, GPService]).await.unwrap();
+        assert_eq!(counts.len(), 2, "types that nobody asked for are not told");
+        (counts[&ExecuteNotebook], counts[&GPService])
+    };
+    assert_eq!(count(None).await, (0, 0));
+    let notebook = |task: &mut Task| task.kind = ExecuteNotebook;
+    let mut task = world.add(notebook).await;
+    let bobs = world
+        .add(|task| {
+            task.kind = ExecuteNotebook;
+            task.owner = "bob".into();
+        })
+        .await;
+    world.add(|task| task.kind = ExecuteReport).await;
+    world.add(|task| *task = Task { kind: ExecuteNotebook, ..disable(task, task.created) }).await;
+    assert_eq!(
+        (count(None).await, count(Some("ANN")).await, count(Some("bob")).await),
+        ((2, 0), (1, 0), (1, 0))
+    );
+
+    let save = async |task: &mut Task, change: &dyn Fn(&mut Task)| {
+        change(task);
+        assert_eq!(world.save_task(task, entry(Action::UpdateTask, task.id)).await.unwrap(), Saved::Done);
+        *task = world.read_task(task.id).await;
+    };
+    save(&mut task, &|task| task.kind = GPService).await;
+    assert_eq!(count(Some("ann")).await, (0, 1));
+    save(&mut task, &|task| *task = disable(task, task.created)).await;
+    assert_eq!(count(Some("ann")).await, (0, 0));
+    save(&mut task, &|task| task.state = TaskState::Active).await;
+    save(&mut task, &|task| task.owner = "bob".into()).await;
+    assert_eq!((count(Some("ann")).await, count(Some("bob")).await), ((0, 0), (1, 1)));
+
+    // Failures disable one, a fire leaves it as it is.
+    save(&mut task, &|task| task.policies.max_consecutive_failures = Some(1)).await;
+    let run = world.request(task.id).await;
+    assert_eq!(count(None).await, (1, 1));
+    world.carried_out(run.id, failed()).await;
+    assert_eq!(count(None).await, (1, 0));
+    assert!(world.delete_task(bobs.id, entry(Action::DeleteTask, bobs.id)).await.unwrap());
+    assert_eq!((count(None).await, count(Some("bob")).await), ((0, 0), (0, 0)));
 }
 
 pub(crate) async fn goes_on_behind_a_task(fresh: &impl Fresh) {
