@@ -13,6 +13,8 @@ use tracing::{info, warn};
 
 /// Runs or records in one step: the store does other things in between.
 const STEP: u64 = 100;
+/// The artifact store's folder that has one a run.
+const RUNS: &str = "runs";
 /// Tasks in one look.
 const TASKS: u64 = 500;
 
@@ -91,12 +93,38 @@ impl Retention {
             }
             page.offset += TASKS;
         }
+        self.sweep().await?;
         loop {
             let step = self.store.trim_records(now - self.rules.records, STEP).await?;
             if step == 0 {
                 return Ok(forgotten);
             }
             forgotten.records += step;
+        }
+    }
+
+    /// Deletes what runs left that are gone: with their task, or with a process that died between the two.
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let folders = match self.artifacts.list_with_delimiter(Some(&Path::from(RUNS))).await {
+            Ok(listed) => listed.common_prefixes,
+            Err(error) => {
+                warn!(%error, "the artifacts can't be listed");
+                return Ok(());
+            }
+        };
+        let runs = folders.iter().filter_map(|folder| folder.filename()?.parse::<RunId>().ok());
+        for run in runs {
+            // A run is in the store before it leaves anything.
+            if self.store.run(run).await?.is_none() {
+                self.delete_artifacts_of(run).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_artifacts_of(&self, run: RunId) {
+        if let Err(error) = delete_artifacts(&*self.artifacts, run).await {
+            warn!(%run, %error, "artifacts of a forgotten run are left");
         }
     }
 
@@ -109,9 +137,7 @@ impl Retention {
             }
             count += runs.len() as u64;
             for run in runs {
-                if let Err(error) = delete_artifacts(&*self.artifacts, run).await {
-                    warn!(%run, %error, "artifacts of a forgotten run are left");
-                }
+                self.delete_artifacts_of(run).await;
             }
         }
     }
@@ -119,7 +145,7 @@ impl Retention {
 
 /// Deletes what a run left in the artifact store.
 pub async fn delete_artifacts(artifacts: &dyn ObjectStore, run: RunId) -> object_store::Result<()> {
-    let folder = Path::from_iter(["runs".to_owned(), run.to_string()]);
+    let folder = Path::from_iter([RUNS.to_owned(), run.to_string()]);
     let found: Vec<_> = artifacts.list(Some(&folder)).try_collect().await?;
     for artifact in found {
         artifacts.delete(&artifact.location).await?;

@@ -15,6 +15,27 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use world::{LEASE, NOON, World, caller, every_minute, slow_clock_at};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_deleted_task_left_is_swept_away() {
+    let world = World::new(slow_clock_at(NOON)).await;
+    let artifacts: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let mut places = Vec::new();
+    let mut tasks = Vec::new();
+    for n in 0..2 {
+        let task = world.create(every_minute(Policies::default())).await;
+        let run = world.submissions.run_now(&caller("pia", Role::Publisher), task.id, [n; 16]).await.unwrap();
+        let place = Path::from(format!("runs/{}/1/report.csv", run.id));
+        artifacts.put(&place, "a,b".into()).await.unwrap();
+        places.push(place);
+        tasks.push(task.id);
+    }
+    world.submissions.delete(&caller("pia", Role::Publisher), tasks[0]).await.unwrap();
+    let rules = RetentionRules::default();
+    Retention::new(world.store.clone(), Arc::clone(&artifacts), rules).pass().await.unwrap();
+    assert!(artifacts.head(&places[0]).await.is_err());
+    assert!(artifacts.head(&places[1]).await.is_ok(), "a run that is there keeps what it left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_keeps_its_latest_runs_and_their_artifacts() {
     let world = World::new(slow_clock_at(NOON)).await;
     let task = world.create(every_minute(Policies::default())).await;

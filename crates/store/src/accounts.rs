@@ -75,6 +75,9 @@ pub trait AccountStore: Send + Sync {
     /// forgotten.
     async fn put_user(&self, user: &User, audit: AuditEntry) -> Result<()>;
 
+    /// Adds a user, unless there is one of this name. False: there is.
+    async fn add_user(&self, user: &User, audit: AuditEntry) -> Result<bool>;
+
     /// Keeps a token, notes its user's sign-in if it is one, and forgets tokens that have expired.
     async fn put_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) -> Result<()>;
 

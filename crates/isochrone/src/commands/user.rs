@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use isochrone_domain::{Action, User};
-use isochrone_portal::keys;
+use isochrone_domain::{Action, Role, User};
+use isochrone_portal::{keys, passwords};
 use isochrone_store::{Token, TokenBinding, TokenPurpose};
 use serde::Serialize;
 
@@ -171,31 +171,32 @@ pub(crate) fn read_password() -> Result<String> {
 }
 
 /// Adds a user, or gives one another role and password.
-pub(crate) async fn add(
-    house: &House,
-    name: &str,
-    role: isochrone_domain::Role,
-    password: &str,
-) -> Result<()> {
-    if password.is_empty() || password.len() > isochrone_portal::passwords::LONGEST {
-        bail!("a password has 1 to {} bytes", isochrone_portal::passwords::LONGEST);
+async fn add(house: &House, name: &str, role: Role, password: &str) -> Result<()> {
+    let user = described(house, name, role, password).await?;
+    let audit = wiring::audit(Action::SetUser, house.store.now().await?, &user.name, &user.name);
+    house.store.put_user(&user, audit).await?;
+    Ok(())
+}
+
+/// The user with this role and password: a new one, or what becomes of the one of this name.
+pub(crate) async fn described(house: &House, name: &str, role: Role, password: &str) -> Result<User> {
+    if password.is_empty() || password.len() > passwords::LONGEST {
+        bail!("a password has 1 to {} bytes", passwords::LONGEST);
     }
     if !User::valid_name(name) {
         bail!("'{name}' is no user name: 1 to 128 letters, digits, '.', '_', '-' or '@'");
     }
     let password = password.to_owned();
-    let password_hash =
-        tokio::task::spawn_blocking(move || isochrone_portal::passwords::hash(&password)).await?;
+    let password_hash = tokio::task::spawn_blocking(move || passwords::hash(&password)).await?;
     let known = house.store.user(name).await?;
-    let now = house.store.now().await?;
-    let user = User {
+    Ok(User {
         name: known.as_ref().map_or_else(|| name.to_owned(), |user| user.name.clone()),
         role,
         password_hash,
-        created: known.as_ref().map_or(now, |user| user.created),
+        created: match &known {
+            Some(user) => user.created,
+            None => house.store.now().await?,
+        },
         last_login: known.and_then(|user| user.last_login),
-    };
-    let audit = wiring::audit(Action::SetUser, now, &user.name, &user.name);
-    house.store.put_user(&user, audit).await?;
-    Ok(())
+    })
 }

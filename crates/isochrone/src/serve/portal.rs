@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use isochrone_domain::Role;
+use isochrone_domain::{Action, Role};
 use isochrone_portal::front::Front;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::user;
 use crate::config::Config;
-use crate::wiring::House;
+use crate::wiring::{self, House};
 
 pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
     TcpListener::bind(config.http.listen)
@@ -58,8 +58,10 @@ pub(super) async fn first_user(house: &House, config: &Config) -> Result<()> {
         Some(password) => (password.reveal().to_owned(), false),
         None => (random_password(), true),
     };
-    user::add(house, "admin", Role::Admin, &password).await?;
-    if made_up {
+    let user = user::described(house, "admin", Role::Admin, &password).await?;
+    let audit = wiring::audit(Action::SetUser, user.created, &user.name, &user.name);
+    // Another portal that starts at the same moment may have made the user.
+    if house.store.add_user(&user, audit).await? && made_up {
         eprintln!("First start: user 'admin' has the password {password} (shown this once)");
     }
     Ok(())

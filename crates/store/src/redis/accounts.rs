@@ -74,6 +74,15 @@ impl AccountStore for RedisStore {
         }
     }
 
+    async fn add_user(&self, user: &User, audit: AuditEntry) -> Result<bool> {
+        let (users, name) = (self.users_key(), folded(&user.name));
+        let mut commit = Commit::new(HOME);
+        commit.check_absent(&users, &name);
+        commit.set(&users, &[(&name, &json(user))]);
+        self.note_audit(&mut commit, HOME, &audit);
+        self.commit(commit).await
+    }
+
     async fn put_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) -> Result<()> {
         let (users, name, hash) = (self.users_key(), folded(&token.user), hex::encode(hash.0));
         let Token { user, expires, binding, purpose } = token.clone();

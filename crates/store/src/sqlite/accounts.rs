@@ -32,6 +32,19 @@ impl AccountStore for SqliteStore {
         .await
     }
 
+    async fn add_user(&self, user: &User, audit: AuditEntry) -> Result<bool> {
+        let user = user.clone();
+        self.write(move |db| {
+            if find(db, &user.name)?.is_some() {
+                return Ok(false);
+            }
+            put(db, &user)?;
+            audit::insert(db, &audit)?;
+            Ok(true)
+        })
+        .await
+    }
+
     async fn put_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) -> Result<()> {
         let (token, clock) = (token.clone(), self.clock);
         self.write(move |db| {
