@@ -144,10 +144,8 @@ async fn a_type_without_a_backend_says_which() -> Result<()> {
     let server = Server::start(&place.options.clone().clock(60)).await?.sign_in().await?;
     let cook = r#"{"service_url":"https://machine.esri.com/wa/rest/services/Hosted/S/SceneServer",
         "num_of_caching_service_instances":2,"layer":"{}","update_mode":"PARTIAL_UPDATE_NODES"}"#;
-    let url = "https://machine.domain.com/wa/rest/services/Level1_Async/GPServer/Pairwise%20Buffer";
     for (kind, more) in [
         ("ExecuteSceneCook", vec![("parameters", cook)]),
-        ("GPService", vec![("parameters", "{}"), ("taskURL", url)]),
         ("ExecuteWorkflowManager", vec![]),
         ("UpdateInsightsWorkbook", vec![]),
     ] {

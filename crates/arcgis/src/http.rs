@@ -101,6 +101,28 @@ pub(crate) async fn document(request: RequestBuilder) -> Result<String> {
     Ok(body)
 }
 
+/// Sends a request that begins something, once. The outer error: nothing was begun. The inner one: nobody knows.
+pub(crate) async fn begun(request: RequestBuilder) -> Result<Result<String>> {
+    let response = match request.send().await {
+        Ok(response) => response,
+        Err(error) if error.is_connect() || error.is_builder() => return Err(unavailable(error)),
+        Err(error) => return Ok(Err(unavailable(error))),
+    };
+    let status = response.status().as_u16();
+    let body = match bytes(response, LARGEST_DOCUMENT).await {
+        Ok(body) => body,
+        Err(error) => return Ok(Err(error)),
+    };
+    let body = String::from_utf8_lossy(&body).into_owned();
+    match answer::read(status, &body) {
+        Ok(_) => Ok(Ok(body)),
+        // Turned away at the door.
+        Err(error) if matches!(status, 429 | 503) => Err(error),
+        Err(error @ (Error::Unavailable(_) | Error::Unreadable(_))) => Ok(Err(error)),
+        Err(error) => Err(error),
+    }
+}
+
 /// Sends a request for a file and gives its bytes, `most` at most. A failure comes as JSON in place of the file:
 /// what is asked for must not have ArcGIS's shape of one.
 pub(crate) async fn file(request: RequestBuilder, most: usize) -> Result<Vec<u8>> {

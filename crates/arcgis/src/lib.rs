@@ -1,20 +1,26 @@
 //! The client's side of ArcGIS: tokens, error shapes, what a portal knows.
 //!
 //! [`Portal`] asks a portal with a token that somebody has ([`Bearer`]); [`SignedIn`] asks it as a user whose
-//! password is known, and gets a new token when the old one ends; [`Relay`] passes others' requests on. ArcGIS's HTTP status proves nothing: each
+//! password is known, and gets a new token when the old one ends; [`Relay`] passes others' requests on. Servers that
+//! tasks name are asked through [`Outbound`], which [`Egress`] guards. ArcGIS's HTTP status proves nothing: each
 //! answer is read for what it says ([`Error`]).
 
 mod answer;
 mod documents;
+mod egress;
 mod error;
+pub mod gp;
 mod http;
+mod outbound;
 mod portal;
 mod relay;
 mod signed_in;
 
 pub use documents::{Item, TaskPage, User};
+pub use egress::Egress;
 pub use error::{Error, Refusal};
 pub use http::{Connection, Trust, choose_cryptography};
+pub use outbound::Outbound;
 pub use portal::{Bearer, Issued, Portal};
 pub use relay::Relay;
 pub use signed_in::{Credentials, SignedIn};

@@ -25,6 +25,17 @@ pub struct Bearer {
     pub referer: Option<String>,
 }
 
+impl Bearer {
+    /// In headers: addresses end up in logs.
+    pub(crate) fn carried_by(&self, request: RequestBuilder) -> RequestBuilder {
+        let request = request.header("X-Esri-Authorization", format!("Bearer {}", self.token));
+        match &self.referer {
+            Some(referer) => request.header(reqwest::header::REFERER, referer),
+            None => request,
+        }
+    }
+}
+
 impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bearer").field("referer", &self.referer).finish_non_exhaustive()
@@ -107,14 +118,14 @@ impl Portal {
     /// The same, as the portal wrote it.
     pub async fn item_document(&self, bearer: &Bearer, id: &str) -> Result<String> {
         let request = self.http.get(&format!("/sharing/rest/content/items/{}", segment(id)));
-        http::document(carrying(request, bearer).query(&[("f", "json")])).await
+        http::document(bearer.carried_by(request).query(&[("f", "json")])).await
     }
 
     /// An item's bytes.
     pub async fn item_data(&self, bearer: &Bearer, id: &str) -> Result<Vec<u8>> {
         let request = self.http.get(&format!("/sharing/rest/content/items/{}/data", segment(id)));
         // For its failures: without it, they are pages.
-        http::file(carrying(request, bearer).query(&[("f", "json")]), LARGEST_FILE).await
+        http::file(bearer.carried_by(request).query(&[("f", "json")]), LARGEST_FILE).await
     }
 
     /// The ids of the groups that an item is shared with.
@@ -142,7 +153,7 @@ impl Portal {
     /// Makes a user's task plan no runs.
     pub async fn disable_task(&self, bearer: &Bearer, user: &str, id: &str) -> Result<()> {
         let path = format!("/sharing/rest/community/users/{}/tasks/{}/disable", segment(user), segment(id));
-        http::document(carrying(self.http.post(&path), bearer).form(&[("f", "json")])).await.map(drop)
+        http::document(bearer.carried_by(self.http.post(&path)).form(&[("f", "json")])).await.map(drop)
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -151,17 +162,8 @@ impl Portal {
         bearer: &Bearer,
         query: &[(&str, &str)],
     ) -> Result<T> {
-        let request = carrying(self.http.get(&format!("/sharing/rest{path}")), bearer);
+        let request = bearer.carried_by(self.http.get(&format!("/sharing/rest{path}")));
         answer::parse(&http::document(request.query(query).query(&[("f", "json")])).await?)
-    }
-}
-
-/// In headers: addresses end up in logs.
-fn carrying(request: RequestBuilder, bearer: &Bearer) -> RequestBuilder {
-    let request = request.header("X-Esri-Authorization", format!("Bearer {}", bearer.token));
-    match &bearer.referer {
-        Some(referer) => request.header(reqwest::header::REFERER, referer),
-        None => request,
     }
 }
 

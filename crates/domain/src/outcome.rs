@@ -80,6 +80,10 @@ reasons! {
     ProcessDied = "process_died": "The process that carried out the run died.",
     /// The task's type has no backend here.
     BackendNotConfigured = "backend_not_configured": "No backend is configured for tasks of this type.",
+    /// The server that would do the work can't be reached, or does not answer as it should.
+    BackendUnavailable = "backend_unavailable": "The server that carries out the work could not be reached.",
+    /// The server that was asked did not answer, and the work must not be begun twice.
+    SubmissionUnknown = "submission_unknown": "Whether the server that was asked has done the work is unknown.",
     /// The item that the task points at does not exist.
     ItemMissing = "item_missing": "The item that the task points at does not exist.",
     /// The task's owner has no right to it.

@@ -1,6 +1,7 @@
 //! The code that carries out each task type: one folder a type.
 
 pub mod drill;
+pub mod gp_service;
 pub mod notebook;
 pub mod report;
 mod unconfigured;

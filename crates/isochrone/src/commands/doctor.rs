@@ -66,7 +66,7 @@ pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCod
         Some(_) => vec![fleet_store(config).await, fleet_queue(config).await],
     };
     checks.extend(real_portal(config).await);
-    checks.extend([disk(config), clock(), python(config).await, sandbox(), backends()]);
+    checks.extend([disk(config), clock(), python(config).await, sandbox(), backends(config)]);
     let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
     output::list(format, &checks)?;
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -247,11 +247,20 @@ fn sandbox() -> Check {
     )
 }
 
-fn backends() -> Check {
+fn backends(config: &Config) -> Check {
+    let servers = match (config.egress.servers.len(), config.egress.open) {
+        (_, true) => "every public server".to_owned(),
+        (0, false) => "no server".to_owned(),
+        (1, false) => "one server".to_owned(),
+        (listed, false) => format!("{listed} servers"),
+    };
     Check::other(
         "task types",
         Verdict::Warning,
-        "ExecuteNotebook and ExecuteReport run here; runs of the other types end submitfailed",
-        "nothing: their backends come with a later version",
+        format!(
+            "ExecuteNotebook, ExecuteReport and GPService run here, the last at {servers} (egress); runs of the \
+             other types end submitfailed"
+        ),
+        "list the servers that tasks may reach in egress.servers; the other backends come with a later version",
     )
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use secret::Secret;
 
-use isochrone_arcgis::{Connection, Credentials, Portal, SignedIn, Trust};
+use isochrone_arcgis::{Connection, Credentials, Egress, Outbound, Portal, SignedIn, Trust};
 use isochrone_domain::{Policies, TaskType};
 use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 
@@ -35,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) https: Https,
     pub(crate) admin: Admin,
     pub(crate) portal: RealPortal,
+    pub(crate) egress: Guarded,
     pub(crate) redis: Redis,
     pub(crate) amqp: Amqp,
     pub(crate) artifacts: Artifacts,
@@ -97,6 +98,19 @@ pub(crate) struct RealPortal {
     pub(crate) password: Option<Secret>,
     /// How long the portal's word on a token is believed, in seconds.
     pub(crate) cache_seconds: u64,
+}
+
+/// Where tasks may send requests to: geoprocessing servers and the like.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Guarded {
+    /// Servers, as `https://host[:port][/path]`: what lies below them.
+    #[serde(with = "list")]
+    pub(crate) servers: Vec<String>,
+    /// Every public address, too.
+    pub(crate) open: bool,
+    /// The authorities that TLS trusts (PEM) beside the system's.
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 /// The fleet's store; without a URL the store is embedded in the data directory.
@@ -230,6 +244,7 @@ impl Default for Config {
                 password: None,
                 cache_seconds: 30,
             },
+            egress: Guarded { servers: Vec::new(), open: false, ca_file: None },
             redis: Redis {
                 url: None,
                 ca_file: None,
@@ -323,6 +338,13 @@ impl Config {
         let (username, password) = (username.clone(), password.reveal().to_owned());
         let credentials = Credentials::Password { username, password };
         Ok(Some(SignedIn::new(Portal::new(&connection).context("[portal]")?, credentials)))
+    }
+
+    /// The way out for tasks. Requests that carry a token carry the portal's.
+    pub(crate) fn outbound(&self) -> Result<Outbound> {
+        let egress = Egress::new(&self.egress.servers, self.egress.open)?;
+        let trust = trust(self.egress.ca_file.clone(), false);
+        Outbound::new(egress, &trust, self.arcgis()?).context("[egress]")
     }
 
     fn check(&self) -> Result<()> {

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use isochrone_domain::TaskType;
+use async_trait::async_trait;
+use isochrone_domain::{Role, TaskType};
 use isochrone_executors::Unconfigured;
 use isochrone_executors::drill::Drill;
+use isochrone_executors::gp_service::{GpService, Trust};
 use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
 use isochrone_executors::report::ExecuteReport;
+use isochrone_store::Store;
 use isochrone_worker::Executor;
 
 use super::House;
@@ -33,11 +36,25 @@ fn backends(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
     let notebook =
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());
     let report = ExecuteReport::new(Arc::new(StoreRecords(Arc::clone(&house.store))));
-    let mut executors: Vec<Arc<dyn Executor>> = vec![Arc::new(notebook), Arc::new(report)];
+    let gp_service =
+        GpService::new(house.outbound.clone(), Arc::new(Administrators(Arc::clone(&house.store))));
+    let mut executors: Vec<Arc<dyn Executor>> =
+        vec![Arc::new(notebook), Arc::new(report), Arc::new(gp_service)];
     for kind in TaskType::ALL {
         if executors.iter().all(|executor| executor.kind() != kind) {
             executors.push(Arc::new(Unconfigured::new(kind)));
         }
     }
     executors
+}
+
+/// The portal's token may do all that an administrator may: only administrators' tasks act with it.
+struct Administrators(Arc<dyn Store>);
+
+#[async_trait]
+impl Trust for Administrators {
+    async fn trusts(&self, owner: &str) -> Result<bool, String> {
+        let user = self.0.user(owner).await.map_err(|error| error.to_string())?;
+        Ok(user.is_some_and(|user| user.role == Role::Admin))
+    }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use isochrone_arcgis::SignedIn;
+use isochrone_arcgis::{Outbound, SignedIn};
 use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_scheduler::{Caller, Submissions, Wake};
@@ -33,6 +33,8 @@ pub(crate) struct House {
     pub(crate) wake: Wake,
     /// The portal that this house stands in front of, as an administrator of it.
     pub(crate) arcgis: Option<SignedIn>,
+    /// The way to servers that tasks name.
+    pub(crate) outbound: Outbound,
     /// Where notebooks run.
     pub(crate) python: PythonEnvironment,
 }
@@ -59,7 +61,8 @@ impl House {
             wake.clone(),
         ));
         let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
-        Ok(House { data_dir, store, artifacts, submissions, wake, arcgis: config.arcgis()?, python })
+        let (arcgis, outbound) = (config.arcgis()?, config.outbound()?);
+        Ok(House { data_dir, store, artifacts, submissions, wake, arcgis, outbound, python })
     }
 
     /// Opens a store that is there.

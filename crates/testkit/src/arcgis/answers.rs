@@ -1,37 +1,16 @@
 //! The simulated portal's answers, as ArcGIS Enterprise gives them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::asked::Asked;
 use super::state::{State, User};
 
-/// A request as the portal sees it.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) post: bool,
-    /// Below `/sharing/rest`.
-    pub(super) path: Vec<String>,
-    pub(super) parameters: BTreeMap<String, String>,
-    pub(super) token: Option<String>,
-    pub(super) referer: Option<String>,
-}
-
-impl Asked {
-    fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str).filter(|text| !text.is_empty())
-    }
-
-    fn number(&self, name: &str) -> Option<usize> {
-        self.parameter(name)?.parse().ok()
-    }
-}
-
 /// An error of ArcGIS: HTTP status 200.
-pub(super) struct Refused(i32, &'static str);
+pub(super) struct Refused(pub(super) i32, pub(super) &'static str);
 
 const FORBIDDEN: Refused =
     Refused(403, "You do not have permissions to access this resource or perform this operation.");
@@ -85,7 +64,7 @@ fn generate_token(state: &mut State, asked: &Asked) -> Result<Value, Refused> {
     Ok(json!({"token": token, "expires": expires, "ssl": true}))
 }
 
-fn caller(state: &State, asked: &Asked) -> Result<(String, User), Refused> {
+pub(super) fn caller(state: &State, asked: &Asked) -> Result<(String, User), Refused> {
     let token = asked.token.as_deref().ok_or(Refused(499, "Token Required"))?;
     state.bearer(token, asked.referer.as_deref()).ok_or(Refused(498, "Invalid token."))
 }

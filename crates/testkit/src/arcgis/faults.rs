@@ -25,6 +25,8 @@ pub enum Fault {
     Redirect(u16),
     /// The connection ends within the answer.
     Cut,
+    /// What was asked for is done, and HTTP 504 and a page are the answer.
+    GatewayTimeout,
 }
 
 /// A fault that waits for its requests.
@@ -59,9 +61,26 @@ pub(super) fn strike(planned: &mut [Planned], path: &str) -> Option<Fault> {
     planned.iter_mut().find_map(|planned| planned.strike(path))
 }
 
+/// The answer to a request that may meet a fault; `right`: what it is without one.
+pub(super) async fn answer(
+    fault: Option<Fault>,
+    path: &str,
+    right: impl Future<Output = Response>,
+) -> Response {
+    let Some(fault) = fault else { return right.await };
+    if fault == Fault::GatewayTimeout {
+        drop(right.await);
+        return (StatusCode::GATEWAY_TIMEOUT, Html("<html>Gateway Timeout</html>")).into_response();
+    }
+    match fault.answer(path).await {
+        Some(wrong) => wrong,
+        None => right.await,
+    }
+}
+
 impl Fault {
     /// The wrong answer; none: it is the right one in the end.
-    pub(super) async fn answer(self, path: &str) -> Option<Response> {
+    async fn answer(self, path: &str) -> Option<Response> {
         let error = |code: i32, message: &str| {
             axum::Json(json!({"error": {"code": code, "message": message, "details": []}})).into_response()
         };
@@ -76,6 +95,7 @@ impl Fault {
                 tokio::time::sleep(time).await;
                 return None;
             }
+            Fault::GatewayTimeout => return None,
             Fault::Redirect(port) => {
                 Redirect::temporary(&format!("http://localhost:{port}{path}")).into_response()
             }

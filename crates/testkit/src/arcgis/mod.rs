@@ -1,9 +1,12 @@
 //! A simulated ArcGIS Enterprise, as far as Isochrone talks to one.
 
 mod answers;
+mod asked;
 mod faults;
+mod gp;
 mod portal;
 mod state;
 
 pub use faults::Fault;
+pub use gp::{SimulatedGpServer, Submission};
 pub use portal::SimulatedPortal;

@@ -7,24 +7,19 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
-use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::answers::{self, Asked};
 use super::faults::{self, Fault, Planned};
 use super::state::{Item, State, User, now};
-
-/// Of a request's body.
-const LARGEST: usize = 1 << 20;
+use super::{answers, asked};
 
 /// A simulated portal. Dropped, it is gone.
 pub struct SimulatedPortal {
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    pub(super) state: Arc<Mutex<State>>,
     serving: Option<JoinHandle<()>>,
 }
 
@@ -185,41 +180,11 @@ async fn handle(Shared(state): Shared<Arc<Mutex<State>>>, request: Request) -> R
         state.asked.push(path.clone());
         faults::strike(&mut state.faults, &path)
     };
-    if let Some(fault) = fault
-        && let Some(answer) = fault.answer(&path).await
-    {
-        return answer;
-    }
-    match read(request, &path).await {
-        Some(asked) => answers::answer(&mut state.lock().unwrap_or_else(PoisonError::into_inner), &asked),
-        None => axum::http::StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-/// None: it is no request for the API.
-async fn read(request: Request, path: &str) -> Option<Asked> {
-    let path = path.strip_prefix("/portal/sharing/rest")?;
-    let path = path.split('/').filter(|part| !part.is_empty());
-    let path = path.map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect();
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, LARGEST).await.ok()?;
-    let query = parts.uri.query().unwrap_or_default().as_bytes();
-    let parameters: std::collections::BTreeMap<String, String> = form_urlencoded::parse(query)
-        .into_owned()
-        .chain(form_urlencoded::parse(&body).into_owned())
-        .collect();
-    let token = bearer(&parts.headers).or_else(|| parameters.get("token").cloned());
-    let referer = parts.headers.get(header::REFERER).and_then(|value| value.to_str().ok());
-    Some(Asked {
-        post: parts.method == Method::POST,
-        path,
-        token,
-        referer: referer.map(str::to_owned),
-        parameters,
-    })
-}
-
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("x-esri-authorization").or_else(|| headers.get(header::AUTHORIZATION))?;
-    value.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned)
+    let right = async {
+        match asked::read(request, "/portal/sharing/rest").await {
+            Some(asked) => answers::answer(&mut state.lock().unwrap_or_else(PoisonError::into_inner), &asked),
+            None => axum::http::StatusCode::NOT_FOUND.into_response(),
+        }
+    };
+    faults::answer(fault, &path, right).await
 }

@@ -1,0 +1,320 @@
+//! Where requests may go that other people's tasks ask for.
+//!
+//! A task names its server, and who writes tasks must not reach what only this machine can reach. Servers that
+//! the operator lists are good, wherever they are; others, if they are allowed at all, must be public. It is
+//! looked at when the address is read, at each redirect, and where names become addresses: a name that resolves
+//! to something else the second time gains nothing.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use reqwest::Url;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::Host;
+
+use crate::{Error, Result};
+
+/// The longest URL that is read.
+const LONGEST_URL: usize = 8 << 10;
+
+/// Where requests may go.
+#[derive(Clone, Debug, Default)]
+pub struct Egress {
+    servers: Arc<Vec<Server>>,
+    open: bool,
+}
+
+/// A server that the operator lists: everything below its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Server {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+    /// With a slash at its end.
+    path: String,
+}
+
+impl Egress {
+    /// To these servers, as `https://host[:port][/path]`; `open`: and to every public address.
+    pub fn new(servers: &[String], open: bool) -> Result<Egress> {
+        let servers = servers.iter().map(|server| Server::read(server)).collect::<Result<_>>()?;
+        Ok(Egress { servers: Arc::new(servers), open })
+    }
+
+    /// The URL, if requests may go there.
+    pub fn admit(&self, url: &str) -> Result<Url> {
+        if url.len() > LONGEST_URL {
+            return Err(refused("it is too long"));
+        }
+        // The parser takes them out, and people would not see where it leads.
+        if url.chars().any(|letter| letter.is_control() || letter.is_whitespace() || letter == '\\') {
+            return Err(refused("it has spaces, control characters or backslashes"));
+        }
+        let url = Url::parse(url).map_err(|_| refused("it can't be read"))?;
+        self.admits(&url)?;
+        Ok(url)
+    }
+
+    /// Whether requests may go there.
+    pub(crate) fn admits(&self, url: &Url) -> Result<()> {
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(refused("it is neither https nor http"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refused("it has a user name or a password in it"));
+        }
+        if self.servers.iter().any(|server| server.has(url)) {
+            return Ok(());
+        }
+        if !self.open {
+            return Err(refused("its server is not listed (egress.servers)"));
+        }
+        match url.host() {
+            // A listed name may lead inward, and is good for what is listed only.
+            Some(Host::Domain(name)) if !is_local_name(name) && !self.lists_host(name) => Ok(()),
+            Some(Host::Ipv4(ip)) if is_public(ip.into()) => Ok(()),
+            Some(Host::Ipv6(ip)) if is_public(ip.into()) => Ok(()),
+            _ => {
+                Err(refused("it leads into a private network, and its server is not listed (egress.servers)"))
+            }
+        }
+    }
+
+    fn lists_host(&self, host: &str) -> bool {
+        self.servers.iter().any(|server| server.host.eq_ignore_ascii_case(host))
+    }
+}
+
+impl Server {
+    fn read(text: &str) -> Result<Server> {
+        let wrong = || Error::Config(format!("egress.servers: '{text}' is no https://host[:port][/path]"));
+        let url = Url::parse(text.trim()).map_err(|_| wrong())?;
+        let good =
+            matches!(url.scheme(), "https" | "http") && url.query().is_none() && url.username().is_empty();
+        let host = url.host_str().filter(|_| good).ok_or_else(wrong)?.to_owned();
+        let path = format!("{}/", url.path().trim_end_matches('/'));
+        Ok(Server { scheme: url.scheme().to_owned(), host, port: url.port_or_known_default(), path })
+    }
+
+    fn has(&self, url: &Url) -> bool {
+        url.scheme() == self.scheme
+            && url.host_str() == Some(&*self.host)
+            && url.port_or_known_default() == self.port
+            && format!("{}/", url.path()).starts_with(&self.path)
+            // An encoded slash or dot may be decoded on the way.
+            && !["%2f", "%2e", "%5c"].iter().any(|hidden| url.path().to_ascii_lowercase().contains(hidden))
+    }
+}
+
+/// Names become addresses here, and those that must not be reached are left out.
+impl Resolve for Egress {
+    fn resolve(&self, name: Name) -> Resolving {
+        let listed = self.lists_host(name.as_str());
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let allowed: Vec<SocketAddr> =
+                found.into_iter().filter(|address| listed || is_public(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(Inward.into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Inward;
+
+impl fmt::Display for Inward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name leads into a private network, and its server is not listed (egress.servers)")
+    }
+}
+
+impl std::error::Error for Inward {}
+
+fn refused(why: &str) -> Error {
+    Error::Config(format!("the URL is refused: {why}"))
+}
+
+/// Names that never leave the machine or its network.
+fn is_local_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let local = ["localhost", "local", "internal", "localdomain", "home.arpa", "intranet", "lan"];
+    !name.contains('.') || local.iter().any(|tail| name.ends_with(&format!(".{tail}")))
+}
+
+/// Whether an address is anybody's to reach: in none of the registries of special-purpose addresses (RFC 6890).
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => is_public_v6(ip),
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let special = ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || a == 0
+        || a >= 224
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
+        || (a == 198 && (b == 18 || b == 19));
+    !special
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let embedded = |high: u16, low: u16| is_public_v4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
+    match ip.segments() {
+        // Global unicast, but for what stands for IPv4 or for nobody.
+        [0x2002, high, low, ..] => embedded(high, low),
+        [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
+        [0x3fff, second, ..] if second < 0x1000 => false,
+        [first, ..] if (0x2000..0x4000).contains(&first) => true,
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn egress(open: bool) -> Egress {
+        let servers = ["https://gis.example.com/server", "http://127.0.0.1:8080"].map(str::to_owned);
+        Egress::new(&servers, open).expect("they can be read")
+    }
+
+    const TRICKS: [&str; 62] = [
+        "http://127.0.0.1/",
+        "http://127.0.0.1:8081/",
+        "https://127.0.0.1:8080/",
+        "http://127.1/",
+        "http://127.0.1/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0x7f.0.0.1/",
+        "http://0177.0.0.1/",
+        "http://017700000001/",
+        "http://0/",
+        "http://0.0.0.0/",
+        "http://localhost/",
+        "http://LOCALHOST:8080/",
+        "http://localhost./",
+        "http://x.localhost/",
+        "http://[::1]/",
+        "http://[::]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[::ffff:7f00:1]/",
+        "http://[0:0:0:0:0:ffff:127.0.0.1]/",
+        "http://[::127.0.0.1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[64:ff9b:1::7f00:1]/",
+        "http://[2002:7f00:1::]/",
+        "http://[2001::1]/",
+        "http://[fe80::1]/",
+        "http://[fe80::1%25eth0]/",
+        "http://[fc00::1]/",
+        "http://[fd12:3456::1]/",
+        "http://[ff02::1]/",
+        "http://[fec0::1]/",
+        "http://10.0.0.1/",
+        "http://172.16.0.1/",
+        "http://172.31.255.255/",
+        "http://192.168.1.1/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://0xa9fea9fe/",
+        "http://2852039166/",
+        "http://[::ffff:a9fe:a9fe]/",
+        "http://100.64.0.1/",
+        "http://198.18.0.1/",
+        "http://192.0.0.1/",
+        "http://224.0.0.1/",
+        "http://255.255.255.255/",
+        "http://metadata.google.internal/",
+        "http://printer.local/",
+        "http://redis:6379/",
+        "http://intranet/",
+        "https://gis.example.com@127.0.0.1/",
+        "https://gis.example.com:secret@10.0.0.1/server",
+        "https://127.0.0.1#@gis.example.com/server",
+        "https://127.0.0.1?@gis.example.com/server",
+        "http:\\\\127.0.0.1\\",
+        "https://gis.example.com\\@127.0.0.1/",
+        "http://①②⑦.⓪.⓪.①/",
+        "http://127。0。0。1/",
+        "file:///etc/passwd",
+        "gopher://127.0.0.1:6379/_FLUSHALL",
+        "ftp://127.0.0.1/",
+        "http://127.0.0.1:8080@10.0.0.1/",
+        "http://10.0.0.1\t.example.com/",
+    ];
+
+    #[test]
+    fn no_trick_leads_inward() {
+        for open in [true, false] {
+            for trick in TRICKS {
+                let admitted = egress(open).admit(trick);
+                assert!(admitted.is_err(), "{trick} (open: {open}) leads to {admitted:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_listed_server_is_good_wherever_it_is_and_only_below_its_path() {
+        for open in [true, false] {
+            for good in [
+                "https://gis.example.com/server/rest/services/Buffer/GPServer/Buffer",
+                "https://GIS.example.com:443/server",
+                "http://127.0.0.1:8080/any/path?query",
+            ] {
+                assert!(egress(open).admit(good).is_ok(), "{good}");
+            }
+        }
+        for elsewhere in [
+            "https://gis.example.com/admin",
+            "https://gis.example.com/serverless",
+            "https://gis.example.com/server/../admin",
+            "https://gis.example.com/server/%2e%2e/admin",
+            "https://gis.example.com/server/..%2fadmin",
+            "http://gis.example.com/server",
+            "https://gis.example.com:8443/server",
+            "https://gis.example.com.evil.example.net/server",
+        ] {
+            assert!(egress(false).admit(elsewhere).is_err(), "{elsewhere}");
+        }
+        assert!(
+            egress(true).admit("https://gis.example.com:6379/server").is_err(),
+            "its name may lead inward"
+        );
+    }
+
+    #[test]
+    fn public_servers_are_good_where_that_is_said() {
+        for public in ["https://tools.example.com/x", "http://93.184.216.34/", "https://[2606:4700::1111]/"] {
+            assert!(egress(true).admit(public).is_ok(), "{public}");
+            assert!(egress(false).admit(public).is_err(), "{public}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inward_has_no_address() {
+        let name = |name: &str| name.parse::<Name>().expect("a name");
+        assert!(egress(true).resolve(name("localhost")).await.is_err());
+        let listed = Egress::new(&["http://localhost:8080".to_owned()], false).expect("it can be read");
+        assert!(listed.resolve(name("localhost")).await.is_ok());
+    }
+
+    #[test]
+    fn what_is_no_server_is_told() {
+        for wrong in ["gis.example.com", "ftp://gis.example.com", "https://x/?token=1"] {
+            let error = Egress::new(&[wrong.to_owned()], false).expect_err(wrong).to_string();
+            assert!(error.contains("egress.servers"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Asynchronous geoprocessing: a job is submitted, looked at, and cancelled.
+
+mod documents;
+
+use std::collections::BTreeMap;
+
+use reqwest::{Client, RequestBuilder};
+use serde_json::value::RawValue;
+
+pub use documents::{GpResult, Job, JobStatus, Message, MessageKind, Progress};
+
+use crate::{Error, Outbound, Result, answer, http};
+
+/// An asynchronous geoprocessing task of a server.
+#[derive(Clone, Debug)]
+pub struct GpTask {
+    outbound: Outbound,
+    /// Without a slash at its end.
+    url: String,
+}
+
+/// Why there is no job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSubmitted {
+    /// Nothing was begun.
+    #[error(transparent)]
+    Nothing(Error),
+    /// It may have been begun all the same.
+    #[error("whether the server has begun a job is unknown: {0}")]
+    Unknown(Error),
+}
+
+impl From<Error> for NotSubmitted {
+    fn from(error: Error) -> NotSubmitted {
+        NotSubmitted::Nothing(error)
+    }
+}
+
+impl GpTask {
+    /// The task there, as `https://host/context/rest/services/.../GPServer/<task>`.
+    pub fn new(outbound: Outbound, url: &str) -> Result<GpTask> {
+        let wrong =
+            || Error::Config("the URL leads to no geoprocessing task (.../GPServer/<task>)".to_owned());
+        let read = outbound.admit(url)?;
+        let (_, task) = read.path().trim_end_matches('/').rsplit_once("/GPServer/").ok_or_else(wrong)?;
+        if task.is_empty() || task.contains('/') || read.query().is_some() || read.fragment().is_some() {
+            return Err(wrong());
+        }
+        Ok(GpTask { outbound, url: read.as_str().trim_end_matches('/').to_owned() })
+    }
+
+    /// Where a job of the task is.
+    pub fn job_url(&self, id: &str) -> String {
+        format!("{}/jobs/{id}", self.url)
+    }
+
+    /// Whether the task runs as a job; a synchronous one has none.
+    pub async fn is_asynchronous(&self) -> Result<bool> {
+        let described = self.outbound.document(|client| get(client, &self.url)).await?;
+        let described: documents::Task = answer::parse(&described)?;
+        Ok(described.execution_type.as_deref() != Some("esriExecutionTypeSynchronous"))
+    }
+
+    /// Begins a job. It is sent once: a server that did not answer may have begun it.
+    pub async fn submit(&self, parameters: &Parameters) -> std::result::Result<Job, NotSubmitted> {
+        let url = format!("{}/submitJob", self.url);
+        let form: Vec<(&str, &str)> = parameters.form().chain([("f", "json")]).collect();
+        let sent = self.outbound.send(|client| client.post(&url).form(&form), http::begun).await?;
+        let job = sent.map_err(NotSubmitted::Unknown)?;
+        answer::parse(&job).map_err(NotSubmitted::Unknown)
+    }
+
+    /// A job's state, with its messages.
+    pub async fn job(&self, id: &str) -> Result<Job> {
+        answer::parse(&self.outbound.document(|client| get(client, &self.job_url(id))).await?)
+    }
+
+    /// What a job that succeeded has under this name.
+    pub async fn result(&self, id: &str, name: &str) -> Result<GpResult> {
+        let url = format!("{}/results/{name}", self.job_url(id));
+        answer::parse(&self.outbound.document(|client| get(client, &url)).await?)
+    }
+
+    /// Asks for the job's end. Servers refuse that before it waits and after it has ended; some tools go on.
+    pub async fn cancel(&self, id: &str) -> Result<()> {
+        let url = format!("{}/cancel", self.job_url(id));
+        self.outbound.document(|client| client.post(&url).form(&[("f", "json")])).await.map(drop)
+    }
+}
+
+fn get(client: &Client, url: &str) -> RequestBuilder {
+    client.get(url).query(&[("f", "json"), ("returnMessages", "true")])
+}
+
+/// A job's parameters as fields of a form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameters(BTreeMap<String, String>);
+
+impl Parameters {
+    /// Of a JSON object: texts as they are, nothing for null, and whatever else as JSON, to the letter.
+    pub fn read(object: &str) -> Result<Parameters> {
+        let wrong = |why: String| Error::Config(format!("the parameters {why}"));
+        let values: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(object).map_err(|error| wrong(format!("are no JSON object: {error}")))?;
+        let mut fields = BTreeMap::new();
+        for (name, value) in values {
+            if ["f", "token"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
+                return Err(wrong(format!("have '{name}', which is not the tool's to have")));
+            }
+            let text = match value.get() {
+                "null" => String::new(),
+                json => serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned()),
+            };
+            fields.insert(name, text);
+        }
+        Ok(Parameters(fields))
+    }
+
+    fn form(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_as_arcgis_s_clients_write_them() {
+        let read = Parameters::read(
+            r#"{"dist": {"distance":5,"units":"esriKilometers"}, "layers": [1,2], "flag": true, "n": 1.50, "t": "a b", "none": null}"#,
+        );
+        let read = read.expect("it is an object");
+        let form: Vec<_> = read.form().collect();
+        let expected = [
+            ("dist", r#"{"distance":5,"units":"esriKilometers"}"#),
+            ("flag", "true"),
+            ("layers", "[1,2]"),
+            ("n", "1.50"),
+            ("none", ""),
+            ("t", "a b"),
+        ];
+        assert_eq!(form, expected);
+        assert!(Parameters::read("[1]").is_err());
+        assert!(Parameters::read(r#"{"Token": "x"}"#).is_err(), "nobody sends another token than ours");
+    }
+}

@@ -1,0 +1,162 @@
+//! The jobs of a simulated GIS server: what they are follows from when they were begun.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::tools::{Outcome, Tool};
+use crate::arcgis::answers::Refused;
+use crate::arcgis::asked::Asked;
+
+pub(super) const NO_JOB: Refused = Refused(400, "Job not found. It may have expired.");
+/// What a server answers to a cancel that comes too early or too late.
+const NOT_NOW: Refused = Refused(400, "Invalid or missing input parameters.");
+
+/// Between a cancel and its effect.
+const HEARD_AFTER: Duration = Duration::from_millis(200);
+
+/// What a server was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// The job's id.
+    pub job: String,
+    /// The task's name.
+    pub task: String,
+    /// The fields of the form.
+    pub parameters: BTreeMap<String, String>,
+    /// Whether it was cancelled, and that was not refused.
+    pub cancelled: bool,
+}
+
+pub(super) struct Jobs {
+    known: BTreeMap<String, Job>,
+    /// Of all jobs, forgotten ones too.
+    submissions: Vec<Submission>,
+    submitted: Duration,
+    waiting: Duration,
+}
+
+struct Job {
+    tool: Tool,
+    outcome: Outcome,
+    begun: Instant,
+    submitted: Duration,
+    waiting: Duration,
+    /// When it was told to end.
+    told: Option<Instant>,
+    /// Its place among the submissions.
+    place: usize,
+}
+
+impl Default for Jobs {
+    fn default() -> Jobs {
+        let (submitted, waiting) = (Duration::from_millis(50), Duration::from_millis(50));
+        Jobs { known: BTreeMap::new(), submissions: Vec::new(), submitted, waiting }
+    }
+}
+
+impl Jobs {
+    pub(super) fn set_queue(&mut self, submitted: Duration, waiting: Duration) {
+        (self.submitted, self.waiting) = (submitted, waiting);
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+    }
+
+    pub(super) fn submissions(&self) -> Vec<Submission> {
+        self.submissions.clone()
+    }
+
+    pub(super) fn submit(&mut self, tool: Tool, task: &str, asked: &Asked) -> Value {
+        let id = format!("j{:032x}", self.submissions.len() + 1);
+        self.submissions.push(Submission {
+            job: id.clone(),
+            task: task.to_owned(),
+            parameters: asked.parameters.clone(),
+            cancelled: false,
+        });
+        let job = Job {
+            tool,
+            outcome: tool.carry_out(asked),
+            begun: Instant::now(),
+            submitted: self.submitted,
+            waiting: self.waiting,
+            told: None,
+            place: self.submissions.len() - 1,
+        };
+        self.known.insert(id.clone(), job);
+        json!({"jobId": id, "jobStatus": "esriJobSubmitted"})
+    }
+
+    pub(super) fn show(&self, id: &str) -> Option<Value> {
+        let job = self.known.get(id)?;
+        let mut shown = json!({"jobId": id, "jobStatus": job.status(), "messages": job.messages()});
+        if job.status() == "esriJobExecuting" {
+            shown["progress"] = json!({"type": "step", "message": "working", "percent": job.percent()});
+        }
+        if let (Some(results), "esriJobSucceeded") = (job.outcome.results(), job.status()) {
+            let names =
+                results.keys().map(|name| (name.clone(), json!({"paramUrl": format!("results/{name}")})));
+            shown["results"] = names.collect();
+        }
+        Some(shown)
+    }
+
+    pub(super) fn result(&self, id: &str, name: &str) -> Option<Value> {
+        let job = self.known.get(id).filter(|job| job.status() == "esriJobSucceeded")?;
+        let (kind, value) = job.outcome.results()?.get(name)?;
+        Some(json!({"paramName": name, "dataType": kind, "value": value}))
+    }
+
+    pub(super) fn cancel(&mut self, id: &str) -> Result<Value, Refused> {
+        let job = self.known.get_mut(id).ok_or(NO_JOB)?;
+        if !matches!(job.status(), "esriJobWaiting" | "esriJobExecuting") {
+            return Err(NOT_NOW);
+        }
+        self.submissions[job.place].cancelled = true;
+        if job.tool != Tool::Stubborn {
+            job.told = Some(Instant::now());
+        }
+        Ok(json!({"jobId": id, "jobStatus": "esriJobCancelling"}))
+    }
+}
+
+impl Job {
+    fn status(&self) -> &'static str {
+        if let Some(told) = self.told {
+            return if told.elapsed() > HEARD_AFTER { "esriJobCancelled" } else { "esriJobCancelling" };
+        }
+        let age = self.begun.elapsed();
+        if age < self.submitted {
+            "esriJobSubmitted"
+        } else if age < self.submitted + self.waiting {
+            "esriJobWaiting"
+        } else if age < self.submitted + self.waiting + self.outcome.takes {
+            "esriJobExecuting"
+        } else if self.outcome.result.is_ok() {
+            "esriJobSucceeded"
+        } else {
+            "esriJobFailed"
+        }
+    }
+
+    fn percent(&self) -> f64 {
+        let worked = self.begun.elapsed().saturating_sub(self.submitted + self.waiting);
+        (worked.as_secs_f64() / self.outcome.takes.as_secs_f64() * 100.0).min(100.0)
+    }
+
+    fn messages(&self) -> Vec<Value> {
+        let said = |kind: &str, text: &str| json!({"type": format!("esriJobMessageType{kind}"), "description": text});
+        let mut messages = Vec::new();
+        if !matches!(self.status(), "esriJobSubmitted" | "esriJobWaiting") {
+            messages.push(said("Informative", "Start Time: now"));
+            messages.push(said("Warning", "This is a simulation"));
+        }
+        if let (Err(why), "esriJobFailed") = (&self.outcome.result, self.status()) {
+            messages.push(said("Error", why));
+        }
+        messages
+    }
+}

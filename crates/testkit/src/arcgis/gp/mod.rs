@@ -1,0 +1,162 @@
+//! A simulated GIS server with asynchronous geoprocessing tasks on a free port, with faults on demand.
+
+mod jobs;
+mod tools;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::extract::{Request, State as Shared};
+use axum::response::{Html, IntoResponse, Response};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub use jobs::Submission;
+
+use super::answers::{self, Refused};
+use super::asked::{self, Asked};
+use super::faults::{self, Fault, Planned};
+use super::portal::SimulatedPortal;
+use super::state::State as PortalState;
+use jobs::{Jobs, NO_JOB};
+
+const SERVICE: &str = "/server/rest/services/Tools/GPServer";
+/// A simulated GIS server. Its tasks: `Buffer` (points and lines, really), `Slow` and `Stubborn` (`seconds`
+/// long; the latter never listens to a cancel), `Broken`, `Silent` (no results), `Instant` (synchronous).
+/// Dropped, it is gone.
+pub struct SimulatedGpServer {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    serving: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: Jobs,
+    faults: Vec<Planned>,
+    asked: Vec<String>,
+    /// Whose tokens are wanted; none: nobody's.
+    portal: Option<Arc<Mutex<PortalState>>>,
+}
+
+impl SimulatedGpServer {
+    /// A server whose tasks are everybody's.
+    pub async fn start() -> Result<SimulatedGpServer> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let (address, state) = (listener.local_addr()?, Arc::default());
+        let router = Router::new().fallback(handle).with_state(Arc::clone(&state));
+        // It ends by being aborted.
+        let serving = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
+        Ok(SimulatedGpServer { address, state, serving })
+    }
+
+    /// Asks for tokens of this portal from now on.
+    pub fn federate(&self, portal: &SimulatedPortal) {
+        self.state().portal = Some(Arc::clone(&portal.state));
+    }
+
+    /// Its root, as it is listed for egress.
+    pub fn url(&self) -> String {
+        format!("http://{}/server", self.address)
+    }
+
+    /// The URL of one of its tasks.
+    pub fn task(&self, name: &str) -> String {
+        format!("http://{}{SERVICE}/{name}", self.address)
+    }
+
+    /// The jobs that it was asked for, in order.
+    pub fn submissions(&self) -> Vec<Submission> {
+        self.state().jobs.submissions()
+    }
+
+    /// How long a job stays submitted, and then waits, from now on.
+    pub fn set_queue(&self, submitted: Duration, waiting: Duration) {
+        self.state().jobs.set_queue(submitted, waiting);
+    }
+
+    /// Forgets its jobs, as a server does hours after their end.
+    pub fn forget_jobs(&self) {
+        self.state().jobs.forget();
+    }
+
+    /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
+    pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
+        self.state().faults.push(Planned { path: path.to_owned(), after, times, fault });
+    }
+
+    /// How many requests came whose paths have this in them.
+    pub fn asked(&self, path: &str) -> usize {
+        self.state().asked.iter().filter(|asked| asked.contains(path)).count()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl Drop for SimulatedGpServer {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn handle(Shared(state): Shared<Arc<Mutex<State>>>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let fault = {
+        let mut state = lock(&state);
+        state.asked.push(path.clone());
+        faults::strike(&mut state.faults, &path)
+    };
+    let right = async {
+        match asked::read(request, SERVICE).await {
+            Some(asked) if asked.parameter("f") == Some("json") => answer(&mut lock(&state), &asked),
+            Some(_) => Html("<html><title>Geoprocessing</title></html>").into_response(),
+            None => axum::http::StatusCode::NOT_FOUND.into_response(),
+        }
+    };
+    faults::answer(fault, &path, right).await
+}
+
+fn answer(state: &mut State, asked: &Asked) -> Response {
+    let answered = match &state.portal {
+        Some(portal) => answers::caller(&lock(portal), asked).map(drop),
+        None => Ok(()),
+    };
+    match answered.and_then(|()| resource(&mut state.jobs, asked)) {
+        Ok(document) => Json(document).into_response(),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+fn resource(jobs: &mut Jobs, asked: &Asked) -> Result<Value, Refused> {
+    let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
+    let known = |name: &str| tools::Tool::named(name).ok_or(Refused(404, "Task not found."));
+    match path[..] {
+        [] => Ok(
+            json!({"serviceDescription": "", "tasks": tools::NAMES, "executionType": "esriExecutionTypeAsynchronous"}),
+        ),
+        [name] => {
+            let synchronous = known(name)? == tools::Tool::Instant;
+            let kind =
+                if synchronous { "esriExecutionTypeSynchronous" } else { "esriExecutionTypeAsynchronous" };
+            Ok(json!({"name": name, "displayName": name, "executionType": kind, "parameters": []}))
+        }
+        [name, "submitJob"] => match known(name)? {
+            tools::Tool::Instant => Err(Refused(400, "The task is synchronous.")),
+            tool => Ok(jobs.submit(tool, name, asked)),
+        },
+        [_, "jobs", id] => jobs.show(id).ok_or(NO_JOB),
+        [_, "jobs", id, "cancel"] => jobs.cancel(id),
+        [_, "jobs", id, "results", result] => jobs.result(id, result).ok_or(NO_JOB),
+        _ => Err(Refused(404, "There is no such resource or operation.")),
+    }
+}

@@ -1,0 +1,104 @@
+//! What a simulated GIS server can do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use geo::{Buffer, Coord, LineString, MultiPolygon, Point};
+use serde_json::{Value, json};
+
+use crate::arcgis::asked::Asked;
+
+/// The tasks' names.
+pub(super) const NAMES: [&str; 6] = ["Buffer", "Slow", "Stubborn", "Broken", "Silent", "Instant"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tool {
+    Buffer,
+    Slow,
+    Stubborn,
+    Broken,
+    Silent,
+    Instant,
+}
+
+/// What a job comes to.
+pub(super) struct Outcome {
+    pub(super) takes: Duration,
+    /// Its results, each with its type; or why it fails.
+    pub(super) result: Result<BTreeMap<String, (&'static str, Value)>, String>,
+}
+
+impl Outcome {
+    pub(super) fn results(&self) -> Option<&BTreeMap<String, (&'static str, Value)>> {
+        self.result.as_ref().ok().filter(|results| !results.is_empty())
+    }
+}
+
+impl Tool {
+    pub(super) fn named(name: &str) -> Option<Tool> {
+        use Tool::{Broken, Buffer, Instant, Silent, Slow, Stubborn};
+        let tools = [Buffer, Slow, Stubborn, Broken, Silent, Instant];
+        NAMES.iter().position(|known| *known == name).map(|place| tools[place])
+    }
+
+    pub(super) fn carry_out(self, asked: &Asked) -> Outcome {
+        let seconds = asked.parameter("seconds").and_then(|text| text.parse().ok()).unwrap_or(0.2);
+        let takes = Duration::from_secs_f64(seconds);
+        let result = match self {
+            Tool::Buffer => buffered(asked).map(|features| {
+                BTreeMap::from([("Output_Features".to_owned(), ("GPFeatureRecordSetLayer", features))])
+            }),
+            Tool::Broken => Err("ERROR 000732: Input Features: Dataset does not exist".to_owned()),
+            Tool::Silent | Tool::Instant => Ok(BTreeMap::new()),
+            Tool::Slow | Tool::Stubborn => {
+                Ok(BTreeMap::from([("slept".to_owned(), ("GPDouble", json!(seconds)))]))
+            }
+        };
+        Outcome { takes, result }
+    }
+}
+
+/// The features of `Input_Features` (points and lines, in metres) with an edge `Distance` around them.
+fn buffered(asked: &Asked) -> Result<Value, String> {
+    let input = |name: &str| -> Result<Value, String> {
+        let text = asked.parameter(name).ok_or(format!("ERROR 000735: {name}: Value is required"))?;
+        serde_json::from_str(text).map_err(|_| format!("ERROR 000732: {name} is no JSON"))
+    };
+    let distance = input("Distance")?;
+    let metres = match distance["units"].as_str() {
+        Some("esriMeters") => 1.0,
+        Some("esriKilometers") => 1000.0,
+        _ => return Err("ERROR 000800: the units are not known".to_owned()),
+    };
+    let distance = distance["distance"].as_f64().unwrap_or_default() * metres;
+    let input = input("Input_Features")?;
+    let features = input["features"].as_array().ok_or("ERROR 000732: no features")?;
+    let features: Vec<Value> = features
+        .iter()
+        .map(|feature| {
+            let around = around(&feature["geometry"], distance)
+                .ok_or("ERROR 000601: a geometry is no point or line")?;
+            Ok(json!({"geometry": {"rings": rings(&around)}, "attributes": feature["attributes"]}))
+        })
+        .collect::<Result<_, String>>()?;
+    Ok(json!({"geometryType": "esriGeometryPolygon", "features": features}))
+}
+
+fn around(geometry: &Value, distance: f64) -> Option<MultiPolygon> {
+    if let (Some(x), Some(y)) = (geometry["x"].as_f64(), geometry["y"].as_f64()) {
+        return Some(Point::new(x, y).buffer(distance));
+    }
+    let paths = geometry["paths"].as_array()?;
+    let lines = paths.iter().map(|path| {
+        let coords = path.as_array()?.iter().map(|at| Some(Coord { x: at[0].as_f64()?, y: at[1].as_f64()? }));
+        coords.collect::<Option<Vec<Coord>>>().map(LineString::new)
+    });
+    let lines: Vec<LineString> = lines.collect::<Option<_>>()?;
+    Some(geo::MultiLineString::new(lines).buffer(distance))
+}
+
+/// As ArcGIS has them: the outer ones and the holes in one list.
+fn rings(polygons: &MultiPolygon) -> Vec<Vec<[f64; 2]>> {
+    let ring = |line: &LineString| line.coords().map(|at| [at.x, at.y]).collect();
+    polygons.iter().flat_map(|one| std::iter::once(one.exterior()).chain(one.interiors())).map(ring).collect()
+}

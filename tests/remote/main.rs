@@ -1,0 +1,86 @@
+//! Task types whose work is done by another server: simulated here, with all that such servers do wrong.
+
+mod gp_service;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use isochrone_testkit::{Server, ServerOptions, eventually_within};
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
+const USERS: &str = "/sharing/rest/community/users";
+/// A dead worker's lease is over by then.
+const LONG: Duration = Duration::from_mins(1);
+
+/// A house and its data.
+struct Place {
+    options: ServerOptions,
+    /// Gone with the place.
+    #[expect(dead_code, reason = "it is here to be dropped")]
+    dir: tempfile::TempDir,
+}
+
+/// A house whose tasks may go to these servers.
+fn place(servers: &[&str]) -> Result<Place> {
+    let dir = tempfile::tempdir()?;
+    let options = ServerOptions::new(BINARY, dir.path().join("data"))
+        .env("ISOCHRONE__EGRESS__SERVERS", servers.join(","))
+        .env("ISOCHRONE__WORKER__LEASE_SECONDS", 3);
+    Ok(Place { options, dir })
+}
+
+/// A task of admin's that is run once, by hand.
+struct Running<'a> {
+    server: &'a Server,
+    task: String,
+    run: String,
+}
+
+/// Makes a task and asks for a run.
+async fn begin<'a>(server: &'a Server, form: &[(&str, &str)]) -> Result<Running<'a>> {
+    let cron = [("minute", "0"), ("hour", "0"), ("dayOfMonth", "29"), ("month", "2"), ("dayOfWeek", "?")];
+    let task = server.create_task(&[&cron[..], form].concat()).await?;
+    let asked = server.post(&format!("{USERS}/admin/tasks/{task}/run"), &[]).await?;
+    let run = asked["runId"].as_str().with_context(|| format!("{asked}"))?.to_owned();
+    Ok(Running { server, task, run })
+}
+
+impl Running<'_> {
+    fn path(&self) -> String {
+        format!("{USERS}/admin/tasks/{}/runs/{}", self.task, self.run)
+    }
+
+    async fn now(&self) -> Result<Value> {
+        self.server.get(&self.path(), &[]).await
+    }
+
+    /// The run, once this holds of it.
+    async fn once(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+        eventually_within(LONG, what, async || {
+            let run = self.now().await?;
+            Ok(holds(&run).then_some(run))
+        })
+        .await
+    }
+
+    /// The run once it has ended.
+    async fn ended(&self) -> Result<Value> {
+        self.once("the run to end", |run| run["endTime"].is_i64()).await
+    }
+
+    async fn cancel(&self) -> Result<Value> {
+        self.server.post(&format!("{}/cancel", self.path()), &[]).await
+    }
+
+    /// The log's lines, one text.
+    async fn log(&self) -> Result<String> {
+        let log = self.server.get(&format!("{}/log", self.path()), &[("num", "1000")]).await?;
+        Ok(log.to_string())
+    }
+}
+
+/// A run's outcome and the reason for it.
+fn outcome(run: &Value) -> (&str, &str) {
+    (run["status"].as_str().unwrap_or_default(), run["reason"].as_str().unwrap_or_default())
+}
