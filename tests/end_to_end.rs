@@ -142,15 +142,8 @@ async fn a_report_is_a_csv_that_can_be_downloaded() -> Result<()> {
 async fn a_type_without_a_backend_says_which() -> Result<()> {
     let place = place()?;
     let server = Server::start(&place.options.clone().clock(60)).await?.sign_in().await?;
-    let cook = r#"{"service_url":"https://machine.esri.com/wa/rest/services/Hosted/S/SceneServer",
-        "num_of_caching_service_instances":2,"layer":"{}","update_mode":"PARTIAL_UPDATE_NODES"}"#;
-    for (kind, more) in [
-        ("ExecuteSceneCook", vec![("parameters", cook)]),
-        ("ExecuteWorkflowManager", vec![]),
-        ("UpdateInsightsWorkbook", vec![]),
-    ] {
-        let mut form = minutely(kind, &more);
-        form.push(("itemId", ITEM));
+    for kind in ["ExecuteWorkflowManager", "UpdateInsightsWorkbook"] {
+        let form = minutely(kind, &[("itemId", ITEM)]);
         let task = server.create_task(&form).await?;
         let run = eventually("a run that ends", || async {
             Ok(runs(&server, &task).await?.into_iter().find(|run| run["status"] == "submitfailed"))

@@ -1,7 +1,8 @@
 //! What a client asks createTask for, and whether it is accepted.
 
 use crate::{
-    CronFields, EpochMillis, Generation, ItemId, Policies, Task, TaskId, TaskState, TaskType, first_fire,
+    CronFields, EpochMillis, Generation, ItemId, Policies, SceneCook, Task, TaskId, TaskState, TaskType,
+    first_fire,
 };
 
 /// A request that can't be accepted, told so that its sender can mend it.
@@ -202,6 +203,9 @@ fn check_parameters(task: &Task, limits: &Limits) -> Result<(), Problem> {
         ));
     }
     match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(serde_json::Value::Object(_)) if task.kind == TaskType::ExecuteSceneCook => {
+            SceneCook::read(text).map(drop)
+        }
         Ok(serde_json::Value::Object(_)) => Ok(()),
         Ok(_) => Err(Problem::new("parameters", "is no JSON object; expected {\"name\": value, ...}")),
         Err(error) => Err(Problem::new(

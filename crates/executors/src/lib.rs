@@ -1,9 +1,11 @@
 //! The code that carries out each task type: one folder a type.
 
 pub mod drill;
+pub mod gp_job;
 pub mod gp_service;
 pub mod notebook;
 pub mod report;
+pub mod scene_cook;
 mod unconfigured;
 
 pub use unconfigured::Unconfigured;

@@ -9,6 +9,7 @@ mod audit;
 mod clock;
 mod error;
 mod fleet;
+mod holds;
 mod items;
 pub mod redis;
 mod runs;
@@ -20,6 +21,7 @@ pub use audit::{AuditStore, FireRecord};
 pub use clock::Clock;
 pub use error::StoreError;
 pub use fleet::{FleetStore, Leadership, Member, Present, Role};
+pub use holds::HoldStore;
 pub use items::ItemStore;
 pub use runs::{
     Cancelled, Claim, Claimed, Finished, Held, Keep, LONGEST_LEASE, Refusal, Renewal, RunFilter, RunStore,
@@ -31,9 +33,12 @@ pub use tasks::{DueTask, FireCommit, Saved, TaskFilter, TaskStore};
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// The whole store.
-pub trait Store: TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore {}
+pub trait Store:
+    TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore + HoldStore
+{
+}
 
-impl<T: TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore> Store for T {}
+impl<T: TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore + HoldStore> Store for T {}
 
 /// A part of a long list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,135 +1,28 @@
-//! GPService: an asynchronous geoprocessing task of a server, carried out there and followed from here.
+//! GPService: an asynchronous geoprocessing task of a server.
 
-mod follow;
-mod handle;
-mod outputs;
-
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use isochrone_arcgis::gp::{GpTask, NotSubmitted, Parameters};
-use isochrone_arcgis::{Error, Outbound};
-use isochrone_domain::{AttemptEnd, CrashPolicy, LogStream, Reason, TaskType};
-use isochrone_worker::{Attempt, Executor, NotKept, StopReason};
+use isochrone_arcgis::gp::Parameters;
+use isochrone_domain::{AttemptEnd, TaskType};
+use isochrone_worker::{Attempt, Executor};
 
-use follow::Following;
-use handle::Handle;
-
-/// Submissions of one attempt whose fate is unknown, where the task may run twice.
-const SUBMISSIONS: u32 = 3;
-/// Between two of them, and between two tries to keep a handle.
-const PAUSE: Duration = Duration::from_secs(2);
-/// Tries to keep a handle before the job is given up.
-const KEEPING: u32 = 10;
+use crate::gp_job::{GpJobs, bad_input};
 
 /// Carries out GPService.
-pub struct GpService {
-    outbound: Outbound,
-    /// Whose tasks go out with a token.
-    trust: Arc<dyn Trust>,
-}
-
-/// Says whose tasks act with the token that the operator configured: it may do more than a task's owner may.
-#[async_trait]
-pub trait Trust: Send + Sync {
-    /// Whether this owner's tasks do. The error is for people.
-    async fn trusts(&self, owner: &str) -> Result<bool, String>;
-}
+pub struct GpService(GpJobs);
 
 impl GpService {
-    /// With requests that go out through `outbound`; with its token for those whom `trust` names.
-    pub fn new(outbound: Outbound, trust: Arc<dyn Trust>) -> GpService {
-        GpService { outbound, trust }
+    /// As jobs of these.
+    pub fn new(jobs: GpJobs) -> GpService {
+        GpService(jobs)
     }
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let task = attempt.task();
-        let trusted = self.trust.trusts(&task.owner).await;
-        let trusted = trusted.map_err(|why| failed(Reason::Internal, &why))?;
-        let outbound = if trusted { self.outbound.clone() } else { self.outbound.anonymous() };
-        let url = task.task_url.as_deref().unwrap_or_default();
-        let gp = GpTask::new(outbound, url).map_err(|error| bad_input("taskURL", &error))?;
-        let handle = match Handle::of(attempt.run(), url) {
-            Some(handle) => {
-                attempt.log(LogStream::System, format!("goes on with the job {}", handle.job_url)).await;
-                handle
-            }
-            None => match self.submit(&gp, attempt, url).await? {
-                Some(handle) => handle,
-                None => {
-                    return Err(failed(Reason::Cancelled, "it was stopped before anything was submitted"));
-                }
-            },
-        };
-        Following::new(&gp, attempt, &handle).follow().await
-    }
-
-    /// Begins a job and keeps its handle. None: the attempt was stopped before.
-    async fn submit(&self, gp: &GpTask, attempt: &Attempt, url: &str) -> Result<Option<Handle>, AttemptEnd> {
-        let parameters = attempt.task().parameters.as_deref().unwrap_or("{}");
-        let parameters = Parameters::read(parameters).map_err(|error| bad_input("parameters", &error))?;
-        if stopped(attempt).await.is_some() {
-            return Ok(None);
-        }
-        match gp.is_asynchronous().await {
-            Ok(true) => {}
-            Ok(false) => {
-                let result = "the task is synchronous: only tasks that run as jobs can be scheduled";
-                return Err(AttemptEnd::SubmitFailed { reason: Reason::BadInput, result: result.to_owned() });
-            }
-            // A server may refuse its description and take jobs.
-            Err(error) => attempt.log(LogStream::System, format!("the task's description: {error}")).await,
-        }
-        let job = self.submit_until_known(gp, attempt, &parameters).await?;
-        let handle = Handle::new(url, gp.job_url(&job), job);
-        attempt.log(LogStream::System, format!("submitted: {}", handle.job_url)).await;
-        self.keep(gp, attempt, &handle).await?;
-        Ok(Some(handle))
-    }
-
-    /// The new job's id. A stop does not cut a submission short: whether there is a job must be known.
-    async fn submit_until_known(
-        &self,
-        gp: &GpTask,
-        attempt: &Attempt,
-        parameters: &Parameters,
-    ) -> Result<String, AttemptEnd> {
-        let mut submission = 1;
-        loop {
-            match gp.submit(parameters).await {
-                Ok(job) => return Ok(job.job_id),
-                Err(NotSubmitted::Nothing(error)) => return Err(refused(&error)),
-                Err(unknown @ NotSubmitted::Unknown(_)) => {
-                    let twice = attempt.task().policies.crash == CrashPolicy::AtLeastOnce;
-                    if !twice || submission == SUBMISSIONS || stopped(attempt).await.is_some() {
-                        return Err(failed(Reason::SubmissionUnknown, &unknown.to_string()));
-                    }
-                    attempt.log(LogStream::System, format!("{unknown}; it is submitted again")).await;
-                }
-            }
-            submission += 1;
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    /// Keeps the handle for attempts to come. A job that nobody could find again must not go on.
-    async fn keep(&self, gp: &GpTask, attempt: &Attempt, handle: &Handle) -> Result<(), AttemptEnd> {
-        let mut why = NotKept::Fenced;
-        for _ in 0..KEEPING {
-            match attempt.checkpoint(&handle.to_json()).await {
-                Ok(()) => return Ok(()),
-                Err(error) => why = error,
-            }
-            if why == NotKept::Fenced {
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        if let Err(error) = gp.cancel(&handle.job_id).await {
-            tracing::warn!(job = %handle.job_url, %error, "a job that could not be kept goes on");
-        }
-        Err(failed(Reason::Internal, &format!("the job's handle could not be kept: {why}")))
+        let parameters = Parameters::read(task.parameters.as_deref().unwrap_or("{}"));
+        let parameters = parameters.map_err(|error| bad_input("parameters", &error))?;
+        self.0.carry_out(attempt, "taskURL", task.task_url.as_deref().unwrap_or_default(), &parameters).await
     }
 }
 
@@ -146,31 +39,4 @@ impl Executor for GpService {
     async fn execute(&self, attempt: &Attempt) -> AttemptEnd {
         self.carry_out(attempt).await.unwrap_or_else(|end| end)
     }
-}
-
-/// Whether the attempt must stop, at this moment.
-async fn stopped(attempt: &Attempt) -> Option<StopReason> {
-    tokio::select! {
-        biased;
-        reason = attempt.stopped() => Some(reason),
-        () = std::future::ready(()) => None,
-    }
-}
-
-fn failed(reason: Reason, result: &str) -> AttemptEnd {
-    AttemptEnd::Failed { reason, result: result.to_owned() }
-}
-
-fn bad_input(field: &str, error: &Error) -> AttemptEnd {
-    AttemptEnd::SubmitFailed { reason: Reason::BadInput, result: format!("'{field}': {error}") }
-}
-
-/// What it means that the server did not take the job.
-fn refused(error: &Error) -> AttemptEnd {
-    let reason = match error {
-        Error::Token(_) | Error::Forbidden(_) => Reason::NotAllowed,
-        Error::Refused(_) | Error::Config(_) => Reason::BadInput,
-        Error::Unavailable(_) | Error::Unreadable(_) => Reason::BackendUnavailable,
-    };
-    AttemptEnd::SubmitFailed { reason, result: format!("the server took no job: {error}") }
 }

@@ -258,8 +258,8 @@ fn backends(config: &Config) -> Check {
         "task types",
         Verdict::Warning,
         format!(
-            "ExecuteNotebook, ExecuteReport and GPService run here, the last at {servers} (egress); runs of the \
-             other types end submitfailed"
+            "ExecuteNotebook, ExecuteReport, GPService and ExecuteSceneCook run here, the last two at {servers} \
+             (egress); runs of the other types end submitfailed"
         ),
         "list the servers that tasks may reach in egress.servers; the other backends come with a later version",
     )

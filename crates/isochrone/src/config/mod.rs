@@ -36,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) admin: Admin,
     pub(crate) portal: RealPortal,
     pub(crate) egress: Guarded,
+    pub(crate) scene_cook: SceneCooking,
     pub(crate) redis: Redis,
     pub(crate) amqp: Amqp,
     pub(crate) artifacts: Artifacts,
@@ -111,6 +112,14 @@ pub(crate) struct Guarded {
     pub(crate) open: bool,
     /// The authorities that TLS trusts (PEM) beside the system's.
     pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// ExecuteSceneCook.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SceneCooking {
+    /// The root of the server that cooks, where it is not the scene service's own: `https://host[:port][/context]`.
+    pub(crate) server: Option<String>,
 }
 
 /// The fleet's store; without a URL the store is embedded in the data directory.
@@ -245,6 +254,7 @@ impl Default for Config {
                 cache_seconds: 30,
             },
             egress: Guarded { servers: Vec::new(), open: false, ca_file: None },
+            scene_cook: SceneCooking { server: None },
             redis: Redis {
                 url: None,
                 ca_file: None,

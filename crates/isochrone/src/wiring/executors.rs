@@ -1,14 +1,17 @@
 //! Which executor carries out which type, and what each works with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{Role, TaskType};
 use isochrone_executors::Unconfigured;
 use isochrone_executors::drill::Drill;
-use isochrone_executors::gp_service::{GpService, Trust};
+use isochrone_executors::gp_job::{GpJobs, Trust};
+use isochrone_executors::gp_service::GpService;
 use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
 use isochrone_executors::report::ExecuteReport;
+use isochrone_executors::scene_cook::{ExecuteSceneCook, Holds};
 use isochrone_store::Store;
 use isochrone_worker::Executor;
 
@@ -36,10 +39,12 @@ fn backends(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
     let notebook =
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());
     let report = ExecuteReport::new(Arc::new(StoreRecords(Arc::clone(&house.store))));
-    let gp_service =
-        GpService::new(house.outbound.clone(), Arc::new(Administrators(Arc::clone(&house.store))));
+    let trust = Arc::new(Administrators(Arc::clone(&house.store)));
+    let jobs = GpJobs::new(house.outbound.clone(), trust);
+    let holds = Arc::new(StoreHolds(Arc::clone(&house.store)));
+    let cook = ExecuteSceneCook::new(jobs.clone(), holds, config.scene_cook.server.clone());
     let mut executors: Vec<Arc<dyn Executor>> =
-        vec![Arc::new(notebook), Arc::new(report), Arc::new(gp_service)];
+        vec![Arc::new(notebook), Arc::new(report), Arc::new(GpService::new(jobs)), Arc::new(cook)];
     for kind in TaskType::ALL {
         if executors.iter().all(|executor| executor.kind() != kind) {
             executors.push(Arc::new(Unconfigured::new(kind)));
@@ -56,5 +61,21 @@ impl Trust for Administrators {
     async fn trusts(&self, owner: &str) -> Result<bool, String> {
         let user = self.0.user(owner).await.map_err(|error| error.to_string())?;
         Ok(user.is_some_and(|user| user.role == Role::Admin))
+    }
+}
+
+/// The store knows which run has what.
+struct StoreHolds(Arc<dyn Store>);
+
+#[async_trait]
+impl Holds for StoreHolds {
+    async fn hold(&self, what: &str, holder: &str, length: Duration) -> Result<bool, String> {
+        self.0.hold(what, holder, length).await.map_err(|error| error.to_string())
+    }
+
+    async fn let_go(&self, what: &str, holder: &str) {
+        if let Err(error) = self.0.let_go(what, holder).await {
+            tracing::warn!(what, %error, "a hold could not be given back; it ends by itself");
+        }
     }
 }

@@ -16,6 +16,7 @@ mod error;
 mod fires;
 mod fleet;
 mod gather;
+mod holds;
 mod items;
 mod keys;
 mod leases;

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_grants.sql"),
     include_str!("migrations/0004_keys.sql"),
     include_str!("migrations/0005_counts.sql"),
+    include_str!("migrations/0006_holds.sql"),
 ];
 
 /// "Isoc": a database of another program is refused, not migrated.

@@ -8,6 +8,7 @@ mod connection;
 mod error;
 mod fires;
 mod fleet;
+mod holds;
 mod items;
 mod leases;
 mod lock;

@@ -84,3 +84,21 @@ pub(crate) async fn knows_who_is_there(fresh: &impl Fresh) {
     let names = world.members().await.unwrap().into_iter().map(|one| one.member.name).collect::<Vec<_>>();
     assert_eq!(names, ["w1"]);
 }
+
+pub(crate) async fn one_at_a_time_has_it(fresh: &impl Fresh) {
+    let world = World::hasty(fresh).await;
+    let asks = async |what: &str, holder: &str, length| world.hold(what, holder, length).await.unwrap();
+    assert!(asks("a", "ann", LONG).await);
+    assert!(!asks("a", "bob", LONG).await && asks("b", "bob", LONG).await, "each thing has its own holder");
+    assert!(asks("a", "ann", LONG).await, "whoever has it goes on");
+    world.let_go("a", "bob").await.unwrap();
+    assert!(!asks("a", "bob", LONG).await, "nobody gives away what is not theirs");
+    world.let_go("a", "ann").await.unwrap();
+    assert!(asks("a", "bob", SHORT).await);
+    let over = world.now().await.unwrap() + SHORT;
+    world.reach(over).await;
+    assert!(asks("a", "ann", LONG).await, "a hold ends by itself");
+    let many = ["1", "2", "3", "4", "5"].map(|holder| asks("c", holder, LONG));
+    let got = futures::future::join_all(many).await;
+    assert_eq!(got.iter().filter(|got| **got).count(), 1, "{got:?}");
+}

@@ -33,6 +33,7 @@ pub(super) struct Jobs {
     known: BTreeMap<String, Job>,
     /// Of all jobs, forgotten ones too.
     submissions: Vec<Submission>,
+    most_cooks: usize,
     submitted: Duration,
     waiting: Duration,
 }
@@ -52,7 +53,7 @@ struct Job {
 impl Default for Jobs {
     fn default() -> Jobs {
         let (submitted, waiting) = (Duration::from_millis(50), Duration::from_millis(50));
-        Jobs { known: BTreeMap::new(), submissions: Vec::new(), submitted, waiting }
+        Jobs { known: BTreeMap::new(), submissions: Vec::new(), most_cooks: 0, submitted, waiting }
     }
 }
 
@@ -63,6 +64,10 @@ impl Jobs {
 
     pub(super) fn forget(&mut self) {
         self.known.clear();
+    }
+
+    pub(super) fn most_cooks_at_once(&self) -> usize {
+        self.most_cooks
     }
 
     pub(super) fn submissions(&self) -> Vec<Submission> {
@@ -87,6 +92,8 @@ impl Jobs {
             place: self.submissions.len() - 1,
         };
         self.known.insert(id.clone(), job);
+        let cooks = |job: &&Job| job.tool == Tool::Cook && !job.has_ended();
+        self.most_cooks = self.most_cooks.max(self.known.values().filter(cooks).count());
         json!({"jobId": id, "jobStatus": "esriJobSubmitted"})
     }
 
@@ -140,6 +147,10 @@ impl Job {
         } else {
             "esriJobFailed"
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.status(), "esriJobCancelled" | "esriJobSucceeded" | "esriJobFailed")
     }
 
     fn percent(&self) -> f64 {

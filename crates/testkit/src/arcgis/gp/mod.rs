@@ -24,9 +24,10 @@ use super::portal::SimulatedPortal;
 use super::state::State as PortalState;
 use jobs::{Jobs, NO_JOB};
 
-const SERVICE: &str = "/server/rest/services/Tools/GPServer";
+const SERVICES: &str = "/server/rest/services";
 /// A simulated GIS server. Its tasks: `Buffer` (points and lines, really), `Slow` and `Stubborn` (`seconds`
-/// long; the latter never listens to a cancel), `Broken`, `Silent` (no results), `Instant` (synchronous).
+/// long; the latter never listens to a cancel), `Broken`, `Silent` (no results), `Instant` (synchronous); and `Manage Scene Cache` of the
+/// scene caching controllers.
 /// Dropped, it is gone.
 pub struct SimulatedGpServer {
     address: SocketAddr,
@@ -66,12 +67,17 @@ impl SimulatedGpServer {
 
     /// The URL of one of its tasks.
     pub fn task(&self, name: &str) -> String {
-        format!("http://{}{SERVICE}/{name}", self.address)
+        format!("http://{}{SERVICES}/Tools/GPServer/{name}", self.address)
     }
 
     /// The jobs that it was asked for, in order.
     pub fn submissions(&self) -> Vec<Submission> {
         self.state().jobs.submissions()
+    }
+
+    /// The most jobs of the task `Manage Scene Cache` that there were at once.
+    pub fn most_cooks_at_once(&self) -> usize {
+        self.state().jobs.most_cooks_at_once()
     }
 
     /// How long a job stays submitted, and then waits, from now on.
@@ -117,7 +123,7 @@ async fn handle(Shared(state): Shared<Arc<Mutex<State>>>, request: Request) -> R
         faults::strike(&mut state.faults, &path)
     };
     let right = async {
-        match asked::read(request, SERVICE).await {
+        match asked::read(request, SERVICES).await {
             Some(asked) if asked.parameter("f") == Some("json") => answer(&mut lock(&state), &asked),
             Some(_) => Html("<html><title>Geoprocessing</title></html>").into_response(),
             None => axum::http::StatusCode::NOT_FOUND.into_response(),
@@ -139,6 +145,11 @@ fn answer(state: &mut State, asked: &Asked) -> Response {
 
 fn resource(jobs: &mut Jobs, asked: &Asked) -> Result<Value, Refused> {
     let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
+    let path = match path[..] {
+        ["Tools", "GPServer", ref below @ ..] => below,
+        ["System", "SceneCachingControllers", "GPServer", tools::COOK, ..] => &path[3..],
+        _ => return Err(Refused(404, "Service not found.")),
+    };
     let known = |name: &str| tools::Tool::named(name).ok_or(Refused(404, "Task not found."));
     match path[..] {
         [] => Ok(

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use crate::arcgis::asked::Asked;
 
 /// The tasks' names.
-pub(super) const NAMES: [&str; 6] = ["Buffer", "Slow", "Stubborn", "Broken", "Silent", "Instant"];
+pub(super) const NAMES: [&str; 7] = ["Buffer", "Slow", "Stubborn", "Broken", "Silent", "Instant", COOK];
+/// Of a service of its own.
+pub(super) const COOK: &str = "Manage Scene Cache";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tool {
@@ -19,6 +21,7 @@ pub(super) enum Tool {
     Broken,
     Silent,
     Instant,
+    Cook,
 }
 
 /// What a job comes to.
@@ -36,8 +39,8 @@ impl Outcome {
 
 impl Tool {
     pub(super) fn named(name: &str) -> Option<Tool> {
-        use Tool::{Broken, Buffer, Instant, Silent, Slow, Stubborn};
-        let tools = [Buffer, Slow, Stubborn, Broken, Silent, Instant];
+        use Tool::{Broken, Buffer, Cook, Instant, Silent, Slow, Stubborn};
+        let tools = [Buffer, Slow, Stubborn, Broken, Silent, Instant, Cook];
         NAMES.iter().position(|known| *known == name).map(|place| tools[place])
     }
 
@@ -48,6 +51,7 @@ impl Tool {
             Tool::Buffer => buffered(asked).map(|features| {
                 BTreeMap::from([("Output_Features".to_owned(), ("GPFeatureRecordSetLayer", features))])
             }),
+            Tool::Cook => cooked(asked),
             Tool::Broken => Err("ERROR 000732: Input Features: Dataset does not exist".to_owned()),
             Tool::Silent | Tool::Instant => Ok(BTreeMap::new()),
             Tool::Slow | Tool::Stubborn => {
@@ -56,6 +60,19 @@ impl Tool {
         };
         Outcome { takes, result }
     }
+}
+
+fn cooked(asked: &Asked) -> Result<BTreeMap<String, (&'static str, Value)>, String> {
+    let required =
+        |name: &str| asked.parameter(name).ok_or(format!("ERROR 000735: {name}: Value is required"));
+    let url = required("service_url")?;
+    required("layer")?;
+    required("update_mode")?;
+    let instances = asked.number("num_of_caching_service_instances").unwrap_or(1);
+    if instances < 2 {
+        return Err("ERROR 001401: 2 caching service instances are needed".to_owned());
+    }
+    Ok(BTreeMap::from([("out_service_url".to_owned(), ("GPString", json!(url)))]))
 }
 
 /// The features of `Input_Features` (points and lines, in metres) with an edge `Distance` around them.
