@@ -1,6 +1,7 @@
 //! Task types whose work is done by another server: simulated here, with all that such servers do wrong.
 
 mod gp_service;
+mod http_job;
 mod scene_cook;
 
 use std::time::Duration;

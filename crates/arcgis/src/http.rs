@@ -142,7 +142,7 @@ pub(crate) async fn file(request: RequestBuilder, most: usize) -> Result<Vec<u8>
     }
 }
 
-async fn bytes(mut response: Response, most: usize) -> Result<Vec<u8>> {
+pub(crate) async fn bytes(mut response: Response, most: usize) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await.map_err(unavailable)? {
         if body.len() + part.len() > most {

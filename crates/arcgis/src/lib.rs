@@ -11,6 +11,7 @@ mod egress;
 mod error;
 pub mod gp;
 mod http;
+pub mod http_job;
 mod outbound;
 mod portal;
 mod relay;

@@ -45,6 +45,10 @@ impl Outbound {
         self.egress.admit(url)
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Sends what `request` makes, with a token if there is one; a token that is refused is renewed once.
     /// `read` makes of the request what is asked for.
     pub(crate) async fn send<T, F>(

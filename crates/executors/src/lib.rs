@@ -3,6 +3,7 @@
 pub mod drill;
 pub mod gp_job;
 pub mod gp_service;
+pub mod http_job;
 pub mod notebook;
 pub mod report;
 pub mod scene_cook;

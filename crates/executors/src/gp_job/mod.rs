@@ -160,7 +160,7 @@ pub(crate) fn bad_input(field: &str, error: &Error) -> AttemptEnd {
 }
 
 /// What it means that the server did not take the job.
-fn refused(error: &Error) -> AttemptEnd {
+pub(crate) fn refused(error: &Error) -> AttemptEnd {
     let reason = match error {
         Error::Token(_) | Error::Forbidden(_) => Reason::NotAllowed,
         Error::Refused(_) | Error::Config(_) => Reason::BadInput,

@@ -5,6 +5,7 @@
 
 mod list;
 mod secret;
+mod sections;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,12 +18,18 @@ use figment::{Figment, Source};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use secret::Secret;
+pub(crate) use sections::{Log, LogFormat};
 
+use isochrone_arcgis::http_job::HttpJobs;
 use isochrone_arcgis::{Connection, Credentials, Egress, Outbound, Portal, SignedIn, Trust};
 use isochrone_domain::{Policies, TaskType};
 use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 
 use crate::args::{Command, Global};
+use sections::{
+    Admin, Amqp, Artifacts, Clock, Guarded, Http, HttpJobServer, Https, Limits, RealPortal, Redis, Retention,
+    SceneCooking, Worker,
+};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) portal: RealPortal,
     pub(crate) egress: Guarded,
     pub(crate) scene_cook: SceneCooking,
+    /// Types that a server of one's own carries out: `[http_jobs.UpdateInsightsWorkbook]`.
+    pub(crate) http_jobs: BTreeMap<TaskType, HttpJobServer>,
     pub(crate) redis: Redis,
     pub(crate) amqp: Amqp,
     pub(crate) artifacts: Artifacts,
@@ -46,185 +55,6 @@ pub(crate) struct Config {
     pub(crate) notebook: isochrone_executors::notebook::Config,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Http {
-    /// On loopback only, unless it may be insecure.
-    pub(crate) listen: SocketAddr,
-    /// Listen on more than loopback: tokens and passwords cross the network in the clear.
-    pub(crate) insecure: bool,
-    /// The portal answers under `/` and under this path.
-    pub(crate) context: String,
-    /// How clients reach the portal, as `https://host[:port][/context]`; without it, as each request says.
-    pub(crate) public_url: Option<String>,
-    /// Where OAuth may send tokens, beside this machine and the portal itself; to the letter.
-    #[serde(with = "list")]
-    pub(crate) redirect_uris: Vec<String>,
-}
-
-/// The portal over TLS.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Https {
-    pub(crate) listen: SocketAddr,
-    /// The certificate and what leads to its authority (PEM); without it, one that is made at the first
-    /// start and signs itself.
-    pub(crate) cert_file: Option<PathBuf>,
-    /// The certificate's key (PEM).
-    pub(crate) key_file: Option<PathBuf>,
-}
-
-/// Where probes ask whether the process lives and is ready.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Admin {
-    pub(crate) listen: SocketAddr,
-}
-
-/// The ArcGIS portal that Isochrone stands in front of: its users, tokens and items are that portal's then.
-/// Without a URL they are Isochrone's own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RealPortal {
-    /// `https://host[:port][/context]`
-    pub(crate) url: Option<String>,
-    /// The authorities that TLS trusts (PEM) beside the system's.
-    pub(crate) ca_file: Option<PathBuf>,
-    /// Believe any certificate: whoever sits on the way reads every password.
-    pub(crate) insecure_tls: bool,
-    /// The administrator as whom workers read items, for whoever owns the task and may read them.
-    pub(crate) user: Option<String>,
-    pub(crate) password: Option<Secret>,
-    /// How long the portal's word on a token is believed, in seconds.
-    pub(crate) cache_seconds: u64,
-}
-
-/// Where tasks may send requests to: geoprocessing servers and the like.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Guarded {
-    /// Servers, as `https://host[:port][/path]`: what lies below them.
-    #[serde(with = "list")]
-    pub(crate) servers: Vec<String>,
-    /// Every public address, too.
-    pub(crate) open: bool,
-    /// The authorities that TLS trusts (PEM) beside the system's.
-    pub(crate) ca_file: Option<PathBuf>,
-}
-
-/// ExecuteSceneCook.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SceneCooking {
-    /// The root of the server that cooks, where it is not the scene service's own: `https://host[:port][/context]`.
-    pub(crate) server: Option<String>,
-}
-
-/// The fleet's store; without a URL the store is embedded in the data directory.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Redis {
-    /// It may hold a password.
-    pub(crate) url: Option<Secret>,
-    /// The authorities that TLS trusts (PEM); without it the system's.
-    pub(crate) ca_file: Option<PathBuf>,
-    /// What keys begin with: installations on one server have different ones.
-    pub(crate) prefix: String,
-    /// Go on where Redis may lose what it acknowledged.
-    pub(crate) allow_weak_durability: bool,
-}
-
-/// The fleet's queue; without a URL the queue is inside the process.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Amqp {
-    /// It may hold a password.
-    pub(crate) url: Option<Secret>,
-    /// The authorities that TLS trusts (PEM) beside the system's.
-    pub(crate) ca_file: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Artifacts {
-    /// What runs leave. All processes of a fleet must see the same folder. Without it: `artifacts` in the
-    /// data directory.
-    pub(crate) dir: Option<PathBuf>,
-}
-
-/// How long what is over is kept.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Retention {
-    /// Ended runs of a task.
-    pub(crate) runs_per_task: u64,
-    /// Ended runs, in days.
-    pub(crate) run_days: u64,
-    /// The ledger's rows of runs that are gone, and the audit log, in days.
-    pub(crate) record_days: u64,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Log {
-    /// tracing's filter: `info`, `isochrone_scheduler=debug,warn` ...
-    pub(crate) filter: String,
-    pub(crate) format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LogFormat {
-    /// Pretty on a terminal, JSON lines elsewhere.
-    Auto,
-    Pretty,
-    Json,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Worker {
-    /// The types of task that it takes; none: every type.
-    #[serde(with = "list")]
-    pub(crate) types: Vec<TaskType>,
-    /// Runs at a time, of each type but notebooks.
-    pub(crate) slots: usize,
-    /// Notebooks at a time; 0: as many as there are cores.
-    pub(crate) notebook_slots: usize,
-    /// How long running work may go on after Ctrl-C, in seconds.
-    pub(crate) drain_seconds: u64,
-    /// How long a run stays a dead worker's, in seconds; renewed five times within it.
-    pub(crate) lease_seconds: u32,
-    /// For rehearsals: it executes nothing, and asks this server how each attempt ends.
-    pub(crate) drill_url: Option<String>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Limits {
-    /// Refuse what Quartz accepts by accident (`5x` for 5).
-    pub(crate) strict_cron: bool,
-    /// Active tasks of one type that a user may have; 0: any number.
-    pub(crate) active_tasks_per_user: u64,
-    /// Active notebook tasks that a user may have, and all users together; 0: any number.
-    pub(crate) notebook_tasks_per_user: u64,
-    pub(crate) notebook_tasks: u64,
-    /// The same for Insights workbooks.
-    pub(crate) insights_tasks_per_user: u64,
-    pub(crate) insights_tasks: u64,
-    /// Failed runs in a row that disable a task which does not say how many; 0: it is never disabled.
-    pub(crate) consecutive_failures: u32,
-}
-
-/// For tests: a clock that runs faster than the world's.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Clock {
-    pub(crate) speed: u32,
-    /// Epoch ms at which it was right.
-    pub(crate) origin: i64,
 }
 
 impl Default for Config {
@@ -255,6 +85,7 @@ impl Default for Config {
             },
             egress: Guarded { servers: Vec::new(), open: false, ca_file: None },
             scene_cook: SceneCooking { server: None },
+            http_jobs: BTreeMap::new(),
             redis: Redis {
                 url: None,
                 ca_file: None,
@@ -355,6 +186,16 @@ impl Config {
         let egress = Egress::new(&self.egress.servers, self.egress.open)?;
         let trust = trust(self.egress.ca_file.clone(), false);
         Outbound::new(egress, &trust, self.arcgis()?).context("[egress]")
+    }
+
+    /// The servers that carry out whole types.
+    pub(crate) fn http_jobs(&self) -> Result<Vec<(TaskType, HttpJobs)>> {
+        let server = |(kind, server): (&TaskType, &HttpJobServer)| {
+            let token = server.token.as_ref().map(|token| token.reveal().to_owned());
+            let jobs = HttpJobs::new(&server.url, token, &trust(server.ca_file.clone(), false));
+            Ok((*kind, jobs.with_context(|| format!("[http_jobs.{kind}]"))?))
+        };
+        self.http_jobs.iter().map(server).collect()
     }
 
     fn check(&self) -> Result<()> {

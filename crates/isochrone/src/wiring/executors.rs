@@ -9,6 +9,7 @@ use isochrone_executors::Unconfigured;
 use isochrone_executors::drill::Drill;
 use isochrone_executors::gp_job::{GpJobs, Trust};
 use isochrone_executors::gp_service::GpService;
+use isochrone_executors::http_job::HttpJob;
 use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
 use isochrone_executors::report::ExecuteReport;
 use isochrone_executors::scene_cook::{ExecuteSceneCook, Holds};
@@ -45,6 +46,10 @@ fn backends(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
     let cook = ExecuteSceneCook::new(jobs.clone(), holds, config.scene_cook.server.clone());
     let mut executors: Vec<Arc<dyn Executor>> =
         vec![Arc::new(notebook), Arc::new(report), Arc::new(GpService::new(jobs)), Arc::new(cook)];
+    for (kind, jobs) in &house.http_jobs {
+        executors.retain(|executor| executor.kind() != *kind);
+        executors.push(Arc::new(HttpJob::new(*kind, jobs.clone())));
+    }
     for kind in TaskType::ALL {
         if executors.iter().all(|executor| executor.kind() != kind) {
             executors.push(Arc::new(Unconfigured::new(kind)));

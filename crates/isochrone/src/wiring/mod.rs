@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use isochrone_arcgis::http_job::HttpJobs;
 use isochrone_arcgis::{Outbound, SignedIn};
-use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, TaskType, User};
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_scheduler::{Caller, Submissions, Wake};
 use isochrone_store::Store;
@@ -35,6 +36,8 @@ pub(crate) struct House {
     pub(crate) arcgis: Option<SignedIn>,
     /// The way to servers that tasks name.
     pub(crate) outbound: Outbound,
+    /// The servers that carry out whole types.
+    pub(crate) http_jobs: Vec<(TaskType, HttpJobs)>,
     /// Where notebooks run.
     pub(crate) python: PythonEnvironment,
 }
@@ -61,8 +64,8 @@ impl House {
             wake.clone(),
         ));
         let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
-        let (arcgis, outbound) = (config.arcgis()?, config.outbound()?);
-        Ok(House { data_dir, store, artifacts, submissions, wake, arcgis, outbound, python })
+        let (arcgis, outbound, http_jobs) = (config.arcgis()?, config.outbound()?, config.http_jobs()?);
+        Ok(House { data_dir, store, artifacts, submissions, wake, arcgis, outbound, http_jobs, python })
     }
 
     /// Opens a store that is there.

@@ -1,0 +1,160 @@
+//! Jobs of a server that speaks plain HTTP: `POST` begins one, its `Location` tells of it, `DELETE` ends it.
+//!
+//! `POST` carries `Idempotency-Key`: asked again with the same key, the server answers for the same job. It answers
+//! 202 with `Location`, or another 2xx where the work is done at once. `Location` answers [`Told`].
+
+use std::time::Duration;
+
+use reqwest::header::{self, HeaderMap};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde::{Deserialize, Serialize};
+
+use crate::http::{bytes, unavailable};
+use crate::{Egress, Error, Outbound, Refusal, Result, Trust};
+
+/// Of an answer.
+const LARGEST: usize = 1 << 20;
+/// Of a server's words that are shown.
+const SHOWN: usize = 1_000;
+
+/// A server that takes jobs.
+#[derive(Clone, Debug)]
+pub struct HttpJobs {
+    outbound: Outbound,
+    url: Url,
+    token: Option<String>,
+}
+
+/// What a job is begun for.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Order<'a> {
+    /// ArcGIS's name for the task's type.
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    /// The task.
+    pub task_id: String,
+    /// The run: the key by which a job is known.
+    pub run_id: String,
+    /// The item that the task works on.
+    pub item_id: Option<String>,
+    /// Whose task it is.
+    pub owner: &'a str,
+    /// As the task has them.
+    pub parameters: Option<&'a serde_json::value::RawValue>,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It is done; what the server says of it.
+    Done(Told),
+    /// A job goes on there.
+    Job(String),
+}
+
+/// What a server says of a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Told {
+    /// What it does.
+    #[serde(default)]
+    pub status: Status,
+    /// 0 to 100.
+    #[serde(default)]
+    pub progress: Option<u8>,
+    /// What it is at, for people.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// What it came to, or why it failed.
+    #[serde(default)]
+    pub result: Option<serde_json::Value>,
+    /// When to look again.
+    #[serde(skip)]
+    pub again_in: Option<Duration>,
+}
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// In line.
+    Accepted,
+    /// At work.
+    Running,
+    /// Done.
+    #[default]
+    #[serde(alias = "successful", alias = "completed")]
+    Succeeded,
+    /// It failed.
+    Failed,
+    /// It was ended.
+    #[serde(alias = "canceled", alias = "dismissed")]
+    Cancelled,
+}
+
+impl HttpJobs {
+    /// The server that takes orders at `url`; `token`: sent as a bearer's.
+    pub fn new(url: &str, token: Option<String>, trust: &Trust) -> Result<HttpJobs> {
+        let own = Url::parse(url).map_err(|_| Error::Config(format!("'{url}' is no URL")))?;
+        let egress = Egress::new(&[own.origin().ascii_serialization()], false)?;
+        Ok(HttpJobs { url: egress.admit(url)?, outbound: Outbound::new(egress, trust, None)?, token })
+    }
+
+    /// Gives an order. It may be given again: the server knows it by its run.
+    pub async fn begin(&self, order: &Order<'_>) -> Result<Begun> {
+        let request =
+            self.request(Method::POST, &self.url).header("Idempotency-Key", &order.run_id).json(order);
+        let (status, headers, body) = answer(request).await?;
+        if status != StatusCode::ACCEPTED {
+            return Ok(Begun::Done(told(&headers, &body).unwrap_or_default()));
+        }
+        let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+        let location = location.ok_or_else(|| Error::Unreadable("202 without a Location".to_owned()))?;
+        let location =
+            self.url.join(location).map_err(|_| Error::Unreadable("its Location is no URL".to_owned()))?;
+        self.outbound
+            .admit(location.as_str())
+            .map_err(|error| Error::Unreadable(format!("its Location: {error}")))?;
+        Ok(Begun::Job(location.into()))
+    }
+
+    /// What a job does.
+    pub async fn look(&self, location: &str) -> Result<Told> {
+        let (_, headers, body) = answer(self.request(Method::GET, &self.outbound.admit(location)?)).await?;
+        told(&headers, &body)
+    }
+
+    /// Ends a job.
+    pub async fn end(&self, location: &str) -> Result<()> {
+        answer(self.request(Method::DELETE, &self.outbound.admit(location)?)).await.map(drop)
+    }
+
+    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        let request =
+            self.outbound.client().request(method, url.clone()).header(header::ACCEPT, "application/json");
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+}
+
+/// Status, headers and body of an answer that is none of a failure.
+async fn answer(request: RequestBuilder) -> Result<(StatusCode, HeaderMap, Vec<u8>)> {
+    let response: Response = request.send().await.map_err(unavailable)?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = bytes(response, LARGEST).await?;
+    if status.is_success() {
+        return Ok((status, headers, body));
+    }
+    let words: String =
+        String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+    let message = format!("HTTP status {}: {words}", status.as_u16());
+    Err(Error::told(Refusal { code: Some(status.as_u16().into()), message, details: Vec::new() }))
+}
+
+fn told(headers: &HeaderMap, body: &[u8]) -> Result<Told> {
+    let told: Told = serde_json::from_slice(body).map_err(|error| Error::Unreadable(error.to_string()))?;
+    let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok(Told { again_in: seconds.map(Duration::from_secs), ..told })
+}

@@ -1,0 +1,161 @@
+//! A simulated server that takes jobs over plain HTTP, on a free port, with faults on demand.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use axum::extract::{Request, State as Shared};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::faults::{self, Fault, Planned};
+
+/// The bearer's token that it wants.
+const TOKEN: &str = "simulated-token";
+/// Of a request's body.
+const LARGEST: usize = 1 << 20;
+
+/// A simulated server: an order's parameters say how its job goes (`seconds`, `fail`, `atOnce`). Dropped, it is gone.
+pub struct SimulatedHttpJobs {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    serving: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: Vec<Job>,
+    orders: usize,
+    faults: Vec<Planned>,
+}
+
+struct Job {
+    key: String,
+    order: Value,
+    begun: Instant,
+    ended: bool,
+}
+
+impl SimulatedHttpJobs {
+    /// A server that wants the token `simulated-token`.
+    pub async fn start() -> Result<SimulatedHttpJobs> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let (address, state) = (listener.local_addr()?, Arc::default());
+        let router = Router::new().fallback(handle).with_state(Arc::clone(&state));
+        // It ends by being aborted.
+        let serving = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
+        Ok(SimulatedHttpJobs { address, state, serving })
+    }
+
+    /// Where jobs are begun.
+    pub fn url(&self) -> String {
+        format!("http://{}/jobs", self.address)
+    }
+
+    /// The orders for which there is a job, in order.
+    pub fn jobs(&self) -> Vec<Value> {
+        self.state().jobs.iter().map(|job| job.order.clone()).collect()
+    }
+
+    /// How many orders came, those for the same job too.
+    pub fn orders(&self) -> usize {
+        self.state().orders
+    }
+
+    /// How many jobs were ended by request.
+    pub fn ended(&self) -> usize {
+        self.state().jobs.iter().filter(|job| job.ended).count()
+    }
+
+    /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
+    pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
+        self.state().faults.push(Planned { path: path.to_owned(), after, times, fault });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl Drop for SimulatedHttpJobs {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn handle(Shared(state): Shared<Arc<Mutex<State>>>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let fault = faults::strike(&mut lock(&state).faults, &path);
+    faults::answer(fault, &path, right(&state, request, &path)).await
+}
+
+async fn right(state: &Mutex<State>, request: Request, path: &str) -> Response {
+    let (parts, body) = request.into_parts();
+    let given = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if given(header::AUTHORIZATION) != Some(&format!("Bearer {TOKEN}")) {
+        return (StatusCode::FORBIDDEN, "no good token").into_response();
+    }
+    let body = axum::body::to_bytes(body, LARGEST).await.unwrap_or_default();
+    let mut state = lock(state);
+    let number = path.strip_prefix("/jobs/").and_then(|number| number.parse::<usize>().ok());
+    match (&parts.method, number) {
+        (&Method::POST, None) if path == "/jobs" => {
+            let key =
+                given(header::HeaderName::from_static("idempotency-key")).unwrap_or_default().to_owned();
+            match serde_json::from_slice(&body) {
+                Ok(order) => begin(&mut state, key, order),
+                Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+            }
+        }
+        (&Method::GET, Some(number)) => match state.jobs.get(number) {
+            Some(job) => Json(job.show()).into_response(),
+            None => StatusCode::NOT_FOUND.into_response(),
+        },
+        (&Method::DELETE, Some(number)) => match state.jobs.get_mut(number) {
+            Some(job) => {
+                job.ended = true;
+                StatusCode::NO_CONTENT.into_response()
+            }
+            None => StatusCode::NOT_FOUND.into_response(),
+        },
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn begin(state: &mut State, key: String, order: Value) -> Response {
+    state.orders += 1;
+    if order["parameters"]["atOnce"] == true {
+        return Json(json!({"status": "succeeded", "result": "done at once"})).into_response();
+    }
+    let number = state.jobs.iter().position(|job| job.key == key).unwrap_or_else(|| {
+        state.jobs.push(Job { key, order, begun: Instant::now(), ended: false });
+        state.jobs.len() - 1
+    });
+    (StatusCode::ACCEPTED, [(header::LOCATION, format!("/jobs/{number}"))]).into_response()
+}
+
+impl Job {
+    fn show(&self) -> Value {
+        let parameters = &self.order["parameters"];
+        let takes = Duration::from_secs_f64(parameters["seconds"].as_f64().unwrap_or(0.2));
+        let done = self.begun.elapsed().as_secs_f64() / takes.as_secs_f64();
+        if self.ended {
+            json!({"status": "cancelled"})
+        } else if done < 1.0 {
+            json!({"status": "running", "progress": (done * 100.0) as u8, "message": "refreshing"})
+        } else if parameters["fail"] == true {
+            json!({"status": "failed", "result": "the workbook has no page"})
+        } else {
+            json!({"status": "succeeded", "result": {"pages": 3}})
+        }
+    }
+}
