@@ -3,6 +3,7 @@
 mod gp_service;
 mod http_job;
 mod scene_cook;
+mod workflow_manager;
 
 use std::time::Duration;
 

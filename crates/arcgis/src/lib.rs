@@ -16,6 +16,7 @@ mod outbound;
 mod portal;
 mod relay;
 mod signed_in;
+pub mod workflow;
 
 pub use documents::{Item, TaskPage, User};
 pub use egress::Egress;

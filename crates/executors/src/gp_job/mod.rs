@@ -4,15 +4,14 @@ mod follow;
 mod handle;
 mod outputs;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
+use isochrone_arcgis::Error;
 use isochrone_arcgis::gp::{GpTask, NotSubmitted, Parameters};
-use isochrone_arcgis::{Error, Outbound};
 use isochrone_domain::{AttemptEnd, CrashPolicy, LogStream, Reason};
 use isochrone_worker::{Attempt, NotKept, StopReason};
 
+use crate::way_out::WayOut;
 use follow::Following;
 use handle::Handle;
 
@@ -25,22 +24,12 @@ const KEEPING: u32 = 10;
 
 /// Carries out runs as geoprocessing jobs. A clone is the same one.
 #[derive(Clone)]
-pub struct GpJobs {
-    outbound: Outbound,
-    trust: Arc<dyn Trust>,
-}
-
-/// Says whose tasks act with the token that the operator configured: it may do more than a task's owner may.
-#[async_trait]
-pub trait Trust: Send + Sync {
-    /// Whether this owner's tasks do. The error is for people.
-    async fn trusts(&self, owner: &str) -> Result<bool, String>;
-}
+pub struct GpJobs(WayOut);
 
 impl GpJobs {
-    /// With requests that go out through `outbound`; with its token for those whom `trust` names.
-    pub fn new(outbound: Outbound, trust: Arc<dyn Trust>) -> GpJobs {
-        GpJobs { outbound, trust }
+    /// At servers that are reached so.
+    pub fn new(way_out: WayOut) -> GpJobs {
+        GpJobs(way_out)
     }
 
     /// Carries out the attempt as a job of the task at `url`, which its task names in `field`.
@@ -51,9 +40,7 @@ impl GpJobs {
         url: &str,
         parameters: &Parameters,
     ) -> Result<AttemptEnd, AttemptEnd> {
-        let trusted = self.trust.trusts(&attempt.task().owner).await;
-        let trusted = trusted.map_err(|why| failed(Reason::Internal, &why))?;
-        let outbound = if trusted { self.outbound.clone() } else { self.outbound.anonymous() };
+        let outbound = self.0.of(&attempt.task().owner).await?;
         let gp = GpTask::new(outbound, url).map_err(|error| bad_input(field, &error))?;
         let handle = match Handle::of(attempt.run(), url) {
             Some(handle) => {

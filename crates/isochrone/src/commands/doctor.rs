@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use isochrone_domain::TaskType;
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_store::sqlite;
 use serde::Serialize;
@@ -248,19 +249,30 @@ fn sandbox() -> Check {
 }
 
 fn backends(config: &Config) -> Check {
+    const WHAT: &str = "task types";
     let servers = match (config.egress.servers.len(), config.egress.open) {
         (_, true) => "every public server".to_owned(),
         (0, false) => "no server".to_owned(),
         (1, false) => "one server".to_owned(),
         (listed, false) => format!("{listed} servers"),
     };
-    Check::other(
-        "task types",
-        Verdict::Warning,
-        format!(
-            "ExecuteNotebook, ExecuteReport, GPService and ExecuteSceneCook run here, the last two at {servers} \
-             (egress); runs of the other types end submitfailed"
+    let has_server = |kind: &TaskType| config.http_jobs.contains_key(kind);
+    let missing: Vec<&str> = [
+        (
+            TaskType::ExecuteWorkflowManager,
+            config.workflow_manager.server.is_some(),
+            "workflow_manager.server",
         ),
-        "list the servers that tasks may reach in egress.servers; the other backends come with a later version",
-    )
+        (TaskType::UpdateInsightsWorkbook, false, "http_jobs.UpdateInsightsWorkbook"),
+        (TaskType::RunDataPipeline, false, "http_jobs.RunDataPipeline"),
+    ]
+    .into_iter()
+    .filter_map(|(kind, there, setting)| (!there && !has_server(&kind)).then_some(setting))
+    .collect();
+    let found = format!("geoprocessing and scene cooking reach {servers} (egress)");
+    if missing.is_empty() {
+        return Check::good(WHAT, found);
+    }
+    let found = format!("{found}; {} types have no backend and end submitfailed", missing.len());
+    Check::other(WHAT, Verdict::Warning, found, format!("set {}, if they are used", missing.join(", ")))
 }

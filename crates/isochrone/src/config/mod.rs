@@ -28,7 +28,7 @@ use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 use crate::args::{Command, Global};
 use sections::{
     Admin, Amqp, Artifacts, Clock, Guarded, Http, HttpJobServer, Https, Limits, RealPortal, Redis, Retention,
-    SceneCooking, Worker,
+    SceneCooking, Worker, WorkflowManager,
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) portal: RealPortal,
     pub(crate) egress: Guarded,
     pub(crate) scene_cook: SceneCooking,
+    pub(crate) workflow_manager: WorkflowManager,
     /// Types that a server of one's own carries out: `[http_jobs.UpdateInsightsWorkbook]`.
     pub(crate) http_jobs: BTreeMap<TaskType, HttpJobServer>,
     pub(crate) redis: Redis,
@@ -85,6 +86,7 @@ impl Default for Config {
             },
             egress: Guarded { servers: Vec::new(), open: false, ca_file: None },
             scene_cook: SceneCooking { server: None },
+            workflow_manager: WorkflowManager { server: None },
             http_jobs: BTreeMap::new(),
             redis: Redis {
                 url: None,
@@ -183,7 +185,10 @@ impl Config {
 
     /// The way out for tasks. Requests that carry a token carry the portal's.
     pub(crate) fn outbound(&self) -> Result<Outbound> {
-        let egress = Egress::new(&self.egress.servers, self.egress.open)?;
+        // What the operator names is listed by that.
+        let named = [&self.workflow_manager.server, &self.scene_cook.server].into_iter().flatten();
+        let servers: Vec<String> = self.egress.servers.iter().chain(named).cloned().collect();
+        let egress = Egress::new(&servers, self.egress.open)?;
         let trust = trust(self.egress.ca_file.clone(), false);
         Outbound::new(egress, &trust, self.arcgis()?).context("[egress]")
     }

@@ -82,6 +82,14 @@ pub(crate) struct SceneCooking {
     pub(crate) server: Option<String>,
 }
 
+/// ExecuteWorkflowManager.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WorkflowManager {
+    /// The root of the Workflow Manager server, `https://host[:port][/context]`; the task's item is below it.
+    pub(crate) server: Option<String>,
+}
+
 /// A server that takes jobs over plain HTTP.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

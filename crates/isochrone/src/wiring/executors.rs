@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{Role, TaskType};
-use isochrone_executors::Unconfigured;
 use isochrone_executors::drill::Drill;
-use isochrone_executors::gp_job::{GpJobs, Trust};
+use isochrone_executors::gp_job::GpJobs;
 use isochrone_executors::gp_service::GpService;
 use isochrone_executors::http_job::HttpJob;
 use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
 use isochrone_executors::report::ExecuteReport;
 use isochrone_executors::scene_cook::{ExecuteSceneCook, Holds};
+use isochrone_executors::workflow_manager::ExecuteWorkflowManager;
+use isochrone_executors::{Trust, Unconfigured, WayOut};
 use isochrone_store::Store;
 use isochrone_worker::Executor;
 
@@ -41,11 +42,15 @@ fn backends(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());
     let report = ExecuteReport::new(Arc::new(StoreRecords(Arc::clone(&house.store))));
     let trust = Arc::new(Administrators(Arc::clone(&house.store)));
-    let jobs = GpJobs::new(house.outbound.clone(), trust);
+    let way_out = WayOut::new(house.outbound.clone(), trust);
+    let jobs = GpJobs::new(way_out.clone());
     let holds = Arc::new(StoreHolds(Arc::clone(&house.store)));
     let cook = ExecuteSceneCook::new(jobs.clone(), holds, config.scene_cook.server.clone());
     let mut executors: Vec<Arc<dyn Executor>> =
         vec![Arc::new(notebook), Arc::new(report), Arc::new(GpService::new(jobs)), Arc::new(cook)];
+    if let Some(server) = &config.workflow_manager.server {
+        executors.push(Arc::new(ExecuteWorkflowManager::new(way_out, server)));
+    }
     for (kind, jobs) in &house.http_jobs {
         executors.retain(|executor| executor.kind() != *kind);
         executors.push(Arc::new(HttpJob::new(*kind, jobs.clone())));

@@ -1,19 +1,17 @@
 //! A simulated server that takes jobs over plain HTTP, on a free port, with faults on demand.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use axum::extract::{Request, State as Shared};
+use axum::Json;
+use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use super::faults::{self, Fault, Planned};
+use super::listening::{Listening, lock};
 
 /// The bearer's token that it wants.
 const TOKEN: &str = "simulated-token";
@@ -21,11 +19,7 @@ const TOKEN: &str = "simulated-token";
 const LARGEST: usize = 1 << 20;
 
 /// A simulated server: an order's parameters say how its job goes (`seconds`, `fail`, `atOnce`). Dropped, it is gone.
-pub struct SimulatedHttpJobs {
-    address: SocketAddr,
-    state: Arc<Mutex<State>>,
-    serving: JoinHandle<()>,
-}
+pub struct SimulatedHttpJobs(Listening<State>);
 
 #[derive(Default)]
 struct State {
@@ -44,55 +38,36 @@ struct Job {
 impl SimulatedHttpJobs {
     /// A server that wants the token `simulated-token`.
     pub async fn start() -> Result<SimulatedHttpJobs> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, state) = (listener.local_addr()?, Arc::default());
-        let router = Router::new().fallback(handle).with_state(Arc::clone(&state));
-        // It ends by being aborted.
-        let serving = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
-        Ok(SimulatedHttpJobs { address, state, serving })
+        Ok(SimulatedHttpJobs(Listening::start(handle).await?))
     }
 
     /// Where jobs are begun.
     pub fn url(&self) -> String {
-        format!("http://{}/jobs", self.address)
+        format!("http://{}/jobs", self.0.address)
     }
 
     /// The orders for which there is a job, in order.
     pub fn jobs(&self) -> Vec<Value> {
-        self.state().jobs.iter().map(|job| job.order.clone()).collect()
+        self.0.state().jobs.iter().map(|job| job.order.clone()).collect()
     }
 
     /// How many orders came, those for the same job too.
     pub fn orders(&self) -> usize {
-        self.state().orders
+        self.0.state().orders
     }
 
     /// How many jobs were ended by request.
     pub fn ended(&self) -> usize {
-        self.state().jobs.iter().filter(|job| job.ended).count()
+        self.0.state().jobs.iter().filter(|job| job.ended).count()
     }
 
     /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
     pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.state().faults.push(Planned { path: path.to_owned(), after, times, fault });
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.0.state().faults.push(Planned { path: path.to_owned(), after, times, fault });
     }
 }
 
-impl Drop for SimulatedHttpJobs {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn handle(Shared(state): Shared<Arc<Mutex<State>>>, request: Request) -> Response {
+async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let fault = faults::strike(&mut lock(&state).faults, &path);
     faults::answer(fault, &path, right(&state, request, &path)).await

@@ -5,10 +5,13 @@ mod asked;
 mod faults;
 mod gp;
 mod http_jobs;
+mod listening;
 mod portal;
 mod state;
+mod workflow;
 
 pub use faults::Fault;
 pub use gp::{SimulatedGpServer, Submission};
 pub use http_jobs::SimulatedHttpJobs;
 pub use portal::SimulatedPortal;
+pub use workflow::SimulatedWorkflowManager;

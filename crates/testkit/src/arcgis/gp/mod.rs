@@ -3,23 +3,21 @@
 mod jobs;
 mod tools;
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
-use axum::extract::{Request, State as Shared};
+use axum::Json;
+use axum::extract::Request;
 use axum::response::{Html, IntoResponse, Response};
-use axum::{Json, Router};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 pub use jobs::Submission;
 
 use super::answers::{self, Refused};
 use super::asked::{self, Asked};
 use super::faults::{self, Fault, Planned};
+use super::listening::{Listening, lock};
 use super::portal::SimulatedPortal;
 use super::state::State as PortalState;
 use jobs::{Jobs, NO_JOB};
@@ -29,11 +27,7 @@ const SERVICES: &str = "/server/rest/services";
 /// long; the latter never listens to a cancel), `Broken`, `Silent` (no results), `Instant` (synchronous); and `Manage Scene Cache` of the
 /// scene caching controllers.
 /// Dropped, it is gone.
-pub struct SimulatedGpServer {
-    address: SocketAddr,
-    state: Arc<Mutex<State>>,
-    serving: JoinHandle<()>,
-}
+pub struct SimulatedGpServer(Listening<State>);
 
 #[derive(Default)]
 struct State {
@@ -47,75 +41,56 @@ struct State {
 impl SimulatedGpServer {
     /// A server whose tasks are everybody's.
     pub async fn start() -> Result<SimulatedGpServer> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, state) = (listener.local_addr()?, Arc::default());
-        let router = Router::new().fallback(handle).with_state(Arc::clone(&state));
-        // It ends by being aborted.
-        let serving = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
-        Ok(SimulatedGpServer { address, state, serving })
+        Ok(SimulatedGpServer(Listening::start(handle).await?))
     }
 
     /// Asks for tokens of this portal from now on.
     pub fn federate(&self, portal: &SimulatedPortal) {
-        self.state().portal = Some(Arc::clone(&portal.state));
+        self.0.state().portal = Some(Arc::clone(&portal.state));
     }
 
     /// Its root, as it is listed for egress.
     pub fn url(&self) -> String {
-        format!("http://{}/server", self.address)
+        format!("http://{}/server", self.0.address)
     }
 
     /// The URL of one of its tasks.
     pub fn task(&self, name: &str) -> String {
-        format!("http://{}{SERVICES}/Tools/GPServer/{name}", self.address)
+        format!("http://{}{SERVICES}/Tools/GPServer/{name}", self.0.address)
     }
 
     /// The jobs that it was asked for, in order.
     pub fn submissions(&self) -> Vec<Submission> {
-        self.state().jobs.submissions()
+        self.0.state().jobs.submissions()
     }
 
     /// The most jobs of the task `Manage Scene Cache` that there were at once.
     pub fn most_cooks_at_once(&self) -> usize {
-        self.state().jobs.most_cooks_at_once()
+        self.0.state().jobs.most_cooks_at_once()
     }
 
     /// How long a job stays submitted, and then waits, from now on.
     pub fn set_queue(&self, submitted: Duration, waiting: Duration) {
-        self.state().jobs.set_queue(submitted, waiting);
+        self.0.state().jobs.set_queue(submitted, waiting);
     }
 
     /// Forgets its jobs, as a server does hours after their end.
     pub fn forget_jobs(&self) {
-        self.state().jobs.forget();
+        self.0.state().jobs.forget();
     }
 
     /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
     pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.state().faults.push(Planned { path: path.to_owned(), after, times, fault });
+        self.0.state().faults.push(Planned { path: path.to_owned(), after, times, fault });
     }
 
     /// How many requests came whose paths have this in them.
     pub fn asked(&self, path: &str) -> usize {
-        self.state().asked.iter().filter(|asked| asked.contains(path)).count()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.0.state().asked.iter().filter(|asked| asked.contains(path)).count()
     }
 }
 
-impl Drop for SimulatedGpServer {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn handle(Shared(state): Shared<Arc<Mutex<State>>>, request: Request) -> Response {
+async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let fault = {
         let mut state = lock(&state);

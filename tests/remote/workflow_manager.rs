@@ -1,0 +1,82 @@
+//! ExecuteWorkflowManager against a simulated Workflow Manager server.
+
+use anyhow::Result;
+use isochrone_testkit::Server;
+use isochrone_testkit::arcgis::{Fault, SimulatedWorkflowManager};
+use serde_json::Value;
+
+use crate::{Place, Running, begin, outcome, place};
+
+const ITEM: &str = "029b61ca770e428d9468a2a55f40b9fb";
+
+async fn both() -> Result<(SimulatedWorkflowManager, Place, Server)> {
+    let manager = SimulatedWorkflowManager::start().await?;
+    let mut place = place(&[])?;
+    place.options = place.options.env("ISOCHRONE__WORKFLOW_MANAGER__SERVER", manager.url());
+    let server = Server::start(&place.options).await?.sign_in().await?;
+    Ok((manager, place, server))
+}
+
+fn workflow(parameters: &str) -> [(&str, &str); 3] {
+    [("type", "ExecuteWorkflowManager"), ("itemId", ITEM), ("parameters", parameters)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_made_and_followed_as_far_as_the_task_says() -> Result<()> {
+    let (manager, _place, server) = both().await?;
+    for (wait, least) in [("created", 0), ("step", 1), ("closed", 2)] {
+        let parameters = format!(r#"{{"jobTemplateId": "two-steps", "wait": "{wait}", "priority": "High"}}"#);
+        let began = std::time::Instant::now();
+        let run = begin(&server, &workflow(&parameters)).await?.ended().await?;
+        assert_eq!(outcome(&run), ("succeeded", "done"), "{wait}: {run}");
+        assert!(began.elapsed().as_secs() >= least, "{wait}: a step takes a second");
+        let result: Value = serde_json::from_str(run["result"].as_str().unwrap_or_default())?;
+        let id = result["jobIds"][0].as_str().unwrap_or_default();
+        assert_eq!(id.replace('-', ""), run["runId"].as_str().unwrap_or_default(), "the id is the run's");
+        assert_eq!(manager.jobs()[id]["priority"], "High");
+    }
+    assert_eq!(manager.made(), 3);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_a_person_or_fails_is_told() -> Result<()> {
+    let (manager, _place, server) = both().await?;
+    for (parameters, expected, told) in [
+        (
+            r#"{"jobTemplateId": "question", "wait": "closed"}"#,
+            ("failed", "execution_error"),
+            "needs a person",
+        ),
+        (r#"{"jobTemplateId": "broken", "wait": "step"}"#, ("failed", "execution_error"), "'Step 1' failed"),
+        (r#"{"jobTemplateId": "missing"}"#, ("submitfailed", "bad_input"), "template does not exist"),
+        (r#"{"wait": "closed"}"#, ("submitfailed", "bad_input"), "jobTemplateId"),
+    ] {
+        let run = begin(&server, &workflow(parameters)).await?.ended().await?;
+        assert_eq!(outcome(&run), expected, "{run}");
+        assert!(run["result"].as_str().is_some_and(|result| result.contains(told)), "{run}");
+    }
+    assert_eq!(manager.made(), 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_one_job_whatever_happens() -> Result<()> {
+    let (manager, place, server) = both().await?;
+    manager.plan_fault("jobTemplates", 0, 1, Fault::GatewayTimeout);
+    let running = begin(&server, &workflow(r#"{"jobTemplateId": "endless", "wait": "closed"}"#)).await?;
+    running.once("the job", |_| manager.made() == 1).await?;
+    running.once("it to run", |run| run["progress"]["message"] == "Step 1").await?;
+    let (task, run) = (running.task.clone(), running.run.clone());
+    server.kill()?;
+    let server = Server::start(&place.options).await?.sign_in().await?;
+    let running = Running { server: &server, task, run };
+    isochrone_testkit::eventually_within(crate::LONG, "the next attempt", async || {
+        Ok(running.log().await?.contains("goes on with the job").then_some(()))
+    })
+    .await?;
+    running.cancel().await?;
+    assert_eq!(outcome(&running.ended().await?), ("failed", "cancelled"));
+    assert_eq!((manager.made(), manager.stopped()), (1, 1));
+    Ok(())
+}
