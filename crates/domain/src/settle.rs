@@ -107,9 +107,10 @@ impl Settled {
         }
     }
 
-    /// Another attempt, unless a person wanted the run to end.
+    /// Another attempt, unless a person wanted the run to end. A remote job that goes on wants one all the same,
+    /// which tells it to stop.
     fn again(&mut self, wait: Duration, now: EpochMillis) {
-        if self.run.cancel.is_some() {
+        if self.run.cancel.is_some() && self.run.handle.is_none() {
             self.run.result = Some(Reason::Cancelled.sentence().to_owned());
             self.end(Outcome::Failed, Reason::Cancelled, now);
         } else {
@@ -138,13 +139,15 @@ impl Settled {
 }
 
 /// What a person's cancel means: a run that never started ends at once, skipped; one that executes
-/// is told to stop. None: it has ended already.
+/// is told to stop, and one that waits to go on with a remote job is told so by its next attempt. None: it has
+/// ended already.
 pub fn cancel(run: &Run, by: &str, now: EpochMillis) -> Option<Run> {
     let mut run = run.clone();
     let cancel = crate::Cancel { by: by.to_owned(), at: now };
     match run.status {
         RunStatus::Ended { .. } => return None,
         RunStatus::Executing { .. } => {}
+        RunStatus::Queued { .. } if run.handle.is_some() => {}
         RunStatus::Waiting | RunStatus::Queued { .. } => {
             let outcome = if run.started.is_some() { Outcome::Failed } else { Outcome::Skipped };
             run.status = RunStatus::Ended { outcome, reason: Reason::Cancelled, at: now };

@@ -239,6 +239,23 @@ fn a_cancelled_run_ends_and_counts_as_no_failure() {
 }
 
 #[test]
+fn a_cancel_reaches_a_remote_job_whose_worker_is_gone() {
+    let task = task_of(submission(), HOUR_BEGINS);
+    let mut run = a_run(&task);
+    run.handle = Some("{}".to_owned());
+    // It waits to go on with its job.
+    let cancelled = cancel(&run, "nora", HOUR_BEGINS).expect("it has not ended");
+    assert!(matches!(cancelled.status, RunStatus::Queued { .. }) && cancelled.cancel.is_some());
+    // Its worker died before it heard of the cancel.
+    let settled = settle(&task, &cancelled, AttemptEnd::Lapsed, Vec::new(), HOUR_BEGINS);
+    assert!(matches!(settled.run.status, RunStatus::Queued { .. }) && settled.run.cancel.is_some());
+    // A worker that hears of it ends both.
+    let end = AttemptEnd::Failed { reason: Reason::Cancelled, result: String::new() };
+    let settled = settle(&task, &cancelled, end, Vec::new(), HOUR_BEGINS);
+    assert!(matches!(settled.run.status, RunStatus::Ended { reason: Reason::Cancelled, .. }));
+}
+
+#[test]
 fn a_backfill_names_the_planned_minutes_and_is_the_same_fire_when_repeated() {
     let dated = Submission { start: Some(minutes_after(3)), ..submission() };
     let task = task_of(dated, HOUR_BEGINS);

@@ -164,6 +164,10 @@ impl Worker {
         tracing::info!(run_id = %claimed.run.id, task_id = %claimed.task.id, kind = %claimed.run.kind,
             attempt = claimed.run.attempt, "attempt begins");
         let held = self.leases.hold(claimed.run.id, claimed.run.attempt, asked + lease.trusted).await;
+        if claimed.run.cancel.is_some() {
+            // It has a remote job that is to be told.
+            self.leases.stop(claimed.run.id, claimed.run.attempt, StopReason::Cancelled);
+        }
         carry(&self.parts, &self.leases, executor, claimed, held).await;
     }
 }

@@ -69,9 +69,6 @@ impl ExecuteWorkflowManager {
     ) -> Result<bool, AttemptEnd> {
         let mut last = None;
         for _ in 0..TRIES {
-            if stopped(attempt).await.is_some() {
-                return Ok(false);
-            }
             match workflow.job(id).await {
                 Ok(_) => {
                     attempt
@@ -84,6 +81,7 @@ impl ExecuteWorkflowManager {
                 }
                 Err(error) if error.may_pass() => last = Some(error),
                 // There is none.
+                Err(_) if stopped(attempt).await.is_some() => return Ok(false),
                 Err(_) => match workflow.create(&parameters.template, id, &parameters.fields).await {
                     Ok(()) => {
                         attempt.log(LogStream::System, format!("made: {}", workflow.job_url(id))).await;
@@ -113,8 +111,25 @@ impl ExecuteWorkflowManager {
         parameters: &Parameters,
         id: &str,
     ) -> Result<AttemptEnd, AttemptEnd> {
-        let (mut begun_at, mut pause, mut away_since) = (None, SHORTEST, None);
+        let (mut begun_at, mut pause, mut away_since) = (None, Duration::ZERO, None);
         loop {
+            let stop = tokio::select! {
+                biased;
+                reason = attempt.stopped() => Some(reason),
+                () = sleep(pause) => None,
+            };
+            match stop {
+                Some(StopReason::Draining | StopReason::LeaseLost) => return Ok(AttemptEnd::GivenBack),
+                Some(StopReason::Cancelled | StopReason::Deadline) => {
+                    let said = match workflow.act(id, Action::Stop).await {
+                        Ok(said) => format!("its steps were told to stop: {}", said.join(", ")),
+                        Err(error) => format!("its steps could not be stopped: {error}"),
+                    };
+                    attempt.log(LogStream::System, &said).await;
+                    return Err(failed(Reason::Cancelled, &said));
+                }
+                None => pause = pause.mul_f32(1.5).clamp(SHORTEST, LONGEST),
+            }
             match self.step(workflow, id, &mut begun_at, parameters.wait).await {
                 Ok(Seen::Ended(end)) => return end,
                 Ok(Seen::GoesOn(job)) => {
@@ -132,23 +147,6 @@ impl ExecuteWorkflowManager {
                     }
                 }
                 Err(error) => return Err(failed(Reason::ExecutionError, &format!("the job: {error}"))),
-            }
-            let stop = tokio::select! {
-                biased;
-                reason = attempt.stopped() => Some(reason),
-                () = sleep(pause) => None,
-            };
-            match stop {
-                Some(StopReason::Draining | StopReason::LeaseLost) => return Ok(AttemptEnd::GivenBack),
-                Some(StopReason::Cancelled | StopReason::Deadline) => {
-                    let said = match workflow.act(id, Action::Stop).await {
-                        Ok(said) => format!("its steps were told to stop: {}", said.join(", ")),
-                        Err(error) => format!("its steps could not be stopped: {error}"),
-                    };
-                    attempt.log(LogStream::System, &said).await;
-                    return Err(failed(Reason::Cancelled, &said));
-                }
-                None => pause = pause.mul_f32(1.5).min(LONGEST),
             }
         }
     }
