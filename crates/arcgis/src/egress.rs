@@ -64,7 +64,7 @@ impl Egress {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refused("it has a user name or a password in it"));
         }
-        if self.servers.iter().any(|server| server.has(url)) {
+        if self.lists(url) {
             return Ok(());
         }
         if !self.open {
@@ -79,6 +79,11 @@ impl Egress {
                 Err(refused("it leads into a private network, and its server is not listed (egress.servers)"))
             }
         }
+    }
+
+    /// Whether the operator lists the server there: only such a one gets a token.
+    pub(crate) fn lists(&self, url: &Url) -> bool {
+        self.servers.iter().any(|server| server.has(url))
     }
 
     fn lists_host(&self, host: &str) -> bool {

@@ -40,6 +40,12 @@ impl Outbound {
         Outbound { signed_in: None, ..self.clone() }
     }
 
+    /// The same for requests to this URL: the token is for servers that the operator lists, wherever else requests
+    /// may go.
+    pub(crate) fn toward(self, url: &Url) -> Outbound {
+        if self.egress.lists(url) { self } else { Outbound { signed_in: None, ..self } }
+    }
+
     /// The URL, if requests may go there.
     pub fn admit(&self, url: &str) -> Result<Url> {
         self.egress.admit(url)
@@ -84,5 +90,29 @@ fn follow(egress: &Egress, attempt: Attempt<'_>) -> reqwest::redirect::Action {
         attempt.error(error)
     } else {
         attempt.follow()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Connection, Credentials, Portal};
+
+    #[test]
+    fn a_server_that_is_not_listed_gets_no_token() {
+        let portal = "https://gis.example.com/portal".to_owned();
+        let portal =
+            Portal::new(&Connection { url: portal, trust: Trust::System, timeout: None }).expect("a portal");
+        let signed_in = SignedIn::new(portal, Credentials::Token("secret".to_owned()));
+        let egress =
+            Egress::new(&["https://gis.example.com/server".to_owned()], true).expect("it can be read");
+        let outbound = Outbound::new(egress, &Trust::System, Some(signed_in)).expect("a client");
+        for (url, expected) in [
+            ("https://gis.example.com/server/rest/services/X/GPServer/X", true),
+            ("https://tools.example.net/server/rest/services/X/GPServer/X", false),
+        ] {
+            let url = outbound.admit(url).expect("requests may go there");
+            assert_eq!(outbound.clone().toward(&url).signed_in.is_some(), expected, "{url}");
+        }
     }
 }

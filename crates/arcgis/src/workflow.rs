@@ -80,8 +80,8 @@ impl Workflow {
     /// The item's workflows, at the server with this root (`https://host[:port][/context]`).
     pub fn new(outbound: Outbound, server: &str, item: &str) -> Result<Workflow> {
         let base = format!("{}/workflow/{item}", server.trim_end_matches('/'));
-        let base = outbound.admit(&base)?.to_string();
-        Ok(Workflow { outbound, base })
+        let base = outbound.admit(&base)?;
+        Ok(Workflow { outbound: outbound.toward(&base), base: base.into() })
     }
 
     /// Where a job is.

@@ -46,7 +46,7 @@ impl GpTask {
         if task.is_empty() || task.contains('/') || read.query().is_some() || read.fragment().is_some() {
             return Err(wrong());
         }
-        Ok(GpTask { outbound, url: read.as_str().trim_end_matches('/').to_owned() })
+        Ok(GpTask { outbound: outbound.toward(&read), url: read.as_str().trim_end_matches('/').to_owned() })
     }
 
     /// Where a job of the task is.
