@@ -10,7 +10,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::faults::{self, Fault, Planned};
+use super::faults::Fault;
 use super::listening::{Listening, lock};
 
 /// The bearer's token that it wants.
@@ -25,7 +25,6 @@ pub struct SimulatedHttpJobs(Listening<State>);
 struct State {
     jobs: Vec<Job>,
     orders: usize,
-    faults: Vec<Planned>,
 }
 
 struct Job {
@@ -63,24 +62,19 @@ impl SimulatedHttpJobs {
 
     /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
     pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.0.state().faults.push(Planned { path: path.to_owned(), after, times, fault });
+        self.0.plan_fault(path, after, times, fault);
     }
 }
 
 async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
-    let path = request.uri().path().to_owned();
-    let fault = faults::strike(&mut lock(&state).faults, &path);
-    faults::answer(fault, &path, right(&state, request, &path)).await
-}
-
-async fn right(state: &Mutex<State>, request: Request, path: &str) -> Response {
     let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
     let given = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
     if given(header::AUTHORIZATION) != Some(&format!("Bearer {TOKEN}")) {
         return (StatusCode::FORBIDDEN, "no good token").into_response();
     }
     let body = axum::body::to_bytes(body, LARGEST).await.unwrap_or_default();
-    let mut state = lock(state);
+    let mut state = lock(&state);
     let number = path.strip_prefix("/jobs/").and_then(|number| number.parse::<usize>().ok());
     match (&parts.method, number) {
         (&Method::POST, None) if path == "/jobs" => {

@@ -1,49 +1,113 @@
-//! How simulated servers listen: each on a free port, with a state that its handler and its owner share.
+//! How simulated servers listen: each on a free port, with a state that its handler and its owner share, and with
+//! faults that its requests meet.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::faults::{self, Fault, Planned};
+
 /// A server that listens. Dropped, it is gone.
 pub(super) struct Listening<S> {
     pub(super) address: SocketAddr,
-    state: Arc<Mutex<S>>,
-    serving: JoinHandle<()>,
+    pub(super) state: Arc<Mutex<S>>,
+    traffic: Arc<Mutex<Traffic>>,
+    router: Router,
+    /// None: nobody answers there at the moment.
+    serving: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Traffic {
+    /// The paths that were asked for.
+    asked: Vec<String>,
+    faults: Vec<Planned>,
 }
 
 impl<S: Default + Send + 'static> Listening<S> {
-    /// A server that answers as `handle` does.
+    /// A server that answers as `handle` does, but where a fault was planned.
     pub(super) async fn start<F>(
         handle: impl Fn(Arc<Mutex<S>>, Request) -> F + Clone + Send + Sync + 'static,
     ) -> Result<Listening<S>>
     where
         F: Future<Output = Response> + Send + 'static,
     {
+        let (state, traffic) = (Arc::<Mutex<S>>::default(), Arc::<Mutex<Traffic>>::default());
+        let (shared, seen) = (Arc::clone(&state), Arc::clone(&traffic));
+        let router = Router::new().fallback(move |request: Request| {
+            let path = request.uri().path().to_owned();
+            let fault = lock(&seen).meets(&path);
+            let right = handle(Arc::clone(&shared), request);
+            async move { faults::answer(fault, &path, right).await }
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, state) = (listener.local_addr()?, Arc::<Mutex<S>>::default());
-        let answer = move |State(state): State<Arc<Mutex<S>>>, request: Request| handle(state, request);
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&state));
-        // It ends by being aborted.
-        let serving = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
-        Ok(Listening { address, state, serving })
+        let address = listener.local_addr()?;
+        let mut listening = Listening { address, state, traffic, router, serving: None };
+        listening.serve(listener);
+        Ok(listening)
     }
 }
 
 impl<S> Listening<S> {
+    fn serve(&mut self, listener: TcpListener) {
+        let router = self.router.clone();
+        // It ends by being aborted.
+        self.serving = Some(tokio::spawn(async move { drop(axum::serve(listener, router).await) }));
+    }
+
+    /// Nobody answers there any more.
+    pub(super) async fn stop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.abort();
+            drop(serving.await);
+        }
+    }
+
+    /// Answers again at the same address, with all that it knew.
+    pub(super) async fn restart(&mut self) -> Result<()> {
+        self.stop().await;
+        self.serve(TcpListener::bind(self.address).await.context("the server's port")?);
+        Ok(())
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, S> {
         lock(&self.state)
+    }
+
+    /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
+    pub(super) fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
+        lock(&self.traffic).faults.push(Planned { path: path.to_owned(), after, times, fault });
+    }
+
+    /// Answers rightly from now on.
+    pub(super) fn heal(&self) {
+        lock(&self.traffic).faults.clear();
+    }
+
+    /// How many requests came whose paths have this in them.
+    pub(super) fn asked(&self, path: &str) -> usize {
+        lock(&self.traffic).asked.iter().filter(|asked| asked.contains(path)).count()
+    }
+}
+
+impl Traffic {
+    fn meets(&mut self, path: &str) -> Option<Fault> {
+        self.asked.push(path.to_owned());
+        faults::strike(&mut self.faults, path)
     }
 }
 
 impl<S> Drop for Listening<S> {
     fn drop(&mut self) {
-        self.serving.abort();
+        if let Some(serving) = &self.serving {
+            serving.abort();
+        }
     }
 }
 

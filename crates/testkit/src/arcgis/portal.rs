@@ -1,71 +1,47 @@
 //! A simulated ArcGIS portal on a free port: users, tokens, items, scheduled tasks, and faults on demand.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use axum::Router;
-use axum::extract::{Request, State as Shared};
+use anyhow::Result;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
-use super::faults::{self, Fault, Planned};
+use super::faults::Fault;
+use super::listening::{Listening, lock};
 use super::state::{Item, State, User, now};
 use super::{answers, asked};
 
 /// A simulated portal. Dropped, it is gone.
-pub struct SimulatedPortal {
-    address: SocketAddr,
-    pub(super) state: Arc<Mutex<State>>,
-    serving: Option<JoinHandle<()>>,
-}
+pub struct SimulatedPortal(pub(super) Listening<State>);
 
 impl SimulatedPortal {
     /// A portal with the administrator `siteadmin`, whose password is `site-password`.
     pub async fn start() -> Result<SimulatedPortal> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let state = Arc::default();
-        let mut portal = SimulatedPortal { address, state, serving: None };
-        portal.serve(listener);
+        let portal = SimulatedPortal(Listening::start(handle).await?);
         portal.add_user("siteadmin", "org_admin", "site-password");
         Ok(portal)
     }
 
-    fn serve(&mut self, listener: TcpListener) {
-        let router = Router::new().fallback(handle).with_state(Arc::clone(&self.state));
-        self.serving = Some(tokio::spawn(async move {
-            // It ends by being aborted.
-            drop(axum::serve(listener, router).await);
-        }));
-    }
-
     /// Its address, with a context as real portals have one.
     pub fn url(&self) -> String {
-        format!("http://{}/portal", self.address)
+        format!("http://{}/portal", self.0.address)
     }
 
     /// Its port.
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.0.address.port()
     }
 
     /// Nobody answers there any more.
     pub async fn stop(&mut self) {
-        if let Some(serving) = self.serving.take() {
-            serving.abort();
-            drop(serving.await);
-        }
+        self.0.stop().await;
     }
 
     /// Answers again at the same address, with all that it knew.
     pub async fn restart(&mut self) -> Result<()> {
-        self.stop().await;
-        self.serve(TcpListener::bind(self.address).await.context("the portal's port")?);
-        Ok(())
+        self.0.restart().await
     }
 
     /// A user. `role`: org_admin, org_publisher, org_user, or an id of the organization's own.
@@ -78,7 +54,7 @@ impl SimulatedPortal {
         let privileges = privileges.iter().map(|privilege| (*privilege).to_owned()).collect();
         let user =
             User { password: password.to_owned(), role: role.to_owned(), privileges, groups: Vec::new() };
-        self.state().users.insert(name.to_owned(), user);
+        self.0.state().users.insert(name.to_owned(), user);
     }
 
     /// What a user may do, as a role of the organization's own gives it.
@@ -95,36 +71,36 @@ impl SimulatedPortal {
     }
 
     fn change_user(&self, name: &str, change: impl FnOnce(&mut User)) {
-        if let Some(user) = self.state().users.get_mut(name) {
+        if let Some(user) = self.0.state().users.get_mut(name) {
             change(user);
         }
     }
 
     /// The user is gone, and so is what their tokens are worth.
     pub fn remove_user(&self, name: &str) {
-        self.state().users.remove(name);
+        self.0.state().users.remove(name);
     }
 
     /// A token for a user, good for an hour, bound to a site if one is given.
     pub fn token(&self, user: &str, referer: Option<&str>) -> String {
-        self.state().issue(user, referer, Duration::from_hours(1)).0
+        self.0.state().issue(user, referer, Duration::from_hours(1)).0
     }
 
     /// How long tokens live from now on, whatever is asked for.
     pub fn set_token_life(&self, life: Duration) {
-        self.state().token_life = Some(life);
+        self.0.state().token_life = Some(life);
     }
 
     /// Makes every token void, as a portal does whose shared key is changed.
     pub fn rotate_tokens(&self) {
-        self.state().tokens.clear();
+        self.0.state().tokens.clear();
     }
 
     /// An item. `access`: private, shared (with groups), org or public.
     pub fn add_item(&self, id: &str, owner: &str, access: &str, groups: &[&str], data: &[u8]) {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         let item = Item { owner: owner.to_owned(), access: access.to_owned(), groups, data: data.to_vec() };
-        self.state().items.insert(id.to_owned(), item);
+        self.0.state().items.insert(id.to_owned(), item);
     }
 
     /// A task of `owner` with this id, as ArcGIS shows it; `change` makes another one of it.
@@ -137,54 +113,33 @@ impl SimulatedPortal {
             "created": 1_600_000_000_000_i64, "updated": 1_600_000_000_000_i64,
         });
         change(&mut task);
-        self.state().tasks.push(task);
+        self.0.state().tasks.push(task);
     }
 
     /// Its tasks, in the order of their creation.
     pub fn tasks(&self) -> Vec<Value> {
-        self.state().tasks.clone()
+        self.0.state().tasks.clone()
     }
 
     /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
     pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.state().faults.push(Planned { path: path.to_owned(), after, times, fault });
+        self.0.plan_fault(path, after, times, fault);
     }
 
     /// Answers rightly from now on.
     pub fn heal(&self) {
-        self.state().faults.clear();
+        self.0.heal();
     }
 
     /// How many requests came whose paths have this in them.
     pub fn asked(&self, path: &str) -> usize {
-        self.state().asked.iter().filter(|asked| asked.contains(path)).count()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.asked(path)
     }
 }
 
-impl Drop for SimulatedPortal {
-    fn drop(&mut self) {
-        if let Some(serving) = &self.serving {
-            serving.abort();
-        }
+async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
+    match asked::read(request, "/portal/sharing/rest").await {
+        Some(asked) => answers::answer(&mut lock(&state), &asked),
+        None => axum::http::StatusCode::NOT_FOUND.into_response(),
     }
-}
-
-async fn handle(Shared(state): Shared<Arc<Mutex<State>>>, request: Request) -> Response {
-    let path = request.uri().path().to_owned();
-    let fault = {
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.asked.push(path.clone());
-        faults::strike(&mut state.faults, &path)
-    };
-    let right = async {
-        match asked::read(request, "/portal/sharing/rest").await {
-            Some(asked) => answers::answer(&mut state.lock().unwrap_or_else(PoisonError::into_inner), &asked),
-            None => axum::http::StatusCode::NOT_FOUND.into_response(),
-        }
-    };
-    faults::answer(fault, &path, right).await
 }

@@ -5,8 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::faults::Planned;
-
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) users: BTreeMap<String, User>,
@@ -14,9 +12,6 @@ pub(super) struct State {
     pub(super) items: BTreeMap<String, Item>,
     /// In the order of their creation.
     pub(super) tasks: Vec<Value>,
-    pub(super) faults: Vec<Planned>,
-    /// The paths that were asked for.
-    pub(super) asked: Vec<String>,
     /// How long tokens live, whatever is asked for.
     pub(super) token_life: Option<Duration>,
     tokens_made: u64,

@@ -11,7 +11,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::faults::{self, Fault, Planned};
+use super::faults::Fault;
 use super::listening::{Listening, lock};
 
 /// Of a request's body.
@@ -27,7 +27,6 @@ pub struct SimulatedWorkflowManager(Listening<State>);
 struct State {
     jobs: BTreeMap<String, Job>,
     made: usize,
-    faults: Vec<Planned>,
 }
 
 struct Job {
@@ -67,21 +66,16 @@ impl SimulatedWorkflowManager {
 
     /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
     pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.0.state().faults.push(Planned { path: path.to_owned(), after, times, fault });
+        self.0.plan_fault(path, after, times, fault);
     }
 }
 
 async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
-    let path = request.uri().path().to_owned();
-    let fault = faults::strike(&mut lock(&state).faults, &path);
-    faults::answer(fault, &path, right(&state, request, &path)).await
-}
-
-async fn right(state: &Mutex<State>, request: Request, path: &str) -> Response {
     let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
     let body = axum::body::to_bytes(body, LARGEST).await.unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let mut state = lock(state);
+    let mut state = lock(&state);
     let path: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let wrong = |message: &str| {
         let error = json!({"error": {"code": 400, "message": message, "details": []}});

@@ -16,24 +16,22 @@ pub use jobs::Submission;
 
 use super::answers::{self, Refused};
 use super::asked::{self, Asked};
-use super::faults::{self, Fault, Planned};
+use super::faults::Fault;
 use super::listening::{Listening, lock};
 use super::portal::SimulatedPortal;
 use super::state::State as PortalState;
 use jobs::{Jobs, NO_JOB};
 
 const SERVICES: &str = "/server/rest/services";
+
 /// A simulated GIS server. Its tasks: `Buffer` (points and lines, really), `Slow` and `Stubborn` (`seconds`
-/// long; the latter never listens to a cancel), `Broken`, `Silent` (no results), `Instant` (synchronous); and `Manage Scene Cache` of the
-/// scene caching controllers.
-/// Dropped, it is gone.
+/// long; the latter never listens to a cancel), `Broken`, `Silent` (no results), `Instant` (synchronous); and
+/// `Manage Scene Cache` of the scene caching controllers. Dropped, it is gone.
 pub struct SimulatedGpServer(Listening<State>);
 
 #[derive(Default)]
 struct State {
     jobs: Jobs,
-    faults: Vec<Planned>,
-    asked: Vec<String>,
     /// Whose tokens are wanted; none: nobody's.
     portal: Option<Arc<Mutex<PortalState>>>,
 }
@@ -46,7 +44,7 @@ impl SimulatedGpServer {
 
     /// Asks for tokens of this portal from now on.
     pub fn federate(&self, portal: &SimulatedPortal) {
-        self.0.state().portal = Some(Arc::clone(&portal.state));
+        self.0.state().portal = Some(Arc::clone(&portal.0.state));
     }
 
     /// Its root, as it is listed for egress.
@@ -81,30 +79,21 @@ impl SimulatedGpServer {
 
     /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
     pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.0.state().faults.push(Planned { path: path.to_owned(), after, times, fault });
+        self.0.plan_fault(path, after, times, fault);
     }
 
     /// How many requests came whose paths have this in them.
     pub fn asked(&self, path: &str) -> usize {
-        self.0.state().asked.iter().filter(|asked| asked.contains(path)).count()
+        self.0.asked(path)
     }
 }
 
 async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
-    let path = request.uri().path().to_owned();
-    let fault = {
-        let mut state = lock(&state);
-        state.asked.push(path.clone());
-        faults::strike(&mut state.faults, &path)
-    };
-    let right = async {
-        match asked::read(request, SERVICES).await {
-            Some(asked) if asked.parameter("f") == Some("json") => answer(&mut lock(&state), &asked),
-            Some(_) => Html("<html><title>Geoprocessing</title></html>").into_response(),
-            None => axum::http::StatusCode::NOT_FOUND.into_response(),
-        }
-    };
-    faults::answer(fault, &path, right).await
+    match asked::read(request, SERVICES).await {
+        Some(asked) if asked.parameter("f") == Some("json") => answer(&mut lock(&state), &asked),
+        Some(_) => Html("<html><title>Geoprocessing</title></html>").into_response(),
+        None => axum::http::StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 fn answer(state: &mut State, asked: &Asked) -> Response {
