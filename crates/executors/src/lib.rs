@@ -5,6 +5,7 @@ pub mod gp_job;
 pub mod gp_service;
 pub mod http_job;
 pub mod notebook;
+mod remote;
 pub mod report;
 pub mod scene_cook;
 mod unconfigured;

@@ -89,6 +89,11 @@ impl Attempt {
         }
     }
 
+    /// Why the work must stop, if it must by now.
+    pub fn must_stop(&self) -> Option<StopReason> {
+        *self.stop.borrow()
+    }
+
     /// Says how far the work is; `percent` 0 to 100 where that is known.
     pub async fn progress(&self, percent: Option<u8>, message: impl Into<String>) {
         self.report(Report::Progress(Progress { percent, message: message.into() })).await;

@@ -3,24 +3,17 @@
 use std::time::Duration;
 
 use isochrone_arcgis::Error;
-use isochrone_arcgis::gp::{GpTask, Job, JobStatus, MessageKind};
+use isochrone_arcgis::gp::{GpTask, Job, JobStatus, MessageKind, Progress};
 use isochrone_domain::{AttemptEnd, LogStream, Reason};
-use isochrone_worker::{Attempt, StopReason};
+use isochrone_worker::Attempt;
 use tokio::time::{Instant, sleep};
 
 use super::handle::Handle;
-use super::{failed, outputs};
+use super::outputs;
+use crate::remote::{Away, LONGEST, Next, PATIENCE, SHORTEST, failed, is_passing, next, still_runs};
 
-/// The first look, and each after something has changed.
-const SHORTEST: Duration = Duration::from_secs(1);
-/// Between two looks at a job that has nothing new.
-const LONGEST: Duration = Duration::from_secs(10);
 /// A job that was told to end is looked at so often.
 const AT_ITS_END: Duration = Duration::from_millis(500);
-/// How long the job's end is awaited; the worker waits for its executor a little longer.
-const PATIENCE: Duration = Duration::from_secs(8);
-/// How long a server may be away before its job is given up.
-const AWAY: Duration = Duration::from_mins(30);
 
 /// A job, and what is known of it.
 pub(super) struct Following<'a> {
@@ -29,31 +22,24 @@ pub(super) struct Following<'a> {
     handle: &'a Handle,
     /// Messages that are in the log.
     told: usize,
-    progress: Option<String>,
+    progress: Option<Progress>,
     status: Option<JobStatus>,
-    /// Since when the server can't be asked.
-    away_since: Option<Instant>,
+    away: Away,
 }
 
 impl<'a> Following<'a> {
     pub(super) fn new(gp: &'a GpTask, attempt: &'a Attempt, handle: &'a Handle) -> Following<'a> {
-        Following { gp, attempt, handle, told: 0, progress: None, status: None, away_since: None }
+        Following { gp, attempt, handle, told: 0, progress: None, status: None, away: Away::default() }
     }
 
     /// Looks at the job until it has ended or the attempt must stop.
     pub(super) async fn follow(mut self) -> Result<AttemptEnd, AttemptEnd> {
         let mut pause = SHORTEST;
         loop {
-            let stop = tokio::select! {
-                biased;
-                reason = self.attempt.stopped() => Some(reason),
-                () = sleep(spread(pause)) => None,
-            };
-            match stop {
-                // Whoever goes on with the run goes on with the job.
-                Some(StopReason::Draining | StopReason::LeaseLost) => return Ok(AttemptEnd::GivenBack),
-                Some(StopReason::Cancelled | StopReason::Deadline) => return self.end_it().await,
-                None => {}
+            match next(self.attempt, spread(pause)).await {
+                Next::Look => {}
+                Next::GiveBack => return Ok(AttemptEnd::GivenBack),
+                Next::End => return self.end_it().await,
             }
             let (job, news) = self.look().await?;
             pause = if news { SHORTEST } else { pause.mul_f32(1.5).min(LONGEST) };
@@ -67,20 +53,12 @@ impl<'a> Following<'a> {
     async fn look(&mut self) -> Result<(Option<Job>, bool), AttemptEnd> {
         match self.gp.job(&self.handle.job_id).await {
             Ok(job) => {
-                self.away_since = None;
+                self.away.is_back();
                 let news = self.tell(&job).await;
                 Ok((Some(job), news))
             }
-            Err(error) if error.may_pass() || matches!(error, Error::Unreadable(_)) => {
-                let since = *self.away_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > AWAY {
-                    let result = format!(
-                        "the job's server is away: {error}; the job may go on: {}",
-                        self.handle.job_url
-                    );
-                    return Err(failed(Reason::BackendUnavailable, &result));
-                }
-                self.attempt.log(LogStream::System, format!("the job can't be looked at: {error}")).await;
+            Err(error) if is_passing(&error) => {
+                self.away.is_away(self.attempt, &error, &self.handle.job_url).await?;
                 Ok((None, false))
             }
             Err(error @ (Error::Token(_) | Error::Forbidden(_))) => {
@@ -110,17 +88,11 @@ impl<'a> Following<'a> {
             news = true;
         }
         self.told = self.told.max(job.messages.len());
-        let progress = job.progress.as_ref().map(|progress| {
+        if let Some(progress) = job.progress.as_ref().filter(|now| self.progress.as_ref() != Some(*now)) {
             let percent = progress.percent.map(|percent| percent.clamp(0.0, 100.0) as u8);
-            (percent, progress.message.clone())
-        });
-        if let Some((percent, message)) = progress {
-            let now = format!("{percent:?} {message}");
-            if self.progress.as_ref() != Some(&now) {
-                self.attempt.progress(percent, message).await;
-                self.progress = Some(now);
-                news = true;
-            }
+            self.attempt.progress(percent, &progress.message).await;
+            self.progress = Some(progress.clone());
+            news = true;
         }
         news
     }
@@ -141,9 +113,7 @@ impl<'a> Following<'a> {
             }
             sleep(AT_ITS_END).await;
         }
-        let result = format!("it was told to stop, and its job still runs: {}", self.handle.job_url);
-        self.attempt.log(LogStream::System, &result).await;
-        Err(failed(Reason::Cancelled, &result))
+        Err(still_runs(self.attempt, &self.handle.job_url).await)
     }
 
     async fn ended(&mut self, job: Job) -> Result<AttemptEnd, AttemptEnd> {

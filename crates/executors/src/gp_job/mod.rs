@@ -6,11 +6,12 @@ mod outputs;
 
 use std::time::Duration;
 
-use isochrone_arcgis::Error;
 use isochrone_arcgis::gp::{GpTask, NotSubmitted, Parameters};
 use isochrone_domain::{AttemptEnd, CrashPolicy, LogStream, Reason};
-use isochrone_worker::{Attempt, NotKept, StopReason};
+use isochrone_worker::{Attempt, NotKept};
+use tokio::time::sleep;
 
+use crate::remote::{bad_input, failed, refused};
 use crate::way_out::WayOut;
 use follow::Following;
 use handle::Handle;
@@ -65,7 +66,7 @@ impl GpJobs {
         url: &str,
         parameters: &Parameters,
     ) -> Result<Option<Handle>, AttemptEnd> {
-        if stopped(attempt).await.is_some() {
+        if attempt.must_stop().is_some() {
             return Ok(None);
         }
         match gp.is_asynchronous().await {
@@ -98,60 +99,32 @@ impl GpJobs {
                 Err(NotSubmitted::Nothing(error)) => return Err(refused(&error)),
                 Err(unknown @ NotSubmitted::Unknown(_)) => {
                     let twice = attempt.task().policies.crash == CrashPolicy::AtLeastOnce;
-                    if !twice || submission == SUBMISSIONS || stopped(attempt).await.is_some() {
+                    if !twice || submission == SUBMISSIONS || attempt.must_stop().is_some() {
                         return Err(failed(Reason::SubmissionUnknown, &unknown.to_string()));
                     }
                     attempt.log(LogStream::System, format!("{unknown}; it is submitted again")).await;
                 }
             }
             submission += 1;
-            tokio::time::sleep(PAUSE).await;
+            sleep(PAUSE).await;
         }
     }
 
     /// Keeps the handle for attempts to come. A job that nobody could find again must not go on.
     async fn keep(&self, gp: &GpTask, attempt: &Attempt, handle: &Handle) -> Result<(), AttemptEnd> {
-        let mut why = NotKept::Fenced;
-        for _ in 0..KEEPING {
+        let mut tries = 1;
+        let why = loop {
             match attempt.checkpoint(&handle.to_json()).await {
                 Ok(()) => return Ok(()),
-                Err(error) => why = error,
+                Err(NotKept::Storage(_)) if tries < KEEPING => {}
+                Err(why) => break why,
             }
-            if why == NotKept::Fenced {
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+            tries += 1;
+            sleep(PAUSE).await;
+        };
         if let Err(error) = gp.cancel(&handle.job_id).await {
             tracing::warn!(job = %handle.job_url, %error, "a job that could not be kept goes on");
         }
         Err(failed(Reason::Internal, &format!("the job's handle could not be kept: {why}")))
     }
-}
-
-/// Whether the attempt must stop, at this moment.
-pub(crate) async fn stopped(attempt: &Attempt) -> Option<StopReason> {
-    tokio::select! {
-        biased;
-        reason = attempt.stopped() => Some(reason),
-        () = std::future::ready(()) => None,
-    }
-}
-
-pub(crate) fn failed(reason: Reason, result: &str) -> AttemptEnd {
-    AttemptEnd::Failed { reason, result: result.to_owned() }
-}
-
-pub(crate) fn bad_input(field: &str, error: &Error) -> AttemptEnd {
-    AttemptEnd::SubmitFailed { reason: Reason::BadInput, result: format!("'{field}': {error}") }
-}
-
-/// What it means that the server did not take the job.
-pub(crate) fn refused(error: &Error) -> AttemptEnd {
-    let reason = match error {
-        Error::Token(_) | Error::Forbidden(_) => Reason::NotAllowed,
-        Error::Refused(_) | Error::Config(_) => Reason::BadInput,
-        Error::Unavailable(_) | Error::Unreadable(_) => Reason::BackendUnavailable,
-    };
-    AttemptEnd::SubmitFailed { reason, result: format!("the server took no job: {error}") }
 }

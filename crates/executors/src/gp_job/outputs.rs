@@ -10,8 +10,8 @@ use isochrone_worker::Attempt;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::failed;
 use super::handle::Handle;
+use crate::remote::failed;
 
 /// Of a value in the run's result.
 const SHORT: usize = 4 << 10;

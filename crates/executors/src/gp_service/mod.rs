@@ -7,7 +7,8 @@ use isochrone_arcgis::gp::Parameters;
 use isochrone_domain::{AttemptEnd, TaskType};
 use isochrone_worker::{Attempt, Executor};
 
-use crate::gp_job::{GpJobs, bad_input};
+use crate::gp_job::GpJobs;
+use crate::remote::bad_input;
 
 /// Carries out GPService.
 pub struct GpService(GpJobs);

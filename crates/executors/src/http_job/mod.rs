@@ -7,24 +7,18 @@ use async_trait::async_trait;
 use isochrone_arcgis::Error;
 use isochrone_arcgis::http_job::{Begun, HttpJobs, Order, Status, Told};
 use isochrone_domain::{AttemptEnd, LogStream, Reason, TaskType};
-use isochrone_worker::{Attempt, Executor, StopReason};
+use isochrone_worker::{Attempt, Executor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
-use crate::gp_job::{failed, refused, stopped};
+use crate::remote::{Away, LONGEST, Next, PATIENCE, SHORTEST, failed, is_passing, next, refused, still_runs};
 
-/// Between two looks, unless the server says otherwise.
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(10);
 /// What a server may ask for.
 const LONGEST_ASKED: Duration = Duration::from_mins(5);
-/// How long a server may be away before its job is given up, and before an order is.
-const AWAY: Duration = Duration::from_mins(30);
+/// How long a server may be away before an order is given up.
 const NOT_TAKEN: Duration = Duration::from_mins(2);
-/// How long a job's end is awaited.
-const PATIENCE: Duration = Duration::from_secs(8);
 /// Of the run's result.
 const LONGEST_RESULT: usize = 32 << 10;
 
@@ -89,7 +83,7 @@ impl HttpJob {
         };
         let (began, mut pause) = (Instant::now(), SHORTEST);
         loop {
-            if stopped(attempt).await.is_some() {
+            if attempt.must_stop().is_some() {
                 return Err(failed(Reason::Cancelled, "it was stopped before the server had taken it"));
             }
             match self.jobs.begin(&order).await {
@@ -105,23 +99,16 @@ impl HttpJob {
     }
 
     async fn follow(&self, attempt: &Attempt, location: &str) -> Result<AttemptEnd, AttemptEnd> {
-        let (mut pause, mut last, mut away_since) = (SHORTEST, Told::default(), None);
+        let (mut pause, mut last, mut away) = (SHORTEST, Told::default(), Away::default());
         loop {
-            let stop = tokio::select! {
-                biased;
-                reason = attempt.stopped() => Some(reason),
-                () = sleep(pause) => None,
-            };
-            match stop {
-                Some(StopReason::Draining | StopReason::LeaseLost) => return Ok(AttemptEnd::GivenBack),
-                Some(StopReason::Cancelled | StopReason::Deadline) => {
-                    return self.end(attempt, location).await;
-                }
-                None => {}
+            match next(attempt, pause).await {
+                Next::Look => {}
+                Next::GiveBack => return Ok(AttemptEnd::GivenBack),
+                Next::End => return self.end(attempt, location).await,
             }
             match self.jobs.look(location).await {
                 Ok(told) => {
-                    away_since = None;
+                    away.is_back();
                     if matches!(told.status, Status::Succeeded | Status::Failed | Status::Cancelled) {
                         return ended(told);
                     }
@@ -135,14 +122,8 @@ impl HttpJob {
                     pause = asked.unwrap_or(usual);
                     last = told;
                 }
-                Err(error) if error.may_pass() || matches!(error, Error::Unreadable(_)) => {
-                    let since = *away_since.get_or_insert_with(Instant::now);
-                    attempt.log(LogStream::System, format!("the job can't be looked at: {error}")).await;
-                    if since.elapsed() > AWAY {
-                        let result =
-                            format!("the job's server is away: {error}; the job may go on: {location}");
-                        return Err(failed(Reason::BackendUnavailable, &result));
-                    }
+                Err(error) if is_passing(&error) => {
+                    away.is_away(attempt, &error, location).await?;
                     pause = pause.mul_f32(1.5).min(LONGEST);
                 }
                 Err(error) => {
@@ -169,9 +150,7 @@ impl HttpJob {
             }
             sleep(SHORTEST / 2).await;
         }
-        let result = format!("it was told to stop, and its job still runs: {location}");
-        attempt.log(LogStream::System, &result).await;
-        Err(failed(Reason::Cancelled, &result))
+        Err(still_runs(attempt, location).await)
     }
 }
 

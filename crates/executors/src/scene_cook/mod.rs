@@ -9,7 +9,8 @@ use isochrone_domain::{AttemptEnd, LogStream, Reason, SceneCook, TaskType};
 use isochrone_worker::{Attempt, Executor};
 use tokio::time::sleep;
 
-use crate::gp_job::{GpJobs, bad_input, failed};
+use crate::gp_job::GpJobs;
+use crate::remote::{bad_input, failed};
 
 /// The geoprocessing task that cooks, below a server's root.
 const MANAGE_SCENE_CACHE: &str =

@@ -9,21 +9,16 @@ use isochrone_arcgis::Error;
 use isochrone_arcgis::gp::NotSubmitted;
 use isochrone_arcgis::workflow::{Action, Workflow, WorkflowJob};
 use isochrone_domain::{AttemptEnd, LogStream, Reason, Run, TaskType};
-use isochrone_worker::{Attempt, Executor, StopReason};
+use isochrone_worker::{Attempt, Executor};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use crate::gp_job::{failed, refused, stopped};
+use crate::remote::{Away, LONGEST, Next, SHORTEST, failed, is_passing, next, refused};
 use crate::way_out::WayOut;
 use parameters::{Parameters, Wait};
 
-/// Between two looks, and between two tries to make a job.
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(10);
 /// Tries to make a job. It has an id of ours: there are never two.
 const TRIES: u32 = 10;
-/// How long a server may be away before its job is given up.
-const AWAY: Duration = Duration::from_mins(30);
 
 /// Carries out ExecuteWorkflowManager.
 pub struct ExecuteWorkflowManager {
@@ -67,40 +62,36 @@ impl ExecuteWorkflowManager {
         parameters: &Parameters,
         id: &str,
     ) -> Result<bool, AttemptEnd> {
-        let mut last = None;
-        for _ in 0..TRIES {
-            match workflow.job(id).await {
+        let mut tries = 1;
+        loop {
+            let error = match workflow.job(id).await {
                 Ok(_) => {
-                    attempt
-                        .log(LogStream::System, format!("goes on with the job {}", workflow.job_url(id)))
-                        .await;
+                    let goes_on = format!("goes on with the job {}", workflow.job_url(id));
+                    attempt.log(LogStream::System, goes_on).await;
                     return Ok(true);
                 }
                 Err(error @ (Error::Token(_) | Error::Forbidden(_) | Error::Config(_))) => {
                     return Err(refused(&error));
                 }
-                Err(error) if error.may_pass() => last = Some(error),
+                Err(error) if error.may_pass() => error,
                 // There is none.
-                Err(_) if stopped(attempt).await.is_some() => return Ok(false),
+                Err(_) if attempt.must_stop().is_some() => return Ok(false),
                 Err(_) => match workflow.create(&parameters.template, id, &parameters.fields).await {
                     Ok(()) => {
                         attempt.log(LogStream::System, format!("made: {}", workflow.job_url(id))).await;
                         return Ok(true);
                     }
-                    Err(NotSubmitted::Nothing(error)) if error.may_pass() => last = Some(error),
-                    Err(NotSubmitted::Nothing(error)) => return Err(refused(&error)),
-                    Err(NotSubmitted::Unknown(error)) => last = Some(error),
+                    Err(NotSubmitted::Nothing(error)) if !error.may_pass() => return Err(refused(&error)),
+                    Err(NotSubmitted::Nothing(error) | NotSubmitted::Unknown(error)) => error,
                 },
+            };
+            attempt.log(LogStream::System, format!("there is no job yet: {error}")).await;
+            if tries == TRIES {
+                return Err(refused(&error));
             }
-            if let Some(error) = &last {
-                attempt.log(LogStream::System, format!("there is no job yet: {error}")).await;
-            }
+            tries += 1;
             sleep(SHORTEST).await;
         }
-        Err(last.map_or_else(
-            || failed(Reason::BackendUnavailable, "the server did not say whether there is a job"),
-            |error| refused(&error),
-        ))
     }
 
     /// Runs the job's steps until what is waited for.
@@ -111,40 +102,24 @@ impl ExecuteWorkflowManager {
         parameters: &Parameters,
         id: &str,
     ) -> Result<AttemptEnd, AttemptEnd> {
-        let (mut begun_at, mut pause, mut away_since) = (None, Duration::ZERO, None);
+        let (mut begun_at, mut pause, mut away) = (None, Duration::ZERO, Away::default());
         loop {
-            let stop = tokio::select! {
-                biased;
-                reason = attempt.stopped() => Some(reason),
-                () = sleep(pause) => None,
-            };
-            match stop {
-                Some(StopReason::Draining | StopReason::LeaseLost) => return Ok(AttemptEnd::GivenBack),
-                Some(StopReason::Cancelled | StopReason::Deadline) => {
-                    let said = match workflow.act(id, Action::Stop).await {
-                        Ok(said) => format!("its steps were told to stop: {}", said.join(", ")),
-                        Err(error) => format!("its steps could not be stopped: {error}"),
-                    };
-                    attempt.log(LogStream::System, &said).await;
-                    return Err(failed(Reason::Cancelled, &said));
-                }
-                None => pause = pause.mul_f32(1.5).clamp(SHORTEST, LONGEST),
+            match next(attempt, pause).await {
+                Next::Look => pause = pause.mul_f32(1.5).clamp(SHORTEST, LONGEST),
+                Next::GiveBack => return Ok(AttemptEnd::GivenBack),
+                Next::End => return Err(stop_steps(workflow, attempt, id).await),
             }
             match self.step(workflow, id, &mut begun_at, parameters.wait).await {
                 Ok(Seen::Ended(end)) => return end,
                 Ok(Seen::GoesOn(job)) => {
-                    away_since = None;
+                    away.is_back();
                     let at: Vec<&str> =
                         job.current_steps.iter().map(|step| step.step_name.as_str()).collect();
                     let percent = job.percent_complete.map(|percent| percent.clamp(0.0, 100.0) as u8);
                     attempt.progress(percent, at.join(", ")).await;
                 }
-                Err(error) if error.may_pass() || matches!(error, Error::Unreadable(_)) => {
-                    let since = *away_since.get_or_insert_with(Instant::now);
-                    attempt.log(LogStream::System, format!("the job can't be looked at: {error}")).await;
-                    if since.elapsed() > AWAY {
-                        return Err(failed(Reason::BackendUnavailable, &error.to_string()));
-                    }
+                Err(error) if is_passing(&error) => {
+                    away.is_away(attempt, &error, &workflow.job_url(id)).await?;
                 }
                 Err(error) => return Err(failed(Reason::ExecutionError, &format!("the job: {error}"))),
             }
@@ -219,6 +194,16 @@ fn job_id(run: &Run) -> String {
 
 fn succeeded(workflow: &Workflow, id: &str) -> AttemptEnd {
     AttemptEnd::Succeeded { result: json!({"jobIds": [id], "jobUrl": workflow.job_url(id)}).to_string() }
+}
+
+/// Ends the job's work; the job itself stays, for people.
+async fn stop_steps(workflow: &Workflow, attempt: &Attempt, id: &str) -> AttemptEnd {
+    let said = match workflow.act(id, Action::Stop).await {
+        Ok(said) => format!("its steps were told to stop: {}", said.join(", ")),
+        Err(error) => format!("its steps could not be stopped: {error}"),
+    };
+    attempt.log(LogStream::System, &said).await;
+    failed(Reason::Cancelled, &said)
 }
 
 fn input_needed(step: &str) -> AttemptEnd {
