@@ -108,8 +108,13 @@ impl Server {
             && url.port_or_known_default() == self.port
             && format!("{}/", url.path()).starts_with(&self.path)
             // An encoded slash or dot may be decoded on the way.
-            && !["%2f", "%2e", "%5c"].iter().any(|hidden| url.path().to_ascii_lowercase().contains(hidden))
+            && !hides_a_separator(url.path())
     }
+}
+
+fn hides_a_separator(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    ["%2f", "%2e", "%5c"].iter().any(|hidden| path.contains(hidden))
 }
 
 /// Names become addresses here, and those that must not be reached are left out.

@@ -89,3 +89,21 @@ pub struct AuditEntry {
     /// Whose it is.
     pub owner: String,
 }
+
+impl AuditEntry {
+    /// Of something that `actor` did, with what is `owner`'s and is called `title`; from here, and about no task,
+    /// run or item.
+    pub fn new(at: EpochMillis, actor: &str, action: Action, owner: &str, title: &str) -> AuditEntry {
+        AuditEntry {
+            at,
+            actor: actor.to_owned(),
+            ip: None,
+            action,
+            task: None,
+            run: None,
+            item: None,
+            title: title.to_owned(),
+            owner: owner.to_owned(),
+        }
+    }
+}

@@ -184,13 +184,13 @@ impl Config {
     }
 
     /// The way out for tasks. Requests that carry a token carry the portal's.
-    pub(crate) fn outbound(&self) -> Result<Outbound> {
+    pub(crate) fn outbound(&self, portal: Option<SignedIn>) -> Result<Outbound> {
         // What the operator names is listed by that.
         let named = [&self.workflow_manager.server, &self.scene_cook.server].into_iter().flatten();
         let servers: Vec<String> = self.egress.servers.iter().chain(named).cloned().collect();
         let egress = Egress::new(&servers, self.egress.open)?;
         let trust = trust(self.egress.ca_file.clone(), false);
-        Outbound::new(egress, &trust, self.arcgis()?).context("[egress]")
+        Outbound::new(egress, &trust, portal).context("[egress]")
     }
 
     /// The servers that carry out whole types.
@@ -223,6 +223,8 @@ impl Config {
                  an administrator of that portal, as whom workers read items"
             );
         }
+        // What is wrong with it is told at once, whichever process it is.
+        self.arcgis()?;
         if self.retention.runs_per_task == 0 {
             bail!("retention.runs_per_task is 0; expected at least 1");
         }

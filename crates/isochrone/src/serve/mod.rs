@@ -44,6 +44,11 @@ pub(crate) async fn run(loaded: &Loaded, roles: &[Role], demo: bool) -> Result<E
     let name = process_name();
     let line = Line::open(config, &name).await?;
 
+    // What it can't be made of is told before anything else begins.
+    let works = roles.contains(&Role::Worker);
+    let worker: Option<Arc<Worker>> =
+        works.then(|| worker::worker(&house, config, &line, &name)).transpose()?;
+
     let stop = Stop::on_signals()?;
     let parts = TaskTracker::new();
     let mut address = None;
@@ -73,8 +78,6 @@ pub(crate) async fn run(loaded: &Loaded, roles: &[Role], demo: bool) -> Result<E
         }
         parts.spawn(scheduler.run(stop.stopped.clone()));
     }
-    let worker: Option<Arc<Worker>> =
-        roles.contains(&Role::Worker).then(|| worker::worker(&house, config, &line, &name));
     let working = worker.clone().map(|worker| tokio::spawn(worker.run(stop.draining.clone())));
     parts.spawn(presence::announce(&house, roles, &name, worker, stop.stopped.clone()).await?);
     if let Some(listener) = admin::listen(loaded).await? {

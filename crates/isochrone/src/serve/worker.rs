@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Result;
 use isochrone_domain::TaskType;
 use isochrone_worker::{Worker, WorkerConfig, WorkerParts};
 
 use crate::config::Config;
 use crate::wiring::{self, House, Line};
 
-pub(super) fn worker(house: &House, config: &Config, line: &Line, name: &str) -> Arc<Worker> {
+pub(super) fn worker(house: &House, config: &Config, line: &Line, name: &str) -> Result<Arc<Worker>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let notebook_slots = match config.worker.notebook_slots {
         0 => cores,
@@ -28,5 +29,5 @@ pub(super) fn worker(house: &House, config: &Config, line: &Line, name: &str) ->
         artifacts: Arc::clone(&house.artifacts),
         on_finished: Box::new(move || wake.wake()),
     };
-    Worker::new(parts, wiring::executors(house, config), worker_config)
+    Ok(Worker::new(parts, wiring::executors(house, config)?, worker_config))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Result;
 use async_trait::async_trait;
 use isochrone_domain::{Role, TaskType};
 use isochrone_executors::drill::Drill;
@@ -23,18 +24,20 @@ use super::records::StoreRecords;
 use crate::config::Config;
 
 /// An executor for every type that this worker takes; those without a backend here say so.
-pub(crate) fn executors(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
+pub(crate) fn executors(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
     let mut executors = match &config.worker.drill_url {
         Some(url) => TaskType::ALL.map(|kind| Arc::new(Drill::new(kind, url)) as Arc<dyn Executor>).to_vec(),
-        None => backends(house, config),
+        None => backends(house, config)?,
     };
     let types = &config.worker.types;
     executors.retain(|executor| types.is_empty() || types.contains(&executor.kind()));
-    executors
+    Ok(executors)
 }
 
-fn backends(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
-    let notebooks: Arc<dyn Notebooks> = match &house.arcgis {
+fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
+    // One sign-in for all of them.
+    let portal = config.arcgis()?;
+    let notebooks: Arc<dyn Notebooks> = match &portal {
         Some(portal) => Arc::new(PortalNotebooks(portal.clone())),
         None => Arc::new(StoredNotebooks(Arc::clone(&house.store))),
     };
@@ -42,7 +45,7 @@ fn backends(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());
     let report = ExecuteReport::new(Arc::new(StoreRecords(Arc::clone(&house.store))));
     let trust = Arc::new(Administrators(Arc::clone(&house.store)));
-    let way_out = WayOut::new(house.outbound.clone(), trust);
+    let way_out = WayOut::new(config.outbound(portal)?, trust);
     let jobs = GpJobs::new(way_out.clone());
     let holds = Arc::new(StoreHolds(Arc::clone(&house.store)));
     let cook = ExecuteSceneCook::new(jobs.clone(), holds, config.scene_cook.server.clone());
@@ -51,16 +54,16 @@ fn backends(house: &House, config: &Config) -> Vec<Arc<dyn Executor>> {
     if let Some(server) = &config.workflow_manager.server {
         executors.push(Arc::new(ExecuteWorkflowManager::new(way_out, server)));
     }
-    for (kind, jobs) in &house.http_jobs {
-        executors.retain(|executor| executor.kind() != *kind);
-        executors.push(Arc::new(HttpJob::new(*kind, jobs.clone())));
+    for (kind, jobs) in config.http_jobs()? {
+        executors.retain(|executor| executor.kind() != kind);
+        executors.push(Arc::new(HttpJob::new(kind, jobs)));
     }
     for kind in TaskType::ALL {
         if executors.iter().all(|executor| executor.kind() != kind) {
             executors.push(Arc::new(Unconfigured::new(kind)));
         }
     }
-    executors
+    Ok(executors)
 }
 
 /// The portal's token may do all that an administrator may: only administrators' tasks act with it.
@@ -68,7 +71,7 @@ struct Administrators(Arc<dyn Store>);
 
 #[async_trait]
 impl Trust for Administrators {
-    async fn trusts(&self, owner: &str) -> Result<bool, String> {
+    async fn trusts(&self, owner: &str) -> std::result::Result<bool, String> {
         let user = self.0.user(owner).await.map_err(|error| error.to_string())?;
         Ok(user.is_some_and(|user| user.role == Role::Admin))
     }
@@ -79,7 +82,7 @@ struct StoreHolds(Arc<dyn Store>);
 
 #[async_trait]
 impl Holds for StoreHolds {
-    async fn hold(&self, what: &str, holder: &str, length: Duration) -> Result<bool, String> {
+    async fn hold(&self, what: &str, holder: &str, length: Duration) -> std::result::Result<bool, String> {
         self.0.hold(what, holder, length).await.map_err(|error| error.to_string())
     }
 

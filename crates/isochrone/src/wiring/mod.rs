@@ -9,9 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use isochrone_arcgis::http_job::HttpJobs;
-use isochrone_arcgis::{Outbound, SignedIn};
-use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, TaskType, User};
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_scheduler::{Caller, Submissions, Wake};
 use isochrone_store::Store;
@@ -32,12 +30,6 @@ pub(crate) struct House {
     pub(crate) artifacts: Arc<dyn ObjectStore>,
     pub(crate) submissions: Arc<Submissions>,
     pub(crate) wake: Wake,
-    /// The portal that this house stands in front of, as an administrator of it.
-    pub(crate) arcgis: Option<SignedIn>,
-    /// The way to servers that tasks name.
-    pub(crate) outbound: Outbound,
-    /// The servers that carry out whole types.
-    pub(crate) http_jobs: Vec<(TaskType, HttpJobs)>,
     /// Where notebooks run.
     pub(crate) python: PythonEnvironment,
 }
@@ -64,8 +56,7 @@ impl House {
             wake.clone(),
         ));
         let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
-        let (arcgis, outbound, http_jobs) = (config.arcgis()?, config.outbound()?, config.http_jobs()?);
-        Ok(House { data_dir, store, artifacts, submissions, wake, arcgis, outbound, http_jobs, python })
+        Ok(House { data_dir, store, artifacts, submissions, wake, python })
     }
 
     /// Opens a store that is there.
@@ -122,15 +113,5 @@ pub(crate) fn make_private_dir(dir: &std::path::Path) -> Result<()> {
 
 /// What the command line does, is done by the operator.
 pub(crate) fn audit(action: Action, at: EpochMillis, title: &str, owner: &str) -> AuditEntry {
-    AuditEntry {
-        at,
-        actor: "admin".to_owned(),
-        ip: None,
-        action,
-        task: None,
-        run: None,
-        item: None,
-        title: title.to_owned(),
-        owner: owner.to_owned(),
-    }
+    AuditEntry::new(at, "admin", action, owner, title)
 }

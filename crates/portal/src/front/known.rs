@@ -23,17 +23,7 @@ pub async fn keep_user(store: &dyn Store, told: &Told) -> Result<User> {
             last_login: None,
         },
     };
-    let audit = AuditEntry {
-        at: now,
-        actor: user.name.clone(),
-        ip: None,
-        action: Action::SetUser,
-        task: None,
-        run: None,
-        item: None,
-        title: user.name.clone(),
-        owner: user.name.clone(),
-    };
+    let audit = AuditEntry::new(now, &user.name, Action::SetUser, &user.name, &user.name);
     store.put_user(&user, audit).await?;
     tracing::info!(user = %user.name, %role, "the portal's user is known here");
     Ok(user)

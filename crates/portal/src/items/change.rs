@@ -133,15 +133,6 @@ fn described(mut item: Item, parameters: &Parameters) -> Result<Item, Failure> {
 }
 
 fn entry(caller: &Caller, action: Action, item: &Item, at: EpochMillis) -> AuditEntry {
-    AuditEntry {
-        at,
-        actor: caller.user.name.clone(),
-        ip: caller.ip.clone(),
-        action,
-        task: None,
-        run: None,
-        item: Some(item.id),
-        title: item.title.clone(),
-        owner: item.owner.clone(),
-    }
+    let entry = AuditEntry::new(at, &caller.user.name, action, &item.owner, &item.title);
+    AuditEntry { ip: caller.ip.clone(), item: Some(item.id), ..entry }
 }

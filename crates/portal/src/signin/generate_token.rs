@@ -79,17 +79,8 @@ pub(super) async fn keep_new(
         binding,
         purpose: TokenPurpose::SignIn,
     };
-    let audit = AuditEntry {
-        at: now,
-        actor: user.name.clone(),
-        ip: call.ip.map(|ip| ip.to_string()),
-        action: Action::SignIn,
-        task: None,
-        run: None,
-        item: None,
-        title: user.name.clone(),
-        owner: user.name.clone(),
-    };
+    let audit = AuditEntry::new(now, &user.name, Action::SignIn, &user.name, &user.name);
+    let audit = AuditEntry { ip: call.ip.map(|ip| ip.to_string()), ..audit };
     store.put_token(hash(&token), &kept, audit).await?;
     Ok(Given { token, expires: kept.expires.0, ssl: true })
 }

@@ -13,8 +13,12 @@ use crate::args::Import;
 use crate::wiring::House;
 
 /// Imports each line for itself: one that is refused keeps no other one out.
-pub(super) async fn import(house: &House, policies: &Policies, import: &Import) -> Result<Tally> {
-    let taken = if import.replace { Taken::Replace } else { Taken::Keep };
+pub(super) async fn import(
+    house: &House,
+    policies: &Policies,
+    taken: Taken,
+    import: &Import,
+) -> Result<Tally> {
     let input: Box<dyn BufRead> = match &import.file {
         Some(path) => Box::new(BufReader::new(File::open(path).with_context(|| path.display().to_string())?)),
         None => Box::new(BufReader::new(std::io::stdin())),

@@ -9,7 +9,7 @@ use isochrone_portal::{front, transfer};
 use isochrone_scheduler::Taken;
 
 use super::tally::Tally;
-use crate::args::{FromPortal, Import};
+use crate::args::FromPortal;
 use crate::commands::user;
 use crate::config;
 use crate::wiring::House;
@@ -27,8 +27,13 @@ struct Source<'a> {
 }
 
 /// Imports each task for itself: one that is refused keeps no other one out.
-pub(super) async fn import(house: &House, policies: &Policies, import: &Import, url: &str) -> Result<Tally> {
-    let choices = &import.from;
+pub(super) async fn import(
+    house: &House,
+    policies: &Policies,
+    taken: Taken,
+    choices: &FromPortal,
+    url: &str,
+) -> Result<Tally> {
     let connection = Connection {
         url: url.to_owned(),
         trust: config::trust(choices.ca_file.clone(), choices.insecure_tls),
@@ -42,7 +47,6 @@ pub(super) async fn import(house: &House, policies: &Policies, import: &Import, 
     };
     let portal = SignedIn::new(portal, credentials);
     let mut source = Source { portal, house, choices, owners: BTreeSet::new() };
-    let taken = if import.replace { Taken::Replace } else { Taken::Keep };
     // All of them before the first one is changed: a list that changes under its reader skips some.
     let tasks = source.tasks().await.with_context(|| format!("the tasks of {url}"))?;
     let mut tally = Tally::default();

@@ -20,17 +20,10 @@ pub(crate) async fn revoke_token(portal: &Served, call: &Call) -> Result<Answer,
     let token = parameters.given("auth_token").or_else(|| parameters.given("token"));
     let token = hash(token.ok_or_else(|| Failure::parameter("auth_token", "is required"))?);
     if let Some(known) = portal.store.token(token).await? {
-        let audit = AuditEntry {
-            at: portal.store.now().await?,
-            actor: known.user.clone(),
-            ip: call.ip.map(|ip| ip.to_string()),
-            action: Action::RevokeToken,
-            task: None,
-            run: None,
-            item: None,
-            title: crate::keys::title(&known).unwrap_or_default().to_owned(),
-            owner: known.user,
-        };
+        let title = crate::keys::title(&known).unwrap_or_default();
+        let at = portal.store.now().await?;
+        let audit = AuditEntry::new(at, &known.user, Action::RevokeToken, &known.user, title);
+        let audit = AuditEntry { ip: call.ip.map(|ip| ip.to_string()), ..audit };
         portal.store.forget_token(token, audit).await?;
     }
     portal.store.take_grant(token).await?;
