@@ -131,6 +131,9 @@ const LIST: [Parameter; 5] = [
     ("types", Text, "Of these types, with commas between them"),
 ];
 
+const LIST_ALL: [Parameter; 6] =
+    [LIST[0], LIST[1], LIST[2], LIST[3], LIST[4], ("userFilter", Text, "Of this user")];
+
 const ITEM: [Parameter; 10] = [
     ("title", Text, "For people"),
     ("type", Text, "Such as Notebook"),
@@ -241,7 +244,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get("/portals/self", "The portal", &[], Answer::Object),
     get("/portals/self/roles", "An organization's own roles: none", &PAGING, Answer::Object),
     get("/portals/self/users", "Everybody who signs in", &PAGING, Answer::Object),
-    get("/portals/self/allScheduledTasks", "Everybody's tasks", &LIST, Answer::Named("TaskList")),
+    get("/portals/self/allScheduledTasks", "Everybody's tasks", &LIST_ALL, Answer::Named("TaskList")),
     get("/community/self", "Who asks", &[], Answer::Object),
     get("/community/users/{user}", "A user", &[], Answer::Object),
     get("/community/users/{user}/tasks", "A user's tasks", &LIST, Answer::Named("TaskList")),

@@ -37,6 +37,10 @@ async fn an_administrator_reaches_everybodys() {
     assert_eq!(answer["success"], true);
     assert_eq!(server.get("NBadmin", &path).await["title"], "renamed");
     assert_eq!(server.get("NBadmin", &path).await["userId"], "bob");
+    for (user, total) in [("BOB", 1), ("carol", 0)] {
+        let of_one = format!("/portals/self/allScheduledTasks?userFilter={user}");
+        assert_eq!(server.get("NBadmin", &of_one).await["total"], total, "{user}");
+    }
     let all = server.get("NBadmin", "/portals/self/allScheduledTasks").await;
     assert_eq!(all["total"], 1);
     let made = server.post("NBadmin", "/community/users/BOB/createTask", &hourly(&[])).await;
