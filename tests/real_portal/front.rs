@@ -1,7 +1,7 @@
 //! In front of a portal: its users, its tokens, its items; only tasks are here.
 
 use anyhow::{Context, Result};
-use isochrone_testkit::arcgis::Fault;
+use isochrone_sandbox::Fault;
 use isochrone_testkit::{ADMIN_PASSWORD, Server, ServerOptions};
 use serde_json::{Value, json};
 

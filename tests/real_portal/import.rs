@@ -1,8 +1,8 @@
 //! Tasks that move here from a portal.
 
 use anyhow::{Context, Result};
+use isochrone_sandbox::{Fault, SimulatedPortal};
 use isochrone_testkit::ServerOptions;
-use isochrone_testkit::arcgis::{Fault, SimulatedPortal};
 use serde_json::{Value, json};
 
 use crate::{PASSWORD, Place, add_user, place, simulated, told};

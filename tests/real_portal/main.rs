@@ -5,8 +5,8 @@ mod import;
 mod tasks;
 
 use anyhow::{Context, Result, ensure};
+use isochrone_sandbox::SimulatedPortal;
 use isochrone_testkit::ServerOptions;
-use isochrone_testkit::arcgis::SimulatedPortal;
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");

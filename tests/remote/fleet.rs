@@ -1,7 +1,7 @@
 //! The same types on a fleet: the store in Redis, the queue in RabbitMQ, a worker that is killed.
 
 use anyhow::Result;
-use isochrone_testkit::arcgis::{SimulatedGpServer, SimulatedHttpJobs, SimulatedWorkflowManager};
+use isochrone_sandbox::{SimulatedGpServer, SimulatedHttpJobs, SimulatedWorkflowManager};
 use isochrone_testkit::servers::{RabbitServer, RedisServer};
 use isochrone_testkit::{Server, ServerOptions};
 

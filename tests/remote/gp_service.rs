@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use isochrone_sandbox::{Fault, SimulatedGpServer, SimulatedPortal};
 use isochrone_testkit::Server;
-use isochrone_testkit::arcgis::{Fault, SimulatedGpServer, SimulatedPortal};
 use serde_json::{Value, json};
 
 use crate::{Place, Running, begin, outcome, place};

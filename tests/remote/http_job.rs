@@ -1,8 +1,8 @@
 //! UpdateInsightsWorkbook against a simulated server that takes jobs over plain HTTP.
 
 use anyhow::Result;
+use isochrone_sandbox::{Fault, SimulatedHttpJobs};
 use isochrone_testkit::Server;
-use isochrone_testkit::arcgis::{Fault, SimulatedHttpJobs};
 
 use crate::{Place, Running, begin, outcome, place};
 

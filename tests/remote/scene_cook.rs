@@ -1,8 +1,8 @@
 //! ExecuteSceneCook against a simulated GIS server.
 
 use anyhow::Result;
+use isochrone_sandbox::SimulatedGpServer;
 use isochrone_testkit::Server;
-use isochrone_testkit::arcgis::SimulatedGpServer;
 use serde_json::Value;
 
 use crate::{begin, outcome, place};

@@ -1,8 +1,8 @@
 //! ExecuteWorkflowManager against a simulated Workflow Manager server.
 
 use anyhow::Result;
+use isochrone_sandbox::{Fault, SimulatedWorkflowManager};
 use isochrone_testkit::Server;
-use isochrone_testkit::arcgis::{Fault, SimulatedWorkflowManager};
 use serde_json::Value;
 
 use crate::{Place, Running, begin, outcome, place};

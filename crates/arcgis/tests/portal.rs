@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use isochrone_arcgis::{Bearer, Connection, Credentials, Error, Portal, SignedIn, Trust};
-use isochrone_testkit::arcgis::{Fault, SimulatedPortal};
+use isochrone_sandbox::{Fault, SimulatedPortal};
 
 const ITEM: &str = "029b61ca770e428d9468a2a55f40b9fb";
 

@@ -1,7 +1,6 @@
 //! What the tests start: the isochrone binary on free ports, a client for it, kills and what must hold
-//! after them; real brokers and stores, and a proxy that spoils their connections; a simulated ArcGIS portal.
+//! after them; real brokers and stores, and a proxy that spoils their connections.
 
-pub mod arcgis;
 pub mod chaos;
 pub mod fleet;
 mod foreign;

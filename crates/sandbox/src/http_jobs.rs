@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use axum::Json;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use std::io;
 
 use super::faults::Fault;
 use super::listening::{Listening, lock};
@@ -36,7 +36,7 @@ struct Job {
 
 impl SimulatedHttpJobs {
     /// A server that wants the token `simulated-token`.
-    pub async fn start() -> Result<SimulatedHttpJobs> {
+    pub async fn start() -> io::Result<SimulatedHttpJobs> {
         Ok(SimulatedHttpJobs(Listening::start(handle).await?))
     }
 

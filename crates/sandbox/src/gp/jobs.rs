@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::tools::{Outcome, Tool};
-use crate::arcgis::answers::Refused;
-use crate::arcgis::asked::Asked;
+use crate::answers::Refused;
+use crate::asked::Asked;
 
 pub(super) const NO_JOB: Refused = Refused(400, "Job not found. It may have expired.");
 /// What a server answers to a cancel that comes too early or too late.

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Result;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use std::io;
 
 use super::faults::Fault;
 use super::listening::{Listening, lock};
@@ -18,7 +18,7 @@ pub struct SimulatedPortal(pub(super) Listening<State>);
 
 impl SimulatedPortal {
     /// A portal with the administrator `siteadmin`, whose password is `site-password`.
-    pub async fn start() -> Result<SimulatedPortal> {
+    pub async fn start() -> io::Result<SimulatedPortal> {
         let portal = SimulatedPortal(Listening::start(handle).await?);
         portal.add_user("siteadmin", "org_admin", "site-password");
         Ok(portal)
@@ -40,7 +40,7 @@ impl SimulatedPortal {
     }
 
     /// Answers again at the same address, with all that it knew.
-    pub async fn restart(&mut self) -> Result<()> {
+    pub async fn restart(&mut self) -> io::Result<()> {
         self.0.restart().await
     }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use axum::Json;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use std::io;
 
 use super::faults::Fault;
 use super::listening::{Listening, lock};
@@ -40,7 +40,7 @@ struct Job {
 
 impl SimulatedWorkflowManager {
     /// A server that asks for no token.
-    pub async fn start() -> Result<SimulatedWorkflowManager> {
+    pub async fn start() -> io::Result<SimulatedWorkflowManager> {
         Ok(SimulatedWorkflowManager(Listening::start(handle).await?))
     }
 

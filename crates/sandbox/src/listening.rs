@@ -4,10 +4,10 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
+use std::io;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -34,7 +34,7 @@ impl<S: Default + Send + 'static> Listening<S> {
     /// A server that answers as `handle` does, but where a fault was planned.
     pub(super) async fn start<F>(
         handle: impl Fn(Arc<Mutex<S>>, Request) -> F + Clone + Send + Sync + 'static,
-    ) -> Result<Listening<S>>
+    ) -> io::Result<Listening<S>>
     where
         F: Future<Output = Response> + Send + 'static,
     {
@@ -70,9 +70,9 @@ impl<S> Listening<S> {
     }
 
     /// Answers again at the same address, with all that it knew.
-    pub(super) async fn restart(&mut self) -> Result<()> {
+    pub(super) async fn restart(&mut self) -> io::Result<()> {
         self.stop().await;
-        self.serve(TcpListener::bind(self.address).await.context("the server's port")?);
+        self.serve(TcpListener::bind(self.address).await?);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use geo::{Buffer, Coord, LineString, MultiPolygon, Point};
 use serde_json::{Value, json};
 
-use crate::arcgis::asked::Asked;
+use crate::asked::Asked;
 
 /// The tasks' names.
 pub(super) const NAMES: [&str; 7] = ["Buffer", "Slow", "Stubborn", "Broken", "Silent", "Instant", COOK];

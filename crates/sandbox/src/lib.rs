@@ -1,4 +1,4 @@
-//! A simulated ArcGIS Enterprise, as far as Isochrone talks to one.
+//! A simulated ArcGIS Enterprise, as far as Isochrone talks to one: to try Isochrone without one, and to test it.
 
 mod answers;
 mod asked;

@@ -6,11 +6,11 @@ mod tools;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Result;
 use axum::Json;
 use axum::extract::Request;
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
+use std::io;
 
 pub use jobs::Submission;
 
@@ -38,7 +38,7 @@ struct State {
 
 impl SimulatedGpServer {
     /// A server whose tasks are everybody's.
-    pub async fn start() -> Result<SimulatedGpServer> {
+    pub async fn start() -> io::Result<SimulatedGpServer> {
         Ok(SimulatedGpServer(Listening::start(handle).await?))
     }
 
