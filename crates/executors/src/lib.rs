@@ -6,6 +6,7 @@ pub mod gp_service;
 pub mod http_job;
 pub mod notebook;
 mod remote;
+mod remote_job;
 pub mod report;
 pub mod scene_cook;
 mod unconfigured;

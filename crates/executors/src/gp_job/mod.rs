@@ -1,6 +1,6 @@
 //! Asynchronous geoprocessing, carried out by a server and followed from here: what several types are made of.
 
-mod follow;
+mod following;
 mod handle;
 mod outputs;
 
@@ -12,8 +12,9 @@ use isochrone_worker::{Attempt, NotKept};
 use tokio::time::sleep;
 
 use crate::remote::{bad_input, failed, refused};
+use crate::remote_job::follow;
 use crate::way_out::WayOut;
-use follow::Following;
+use following::Following;
 use handle::Handle;
 
 /// Submissions of one attempt whose fate is unknown, where the task may run twice.
@@ -55,7 +56,7 @@ impl GpJobs {
                 }
             },
         };
-        Following::new(&gp, attempt, &handle).follow().await
+        follow(&mut Following::new(&gp, &handle), attempt).await
     }
 
     /// Begins a job and keeps its handle. None: the attempt was stopped before.
