@@ -12,6 +12,7 @@ mod error;
 pub mod gp;
 mod http;
 pub mod http_job;
+pub mod notebook_server;
 mod outbound;
 mod portal;
 mod relay;

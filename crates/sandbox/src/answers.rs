@@ -69,7 +69,7 @@ pub(super) fn caller(state: &State, asked: &Asked) -> Result<(String, User), Ref
     state.bearer(token, asked.referer.as_deref()).ok_or(Refused(498, "Invalid token."))
 }
 
-fn readable(state: &State, asked: &Asked, id: &str) -> Result<super::state::Item, Refused> {
+pub(super) fn readable(state: &State, asked: &Asked, id: &str) -> Result<super::state::Item, Refused> {
     let (name, user) = caller(state, asked)?;
     let item = state.items.get(id).ok_or(NO_ITEM)?;
     if item.readable_by(&name, &user) { Ok(item.clone()) } else { Err(NO_ITEM) }

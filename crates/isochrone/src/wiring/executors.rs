@@ -11,6 +11,7 @@ use isochrone_executors::gp_job::GpJobs;
 use isochrone_executors::gp_service::GpService;
 use isochrone_executors::http_job::HttpJob;
 use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
+use isochrone_executors::notebook_server::RemoteNotebook;
 use isochrone_executors::report::ExecuteReport;
 use isochrone_executors::scene_cook::{ExecuteSceneCook, Holds};
 use isochrone_executors::workflow_manager::ExecuteWorkflowManager;
@@ -52,7 +53,11 @@ fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
     let mut executors: Vec<Arc<dyn Executor>> =
         vec![Arc::new(notebook), Arc::new(report), Arc::new(GpService::new(jobs)), Arc::new(cook)];
     if let Some(server) = &config.workflow_manager.server {
-        executors.push(Arc::new(ExecuteWorkflowManager::new(way_out, server)));
+        executors.push(Arc::new(ExecuteWorkflowManager::new(way_out.clone(), server)));
+    }
+    if let Some(server) = &config.notebook_server.server {
+        executors.retain(|executor| executor.kind() != TaskType::ExecuteNotebook);
+        executors.push(Arc::new(RemoteNotebook::new(way_out, server)));
     }
     for (kind, jobs) in config.http_jobs()? {
         executors.retain(|executor| executor.kind() != kind);
