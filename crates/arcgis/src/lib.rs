@@ -16,6 +16,7 @@ pub mod notebook_server;
 mod outbound;
 mod portal;
 mod relay;
+pub mod reports;
 mod signed_in;
 pub mod workflow;
 

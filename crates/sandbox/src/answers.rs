@@ -7,6 +7,7 @@ use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::asked::Asked;
+use super::reports;
 use super::state::{State, User};
 
 /// An error of ArcGIS: HTTP status 200.
@@ -99,7 +100,15 @@ fn signed_in(state: &mut State, asked: &Asked, path: &[&str]) -> Result<Value, R
             task["taskState"] = if change == "enable" { "active" } else { "paused" }.into();
             Ok(json!({"success": true, "taskId": id}))
         }
-        ["portals", "self", "allScheduledTasks"] | ["community", "users", _, "tasks", ..] => Err(FORBIDDEN),
+        ["community", "users", owner, "report"] if admin && owner == name => {
+            reports::begin(state, asked, owner)
+        }
+        ["content", "users", owner, "items", id, "status"] if admin || owner == name => {
+            reports::status(state, id).ok_or(NO_ITEM)
+        }
+        ["content", "users", owner, "items", id, "delete"] if asked.post && (admin || owner == name) => {
+            state.items.remove(id).map(|_| json!({"success": true, "itemId": id})).ok_or(NO_ITEM)
+        }
         ["content", "items", id] => {
             let item = readable(state, asked, id)?;
             Ok(json!({
@@ -112,6 +121,9 @@ fn signed_in(state: &mut State, asked: &Asked, path: &[&str]) -> Result<Value, R
             let groups: Vec<Value> = item.groups.iter().map(|id| json!({"id": id})).collect();
             Ok(json!({"admin": [], "member": groups, "other": []}))
         }
+        ["portals", "self", "allScheduledTasks"]
+        | ["community", "users", _, "tasks" | "report", ..]
+        | ["content", "users", ..] => Err(FORBIDDEN),
         _ => Err(Refused(404, "There is no such resource or operation.")),
     }
 }

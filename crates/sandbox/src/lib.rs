@@ -8,6 +8,7 @@ mod http_jobs;
 mod listening;
 mod notebooks;
 mod portal;
+mod reports;
 mod state;
 mod workflow;
 

@@ -113,6 +113,11 @@ impl SimulatedPortal {
         self.0.state().items.remove(id);
     }
 
+    /// How many reports were begun.
+    pub fn reports(&self) -> usize {
+        self.0.state().reports.len()
+    }
+
     /// A task of `owner` with this id, as ArcGIS shows it; `change` makes another one of it.
     pub fn add_task(&self, id: &str, owner: &str, change: impl FnOnce(&mut Value)) {
         let mut task = json!({

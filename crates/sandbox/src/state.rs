@@ -12,6 +12,8 @@ pub(super) struct State {
     pub(super) items: BTreeMap<String, Item>,
     /// In the order of their creation.
     pub(super) tasks: Vec<Value>,
+    /// Removed ones, too.
+    pub(super) reports: Vec<super::reports::Report>,
     /// How long tokens live, whatever is asked for.
     pub(super) token_life: Option<Duration>,
     tokens_made: u64,

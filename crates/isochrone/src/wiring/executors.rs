@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
+use isochrone_arcgis::reports::Reports;
 use isochrone_domain::{Role, TaskType};
 use isochrone_executors::drill::Drill;
 use isochrone_executors::gp_job::GpJobs;
@@ -44,7 +45,10 @@ fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
     };
     let notebook =
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());
-    let report = ExecuteReport::new(Arc::new(StoreRecords(Arc::clone(&house.store))));
+    let report = ExecuteReport::new(
+        Arc::new(StoreRecords(Arc::clone(&house.store))),
+        portal.clone().map(Reports::new),
+    );
     let trust = Arc::new(Administrators(Arc::clone(&house.store)));
     let way_out = WayOut::new(config.outbound(portal)?, trust);
     let jobs = GpJobs::new(way_out.clone());
