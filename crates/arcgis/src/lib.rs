@@ -13,6 +13,7 @@ pub mod gp;
 mod http;
 pub mod http_job;
 pub mod notebook_server;
+pub mod ogc;
 mod outbound;
 mod portal;
 mod relay;

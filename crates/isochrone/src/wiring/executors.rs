@@ -54,8 +54,12 @@ fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
     let jobs = GpJobs::new(way_out.clone());
     let holds = Arc::new(StoreHolds(Arc::clone(&house.store)));
     let cook = ExecuteSceneCook::new(jobs.clone(), holds, config.scene_cook.server.clone());
-    let mut executors: Vec<Arc<dyn Executor>> =
-        vec![Arc::new(notebook), Arc::new(report), Arc::new(GpService::new(jobs)), Arc::new(cook)];
+    let mut executors: Vec<Arc<dyn Executor>> = vec![
+        Arc::new(notebook),
+        Arc::new(report),
+        Arc::new(GpService::new(jobs, way_out.clone())),
+        Arc::new(cook),
+    ];
     if let Some(server) = &config.workflow_manager.server {
         executors.push(Arc::new(ExecuteWorkflowManager::new(way_out.clone(), server)));
     }
