@@ -108,7 +108,8 @@ impl Jobs {
             shown["progress"] = json!({"type": "step", "message": "working", "percent": job.percent()});
         }
         if status == "esriJobSucceeded" {
-            let link = |kind: &str, name: &str| (name.to_owned(), json!({"paramUrl": format!("{kind}/{name}")}));
+            let link =
+                |kind: &str, name: &str| (name.to_owned(), json!({"paramUrl": format!("{kind}/{name}")}));
             if let Some(results) = job.outcome.results() {
                 shown["results"] = results.keys().map(|name| link("results", name)).collect();
             }

@@ -58,11 +58,6 @@ impl SimulatedGpServer {
         format!("http://{}{SERVICES}/{}", self.0.address, resources::path_of(name))
     }
 
-    /// The service of most of its tasks, as toolboxes are known by.
-    pub fn toolbox(&self) -> String {
-        format!("http://{}{SERVICES}/Tools/GPServer", self.0.address)
-    }
-
     /// The jobs that it was asked for, in order.
     pub fn submissions(&self) -> Vec<Submission> {
         self.0.state().jobs.submissions()
@@ -96,7 +91,9 @@ impl SimulatedGpServer {
 
 async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
     match asked::read(request, SERVICES).await {
-        Some(asked) if matches!(asked.parameter("f"), Some("json" | "pjson")) => answer(&mut lock(&state), &asked),
+        Some(asked) if matches!(asked.parameter("f"), Some("json" | "pjson")) => {
+            answer(&mut lock(&state), &asked)
+        }
         Some(_) => Html("<html><title>Geoprocessing</title></html>").into_response(),
         None => axum::http::StatusCode::NOT_FOUND.into_response(),
     }

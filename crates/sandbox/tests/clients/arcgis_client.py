@@ -12,14 +12,15 @@ import warnings
 # Of a server without HTTPS.
 warnings.filterwarnings("ignore")
 
-from arcgis.auth import EsriSession  # noqa: E402
+from arcgis.auth import EsriSession, EsriUserTokenAuth  # noqa: E402
 from arcgis.features import FeatureSet  # noqa: E402
 from arcgis.geoprocessing import LinearUnit, import_toolbox  # noqa: E402
-from arcgis.gis import GIS  # noqa: E402
 
 SERVICES = os.environ["SERVICES_URL"]
 SECURED = os.environ["SECURED_SERVICES_URL"]
-PORTAL = os.environ["PORTAL_URL"]
+TROUBLED = os.environ["TROUBLED_SERVICES_URL"]
+# Its sign-ins insist on HTTPS, which the simulated servers don't have.
+TOKEN = os.environ["PORTAL_TOKEN"]
 POINTS = {
     "geometryType": "esriGeometryPoint",
     "spatialReference": {"wkid": 3857},
@@ -104,13 +105,17 @@ def executes_at_once():
     assert toolbox("AtOnce").instant("a & b") == "a & b"
 
 
+def asks_again_after_what_goes_wrong_on_the_way():
+    assert toolbox(services=TROUBLED).slow(seconds=1.5) == 1.5
+
+
 def reaches_a_server_that_wants_tokens():
-    gis = GIS(PORTAL, token=os.environ["PORTAL_TOKEN"])
-    assert gis.properties.user.username == "ann", gis.properties
-    tools = toolbox(services=SECURED, gis=gis)
-    assert tools.slow(seconds=0.3, gis=gis) == 0.3
-    answer = EsriSession().get(f"{SECURED}/Tools/GPServer", params={"f": "json"})
-    print(answer.text)
+    url = f"{SECURED}/Tools/GPServer"
+    for auth, code in ((None, 499), (EsriUserTokenAuth("spoilt"), 498)):
+        answer = EsriSession(auth=auth).get(url, params={"f": "json"}).json()
+        assert answer["error"]["code"] == code, answer
+    session = EsriSession(auth=EsriUserTokenAuth(TOKEN))
+    assert toolbox(services=SECURED, gis=session).slow(seconds=0.3, gis=session) == 0.3
 
 
 CHECKS = [
@@ -121,6 +126,7 @@ CHECKS = [
     is_told_why_a_job_failed,
     cancels_a_job,
     executes_at_once,
+    asks_again_after_what_goes_wrong_on_the_way,
     reaches_a_server_that_wants_tokens,
 ]
 

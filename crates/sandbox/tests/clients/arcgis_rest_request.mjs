@@ -10,6 +10,7 @@ import { ArcGISIdentityManager, Job, JOB_STATUSES, request } from "@esri/arcgis-
 const services = process.env.SERVICES_URL;
 const tools = `${services}/Tools/GPServer`;
 const secured = `${process.env.SECURED_SERVICES_URL}/Tools/GPServer`;
+const troubled = `${process.env.TROUBLED_SERVICES_URL}/Tools/GPServer`;
 const points = {
   geometryType: "esriGeometryPoint",
   spatialReference: { wkid: 3857 },
@@ -182,6 +183,16 @@ async function executes_at_once() {
   await assert.rejects(request(`${buffer.url}/execute`), refused(400, /asynchronous/));
 }
 
+async function sees_what_goes_wrong_on_the_way() {
+  const job = await Job.submitJob({ url: `${troubled}/Slow`, params: { seconds: 0.2 } });
+  await assert.rejects(job.getJobInfo(), refused(500, /Unable to complete operation/));
+  await assert.rejects(job.getJobInfo(), refused(498, /Invalid token/));
+  await assert.rejects(job.getJobInfo(), refused("HTTP 500"));
+  await assert.rejects(job.getJobInfo(), { name: "SyntaxError" });
+  await assert.rejects(job.getJobInfo(), /terminated/);
+  assert.equal((await job.getResult("slept")).value, 0.2);
+}
+
 async function signs_in_and_reaches_a_server_that_wants_tokens() {
   const portal = `${process.env.PORTAL_URL}/sharing/rest`;
   const login = { username: "ann", password: "ann-password", portal };
@@ -208,6 +219,7 @@ const CHECKS = [
   finds_no_job_that_is_not_there,
   reads_all_of_a_job_in_both_ways,
   executes_at_once,
+  sees_what_goes_wrong_on_the_way,
   signs_in_and_reaches_a_server_that_wants_tokens,
 ];
 
