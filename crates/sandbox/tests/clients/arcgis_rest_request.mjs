@@ -31,7 +31,8 @@ function slow(seconds) {
 
 /// Looks until the job is as wanted.
 async function until(job, status) {
-  for (;;) {
+  const deadline = Date.now() + 30_000;
+  while (Date.now() < deadline) {
     const info = await job.getJobInfo();
     if (info.status === status) {
       return info;
@@ -40,6 +41,7 @@ async function until(job, status) {
     assert.ok(!over, `${info.status}, not ${status}`);
     await sleep(50);
   }
+  assert.fail(`waited in vain for ${status}`);
 }
 
 function refused(code, pattern = /./) {

@@ -26,9 +26,8 @@ async fn arcgis_rest_request_4_10_2() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn arcgis_for_python_2_4_4() -> Result<()> {
-    // The tests of the API have the same client, by the same path.
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a folder above")?;
-    let wanted = crates.join("isochrone/../../tests/clients/arcgis-2.4.4.txt").display().to_string();
+    // The tests of the API have the same client.
+    let wanted = here("../../../../tests/clients/arcgis-2.4.4.txt").display().to_string();
     let client = PythonClient::install("arcgis-2.4.4", &[&["-r", &wanted]])?;
     let place = Place::open().await?;
     place.troubled.plan_fault("/submitJob", 0, 1, Fault::GatewayTimeout);
