@@ -185,6 +185,27 @@ async function executes_at_once() {
   await assert.rejects(request(`${buffer.url}/execute`), refused(400, /asynchronous/));
 }
 
+async function cooks_a_scene_and_may_not_be_heard() {
+  const url = `${services}/System/SceneCachingControllers/GPServer/Manage%20Scene%20Cache`;
+  const params = {
+    service_url: `${services}/Hosted/City/SceneServer`,
+    num_of_caching_service_instances: 2,
+    layer: "{}",
+    update_mode: "PARTIAL_UPDATE_NODES",
+  };
+  const cook = await Job.submitJob({ url, params });
+  const { out_service_url } = await cook.getAllResults();
+  assert.deepEqual([out_service_url.dataType, out_service_url.value], ["GPString", params.service_url]);
+  const inputs = await request(`${cook.jobUrl}/inputs`);
+  const given = inputs.map(({ paramName, value }) => [paramName, value]);
+  const unsaid = { update_extent: "DEFAULT", area_of_interest: null };
+  assert.deepEqual(given, Object.entries({ ...params, ...unsaid }));
+  const stubborn = await Job.submitJob({ url: `${tools}/Stubborn`, params: { seconds: 1 } });
+  await until(stubborn, JOB_STATUSES.Executing);
+  assert.equal((await stubborn.cancelJob()).jobStatus, "esriJobCancelling");
+  await until(stubborn, JOB_STATUSES.Success);
+}
+
 async function sees_what_goes_wrong_on_the_way() {
   const job = await Job.submitJob({ url: `${troubled}/Slow`, params: { seconds: 0.2 } });
   await assert.rejects(job.getJobInfo(), refused(500, /Unable to complete operation/));
@@ -221,6 +242,7 @@ const CHECKS = [
   finds_no_job_that_is_not_there,
   reads_all_of_a_job_in_both_ways,
   executes_at_once,
+  cooks_a_scene_and_may_not_be_heard,
   sees_what_goes_wrong_on_the_way,
   signs_in_and_reaches_a_server_that_wants_tokens,
 ];
