@@ -82,6 +82,7 @@ fn signed_in(state: &mut State, asked: &Asked, path: &[&str]) -> Result<Value, R
     match *path {
         ["community", "self"] => state.user_document(&name).ok_or(NO_USER),
         ["community", "users", other] => state.user_document(other).ok_or(NO_USER),
+        ["portals", "self"] => Ok(state.portal_document(&name)),
         ["portals", "self", "allScheduledTasks"] if admin => Ok(list(&state.tasks, asked)),
         ["community", "users", owner, "tasks"] if admin || owner == name => {
             let tasks: Vec<Value> =

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use futures::stream;
+use futures::{StreamExt, stream};
 use serde_json::json;
 
 /// How a request is answered wrongly.
@@ -100,8 +100,13 @@ impl Fault {
                 Redirect::temporary(&format!("http://localhost:{port}{path}")).into_response()
             }
             Fault::Cut => {
-                let parts = [Ok(Bytes::from_static(b"{\"total\":")), Err(std::io::Error::other("cut"))];
-                Response::new(Body::from_stream(stream::iter(parts)))
+                let begun = stream::iter([Ok(Bytes::from_static(b"{\"total\":"))]);
+                let end = stream::once(async {
+                    // What has begun is sent before.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    Err(std::io::Error::other("cut"))
+                });
+                Response::new(Body::from_stream(begun.chain(end)))
             }
         })
     }

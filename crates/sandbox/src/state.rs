@@ -71,6 +71,16 @@ impl State {
         Some((known.user.clone(), self.users.get(&known.user)?.clone()))
     }
 
+    /// The organization's resource, as a user sees it.
+    pub(super) fn portal_document(&self, name: &str) -> Value {
+        json!({
+            "id": "0123456789ABCDEF", "name": "Simulated", "isPortal": true, "portalMode": "singletenant",
+            "currentVersion": "2023.2", "enterpriseVersion": "11.3.0", "supportsOAuth": true, "allSSL": false,
+            "access": "private", "authorizedCrossOriginDomains": [], "helperServices": {},
+            "user": self.user_document(name),
+        })
+    }
+
     /// The user's resource.
     pub(super) fn user_document(&self, name: &str) -> Option<Value> {
         let user = self.users.get(name)?;
