@@ -4,6 +4,7 @@ mod fleet;
 mod gp_service;
 mod http_job;
 mod notebook_server;
+mod ogc_process;
 mod report;
 mod scene_cook;
 mod workflow_manager;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 const MARKER: &str = "complete";
 
 /// A client in a virtual environment of Python.
+#[derive(Clone)]
 pub struct PythonClient {
     python: PathBuf,
 }
@@ -38,7 +39,12 @@ impl PythonClient {
 
     /// Runs a program that was installed with it, in this folder; gives what it printed. It must end well.
     pub fn run_program(&self, name: &str, dir: &Path, args: &[&str]) -> Result<String> {
-        run(Command::new(self.python.with_file_name(name)).args(args).current_dir(dir))
+        run(Command::new(self.program(name)).args(args).current_dir(dir))
+    }
+
+    /// Where a program is that was installed with it.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.python.with_file_name(name)
     }
 }
 
