@@ -206,6 +206,40 @@ async fn a_private_notebook_runs_for_its_owner_alone() -> Result<()> {
     Ok(())
 }
 
+/// Asks the portal that `NB_AUTH_FILE` names who it is, as `GIS("home")` does.
+const WHO_AM_I: &str = r#"
+import json, os, ssl, urllib.request
+home = json.load(open(os.environ["NB_AUTH_FILE"]))
+request = urllib.request.Request(home["privatePortalUrl"] + "/sharing/rest/community/self?f=json")
+request.add_header("X-Esri-Authorization", "Bearer " + home["token"])
+request.add_header("Referer", home["referer"])
+answer = urllib.request.urlopen(request, context=ssl._create_unverified_context())
+print("I am", json.load(answer)["username"], "token", home["token"])
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notebook_acts_as_its_owner_while_it_runs() -> Result<()> {
+    let place = place()?;
+    let server = Server::start(&place.options).await?.sign_in().await?;
+    add_notebook(&place.options, &notebook(&[(WHO_AM_I, &[])]))?;
+    let task = server.create_task(&minutely("ExecuteNotebook", &[("itemId", ITEM)])).await?;
+    let asked = server.post(&format!("{TASKS}/{task}/run"), &[]).await?;
+    let run = format!("{TASKS}/{task}/runs/{}", asked["runId"].as_str().unwrap_or_default());
+    let ended = eventually_within(WITH_PIP, "the run to end", async || {
+        let run = server.get(&run, &[]).await?;
+        Ok(run["endTime"].is_i64().then_some(run))
+    })
+    .await?;
+    let log = server.get(&format!("{run}/log"), &[]).await?.to_string();
+    assert!(ended["status"] == "succeeded" && log.contains("I am admin token"), "{ended}: {log}");
+    // The notebook gave it away: it is worth nothing any more.
+    let token = log.split("token ").nth(1).and_then(|rest| rest.get(..64)).context("the token")?;
+    let url = format!("{}/sharing/rest/community/self?f=json&token={token}", server.url);
+    let answer = reqwest::Client::new().get(url).header("Referer", "https://isochrone.run").send().await?;
+    assert!(answer.text().await?.contains("498"));
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_notebook_is_cancelled() -> Result<()> {
     let place = place()?;

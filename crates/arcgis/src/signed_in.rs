@@ -62,6 +62,16 @@ impl SignedIn {
         &self.portal
     }
 
+    /// A token of its own for this user, good for about so many minutes, where that is who signs in.
+    pub async fn issue_for(&self, user: &str, minutes: u32) -> Result<Option<Issued>> {
+        match &self.credentials {
+            Credentials::Password { username, password } if username.eq_ignore_ascii_case(user) => {
+                self.portal.generate_token(username, password, minutes).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Asks the portal something. A token that is refused is renewed once.
     pub async fn ask<T, F>(&self, request: impl Fn(Portal, Bearer) -> F) -> Result<T>
     where

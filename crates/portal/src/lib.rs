@@ -27,6 +27,7 @@ mod operations;
 pub mod passwords;
 mod request;
 mod routes;
+pub mod run_token;
 mod serve;
 mod signin;
 mod tasks;

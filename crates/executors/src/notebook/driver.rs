@@ -196,6 +196,9 @@ fn command(python: &Path, scratch: &Scratch, token: &str, run: &Run) -> Command 
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
+    if scratch.auth_file().exists() {
+        command.env("NB_AUTH_FILE", scratch.auth_file());
+    }
     command
 }
 

@@ -9,6 +9,7 @@ mod driver;
 mod ending;
 mod environment;
 mod events;
+mod home;
 mod limits;
 mod lines;
 mod processes;
@@ -27,6 +28,7 @@ use isochrone_worker::{Attempt, Executor};
 
 pub use config::Config;
 pub use environment::{EnvironmentError, PythonEnvironment};
+pub use home::{Home, Homes};
 
 use driver::Driver;
 use ending::Kept;
@@ -47,6 +49,7 @@ pub struct ExecuteNotebook {
     config: Config,
     /// The folders of the attempts are in it.
     scratch: PathBuf,
+    homes: Option<Arc<dyn Homes>>,
 }
 
 impl ExecuteNotebook {
@@ -60,7 +63,12 @@ impl ExecuteNotebook {
     ) -> ExecuteNotebook {
         let scratch = data_dir.join("tmp");
         scratch::sweep(&scratch);
-        ExecuteNotebook { notebooks, environment, config, scratch }
+        ExecuteNotebook { notebooks, environment, config, scratch, homes: None }
+    }
+
+    /// With `GIS("home")` leading where `homes` says.
+    pub fn with_homes(self, homes: Arc<dyn Homes>) -> ExecuteNotebook {
+        ExecuteNotebook { homes: Some(homes), ..self }
     }
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
@@ -69,14 +77,31 @@ impl ExecuteNotebook {
         let began = Instant::now();
         let scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
         let parameters = attempt.task().parameters.as_deref();
+        let home = self.open_home(attempt, &scratch).await?;
         let (driver, streams) =
             Driver::start(&python, &scratch, &self.config, &notebook, parameters, attempt.run())
                 .await
                 .map_err(|error| internal("notebook driver", &error))?;
         drop(notebook);
         let seen = supervise::supervise(driver, streams, attempt, &self.config).await;
+        if let (Some(homes), Some(home)) = (&self.homes, &home) {
+            homes.close(&attempt.task().owner, home).await;
+        }
         let kept = self.keep(attempt, &scratch, &seen).await;
         Ok(ending::ending(&seen, &kept, began.elapsed(), &self.config))
+    }
+
+    /// Where the run's `GIS("home")` leads, which its folder says from now on.
+    async fn open_home(&self, attempt: &Attempt, scratch: &Scratch) -> Result<Option<Home>, AttemptEnd> {
+        let Some(homes) = &self.homes else { return Ok(None) };
+        let length = attempt.task().policies.timeout_ms;
+        let length = length.map_or_else(|| self.config.timeout(), Duration::from_millis);
+        let home = homes.open(&attempt.task().owner, attempt.run().id, length).await;
+        let home = home.map_err(|error| internal("token for GIS(\"home\")", &error))?;
+        if let Some(home) = &home {
+            home.write(&scratch.auth_file()).map_err(|error| internal("NB_AUTH_FILE", &error))?;
+        }
+        Ok(home)
     }
 
     async fn notebook(&self, task: &Task) -> Result<Vec<u8>, AttemptEnd> {

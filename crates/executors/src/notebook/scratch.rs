@@ -46,6 +46,11 @@ impl Scratch {
         self.path("runtime")
     }
 
+    /// Where `GIS("home")` leads; not there where it leads nowhere.
+    pub(super) fn auth_file(&self) -> PathBuf {
+        self.path("nb_auth.json")
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

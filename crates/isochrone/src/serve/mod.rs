@@ -59,6 +59,10 @@ pub(crate) async fn run(loaded: &Loaded, roles: &[Role], demo: bool) -> Result<E
         let secure = tls::listen(loaded, &house.data_dir)?;
         portal::first_user(&house, config).await?;
         address = Some(listener.local_addr()?);
+        // The ArcGIS API for Python insists on HTTPS. A URL that the operator configured goes before this.
+        let http = format!("http://{}", listener.local_addr()?);
+        let root = secure.as_ref().map_or(http, tls::Secure::url);
+        let _ = house.portal_url.set(format!("{root}/{}", config.http.context.trim_matches('/')));
         let router = portal::router(&house, config)?;
         if let Some(secure) = secure {
             secure.tell();

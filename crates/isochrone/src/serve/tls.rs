@@ -60,9 +60,14 @@ pub(super) fn listen(loaded: &Loaded, data_dir: &Path) -> Result<Option<Secure>>
 }
 
 impl Secure {
+    /// `https://host:port`.
+    pub(super) fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
     /// Says where it listens.
     pub(super) fn tell(&self) {
-        let url = format!("https://{}/sharing/rest", self.address);
+        let url = format!("{}/sharing/rest", self.url());
         match &self.own {
             None => eprintln!("Isochrone answers HTTPS at {url}"),
             Some(cert) => eprintln!(

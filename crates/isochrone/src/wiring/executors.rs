@@ -11,7 +11,7 @@ use isochrone_executors::drill::Drill;
 use isochrone_executors::gp_job::GpJobs;
 use isochrone_executors::gp_service::GpService;
 use isochrone_executors::http_job::HttpJob;
-use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
+use isochrone_executors::notebook::{ExecuteNotebook, Homes, Notebooks};
 use isochrone_executors::notebook_server::RemoteNotebook;
 use isochrone_executors::report::ExecuteReport;
 use isochrone_executors::scene_cook::{ExecuteSceneCook, Holds};
@@ -21,6 +21,7 @@ use isochrone_store::Store;
 use isochrone_worker::Executor;
 
 use super::House;
+use super::homes::{OwnHome, PortalHome};
 use super::notebooks::{PortalNotebooks, StoredNotebooks};
 use super::records::StoreRecords;
 use crate::config::Config;
@@ -43,8 +44,13 @@ fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
         Some(portal) => Arc::new(PortalNotebooks(portal.clone())),
         None => Arc::new(StoredNotebooks(Arc::clone(&house.store))),
     };
+    let homes: Arc<dyn Homes> = match &portal {
+        Some(portal) => Arc::new(PortalHome(portal.clone())),
+        None => Arc::new(OwnHome { store: Arc::clone(&house.store), url: Arc::clone(&house.portal_url) }),
+    };
     let notebook =
-        ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());
+        ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone())
+            .with_homes(homes);
     let report = ExecuteReport::new(
         Arc::new(StoreRecords(Arc::clone(&house.store))),
         portal.clone().map(Reports::new),

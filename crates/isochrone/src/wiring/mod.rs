@@ -1,12 +1,13 @@
 //! Puts the parts together: which store, which queue, which executors.
 
 mod executors;
+mod homes;
 mod line;
 mod notebooks;
 mod records;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, bail};
 use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
@@ -32,6 +33,8 @@ pub(crate) struct House {
     pub(crate) wake: Wake,
     /// Where notebooks run.
     pub(crate) python: PythonEnvironment,
+    /// How notebooks reach the portal, once that is known.
+    pub(crate) portal_url: Arc<OnceLock<String>>,
 }
 
 impl House {
@@ -56,7 +59,8 @@ impl House {
             wake.clone(),
         ));
         let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
-        Ok(House { data_dir, store, artifacts, submissions, wake, python })
+        let portal_url = Arc::new(config.http.public_url.clone().map_or_else(OnceLock::new, OnceLock::from));
+        Ok(House { data_dir, store, artifacts, submissions, wake, python, portal_url })
     }
 
     /// Opens a store that is there.
