@@ -4,8 +4,10 @@ Each check is a function; its name is printed when it has passed. Anything unexp
 """
 
 import datetime
+import json
 import os
 import sys
+import tempfile
 import time
 import warnings
 
@@ -80,6 +82,19 @@ def signs_in_with_an_api_key():
     assert "user" not in spoilt.properties, "the client drops it, goes on without, and gets nowhere"
     tasks = f"{URL}/sharing/rest/community/users/admin/tasks"
     refused(499, lambda: spoilt._con.get(tasks, {"f": "json"}))
+
+
+def is_at_home_in_a_notebook():
+    # As a run's environment has it.
+    form = {"username": "bob", "password": PASSWORD, "client": "requestip", "f": "json"}
+    made = requests.post(f"{URL}/sharing/rest/generateToken", data=form, verify=False).json()
+    home = {"privatePortalUrl": URL, "publicPortalUrl": URL, "referer": URL, "token": made["token"]}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(home, file)
+        file.flush()
+        os.environ["NB_AUTH_FILE"] = file.name
+        assert GIS("home").users.me.username == "bob"
+        del os.environ["NB_AUTH_FILE"]
 
 
 def is_refused_with_a_wrong_password():
@@ -251,6 +266,7 @@ CHECKS = [
     signs_in_with_a_token_request,
     signs_in_with_a_token,
     signs_in_with_an_api_key,
+    is_at_home_in_a_notebook,
     is_refused_with_a_wrong_password,
     makes_a_task_of_each_type,
     uploads_a_notebook_and_runs_it,

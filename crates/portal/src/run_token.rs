@@ -7,19 +7,19 @@ use isochrone_store::{Result, Store, Token, TokenBinding, TokenPurpose};
 
 use crate::signin::{hash, random_token};
 
-/// A token of this user's, good for so long where requests have this `Referer`, and when it ends.
+/// A token of this user's, good for so long, and when it ends. It is bound to nothing: the ArcGIS API for Python sends
+/// no `Referer` with the token of `NB_AUTH_FILE`.
 pub async fn issue(
     store: &dyn Store,
     user: &str,
     run: RunId,
-    referer: &str,
     length: Duration,
 ) -> Result<(String, EpochMillis)> {
     let (token, now) = (random_token(), store.now().await?);
     let kept = Token {
         user: user.to_owned(),
         expires: now + length,
-        binding: TokenBinding::Referer(referer.to_owned()),
+        binding: TokenBinding::None,
         purpose: TokenPurpose::SignIn,
     };
     let audit = AuditEntry::new(now, user, Action::SignIn, user, &format!("run {run}"));

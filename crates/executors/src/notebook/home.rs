@@ -24,8 +24,6 @@ pub trait Homes: Send + Sync {
 pub struct Home {
     /// `https://host[:port][/context]`.
     pub portal_url: String,
-    /// The site that the token is bound to.
-    pub referer: String,
     /// The owner's.
     pub token: String,
     /// When the token ends at the latest.
@@ -52,11 +50,12 @@ struct AuthFile<'a> {
 impl Home {
     /// Writes the file that leads there; only its owner may read it.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let Home { portal_url, referer, token, expires } = self;
+        let Home { portal_url, token, expires } = self;
         let file = AuthFile {
             private_portal_url: portal_url,
             public_portal_url: portal_url,
-            referer,
+            // It must be there, and nobody sends it.
+            referer: portal_url,
             token,
             expiration: expires.0,
         };

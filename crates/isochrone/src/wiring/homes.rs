@@ -10,8 +10,6 @@ use isochrone_executors::notebook::{Home, Homes};
 use isochrone_portal::run_token;
 use isochrone_store::Store;
 
-/// The site that runs' tokens are bound to.
-const REFERER: &str = "https://isochrone.run";
 /// What a token lives longer than its run may take.
 const SPARE: Duration = Duration::from_mins(5);
 /// The longest life of a token, whatever a run may take.
@@ -29,9 +27,9 @@ impl Homes for OwnHome {
     async fn open(&self, owner: &str, run: RunId, length: Duration) -> Result<Option<Home>, String> {
         let Some(portal_url) = self.url.get().cloned() else { return Ok(None) };
         let life = (length + SPARE).min(LONGEST);
-        let issued = run_token::issue(&*self.store, owner, run, REFERER, life).await;
+        let issued = run_token::issue(&*self.store, owner, run, life).await;
         let (token, expires) = issued.map_err(|error| error.to_string())?;
-        Ok(Some(Home { portal_url, referer: REFERER.to_owned(), token, expires }))
+        Ok(Some(Home { portal_url, token, expires }))
     }
 
     async fn close(&self, owner: &str, home: &Home) {
@@ -50,14 +48,11 @@ impl Homes for PortalHome {
     async fn open(&self, owner: &str, _: RunId, length: Duration) -> Result<Option<Home>, String> {
         let minutes = u32::try_from((length + SPARE).min(LONGEST).as_secs() / 60).unwrap_or(u32::MAX);
         let issued = self.0.issue_for(owner, minutes).await.map_err(|error| error.to_string())?;
-        Ok(issued.map(|issued| {
-            let bearer = issued.bearer();
-            Home {
-                portal_url: self.0.portal().url().to_owned(),
-                referer: bearer.referer.unwrap_or_default(),
-                token: bearer.token,
-                expires: EpochMillis(issued.expires),
-            }
+        let portal_url = self.0.portal().url().to_owned();
+        Ok(issued.map(|issued| Home {
+            portal_url,
+            token: issued.token,
+            expires: EpochMillis(issued.expires),
         }))
     }
 
