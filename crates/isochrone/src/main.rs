@@ -47,14 +47,14 @@ fn with_runtime(
     let done = runtime.block_on(async {
         match command {
             Command::Up(up) => {
-                serve::run(&loaded, &[Role::Portal, Role::Scheduler, Role::Worker], up.demo).await
+                serve::run(loaded, &[Role::Portal, Role::Scheduler, Role::Worker], up.demo).await
             }
             Command::Scheduler(scheduler) if scheduler.no_portal => {
-                serve::run(&loaded, &[Role::Scheduler], false).await
+                serve::run(loaded, &[Role::Scheduler], false).await
             }
-            Command::Scheduler(_) => serve::run(&loaded, &[Role::Portal, Role::Scheduler], false).await,
-            Command::Worker(_) => serve::run(&loaded, &[Role::Worker], false).await,
-            Command::Portal(_) => serve::run(&loaded, &[Role::Portal], false).await,
+            Command::Scheduler(_) => serve::run(loaded, &[Role::Portal, Role::Scheduler], false).await,
+            Command::Worker(_) => serve::run(loaded, &[Role::Worker], false).await,
+            Command::Portal(_) => serve::run(loaded, &[Role::Portal], false).await,
             Command::Fleet => commands::fleet::run(&loaded, output).await,
             Command::Task { command } => commands::task::run(&loaded, command, output).await,
             Command::Run { command } => commands::run::run(&loaded, command, output).await,
@@ -62,6 +62,7 @@ fn with_runtime(
             Command::Item { command } => commands::item::run(&loaded, command, output).await,
             Command::Export(export) => commands::export::run(&loaded, export).await,
             Command::Import(import) => commands::import::run(&loaded, import, output).await,
+            Command::Sandbox(sandbox) => commands::sandbox::run(&loaded, &sandbox.write).await,
             Command::Doctor => commands::doctor::run(&loaded, output).await,
             Command::Cron { .. } | Command::Config { .. } => unreachable!("answered above"),
         }

@@ -13,8 +13,6 @@ use std::io;
 use super::faults::Fault;
 use super::listening::{Listening, lock};
 
-/// The bearer's token that it wants.
-const TOKEN: &str = "simulated-token";
 /// Of a request's body.
 const LARGEST: usize = 1 << 20;
 
@@ -35,7 +33,10 @@ struct Job {
 }
 
 impl SimulatedHttpJobs {
-    /// A server that wants the token `simulated-token`.
+    /// The bearer's token that it wants.
+    pub const TOKEN: &str = "simulated-token";
+
+    /// A server that wants [`Self::TOKEN`].
     pub async fn start() -> io::Result<SimulatedHttpJobs> {
         Ok(SimulatedHttpJobs(Listening::start(handle).await?))
     }
@@ -70,7 +71,7 @@ async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     let given = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    if given(header::AUTHORIZATION) != Some(&format!("Bearer {TOKEN}")) {
+    if given(header::AUTHORIZATION) != Some(&format!("Bearer {}", SimulatedHttpJobs::TOKEN)) {
         return (StatusCode::FORBIDDEN, "no good token").into_response();
     }
     let body = axum::body::to_bytes(body, LARGEST).await.unwrap_or_default();

@@ -17,10 +17,15 @@ use super::{answers, asked};
 pub struct SimulatedPortal(pub(super) Listening<State>);
 
 impl SimulatedPortal {
-    /// A portal with the administrator `siteadmin`, whose password is `site-password`.
+    /// Its administrator.
+    pub const ADMIN: &str = "siteadmin";
+    /// The administrator's password.
+    pub const PASSWORD: &str = "site-password";
+
+    /// A portal with an administrator.
     pub async fn start() -> io::Result<SimulatedPortal> {
         let portal = SimulatedPortal(Listening::start(handle).await?);
-        portal.add_user("siteadmin", "org_admin", "site-password");
+        portal.add_user(Self::ADMIN, "org_admin", Self::PASSWORD);
         Ok(portal)
     }
 

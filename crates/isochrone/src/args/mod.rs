@@ -97,18 +97,29 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// A simulated ArcGIS Enterprise, to try Isochrone without one: portal, GIS server, Notebook Server, Workflow
+    /// Manager.
+    Sandbox(Sandbox),
     /// Checks what Isochrone needs here, and says what to do about what is missing.
     Doctor,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
-    /// Add a sample notebook and two sample tasks, and tell what happens as it happens.
+    /// Add a sample notebook and a sample task of each type, beside a simulated ArcGIS, and tell what happens as it
+    /// happens.
     #[arg(long)]
     pub(crate) demo: bool,
     /// Address and port of the HTTP listener.
     #[command(flatten)]
     pub(crate) listeners: Listeners,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sandbox {
+    /// Where the configuration is written that leads there.
+    #[arg(long, value_name = "FILE", default_value = "isochrone-sandbox.toml")]
+    pub(crate) write: PathBuf,
 }
 
 /// Where the portal listens.

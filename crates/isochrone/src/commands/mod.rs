@@ -9,5 +9,6 @@ pub(crate) mod fleet;
 pub(crate) mod import;
 pub(crate) mod item;
 pub(crate) mod run;
+pub(crate) mod sandbox;
 pub(crate) mod task;
 pub(crate) mod user;

@@ -196,6 +196,12 @@ impl Config {
         Outbound::new(egress, &trust, portal).context("[egress]")
     }
 
+    /// Has a server carry out this type, unless another one does.
+    pub(crate) fn add_http_jobs(&mut self, kind: TaskType, url: String, token: &str) {
+        let token = Some(Secret::new(token.to_owned()));
+        self.http_jobs.entry(kind).or_insert(HttpJobServer { url, token, ca_file: None });
+    }
+
     /// The servers that carry out whole types.
     pub(crate) fn http_jobs(&self) -> Result<Vec<(TaskType, HttpJobs)>> {
         let server = |(kind, server): (&TaskType, &HttpJobServer)| {

@@ -32,6 +32,10 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 impl Secret {
+    pub(crate) fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }

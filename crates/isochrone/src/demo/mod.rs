@@ -1,32 +1,34 @@
-//! `up --demo`: a sample notebook every minute, a daily report, and the story as it happens.
+//! `up --demo`: a sample task of each type, beside a simulated ArcGIS, and the story as it happens.
 
+mod samples;
+pub(crate) mod simulated;
 mod story;
 
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use isochrone_domain::{CronFields, ItemId, OverlapPolicy, Policies, Submission, Task, TaskType};
+use isochrone_domain::{ItemId, Submission, Task};
 use isochrone_store::{Page, TaskFilter};
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::item::add_notebook;
 use crate::wiring::House;
+use simulated::Simulated;
+pub(crate) use story::prepare_python;
 
 /// The same at each start, so that a second one adds no second notebook.
-const NOTEBOOK: ItemId = ItemId::from_bytes(*b"isochrone-demo-1");
-const NOTEBOOK_SOURCE: &str = include_str!("sample.ipynb");
-const EVERY_MINUTE: &str = "Demo: a small chart, every minute";
-const DAILY: &str = "Demo: yesterday's activity, every day at 03:00";
-
+pub(crate) const NOTEBOOK: ItemId = ItemId::from_bytes(*b"isochrone-demo-1");
+pub(crate) const NOTEBOOK_SOURCE: &str = include_str!("sample.ipynb");
 /// The demo.
 pub(crate) struct Demo<'a> {
     house: &'a House,
     address: SocketAddr,
+    simulated: &'a Simulated,
 }
 
 impl<'a> Demo<'a> {
-    pub(crate) fn new(house: &'a House, address: SocketAddr) -> Self {
-        Demo { house, address }
+    pub(crate) fn new(house: &'a House, address: SocketAddr, simulated: &'a Simulated) -> Self {
+        Demo { house, address, simulated }
     }
 
     /// Adds the samples, then tells what happens until `stop`.
@@ -36,9 +38,12 @@ impl<'a> Demo<'a> {
             () = stop.cancelled() => return Ok(()),
             prepared = story::prepare_python(&self.house.python) => prepared?,
         }
-        let notebook_task = self.add_samples().await?;
-        let run = self.run_once(&notebook_task).await?;
-        story::tell(self.house, self.address, &notebook_task, run, stop).await
+        let tasks = self.add_samples().await?;
+        let mut first = Vec::new();
+        for task in &tasks {
+            first.push(self.run_once(task).await?);
+        }
+        story::tell(self.house, self.address, &tasks, &first, stop).await
     }
 
     fn introduce(&self) {
@@ -47,71 +52,35 @@ impl<'a> Demo<'a> {
         println!("Open it in a browser and sign in as admin to look around. Ctrl-C stops it.\n");
     }
 
-    async fn add_samples(&self) -> Result<Task> {
+    /// The sample tasks, the notebook's first.
+    async fn add_samples(&self) -> Result<Vec<Task>> {
         let data = NOTEBOOK_SOURCE.as_bytes().to_vec();
         add_notebook(self.house, Some(NOTEBOOK), "Chart of a random walk", None, data).await?;
-        let notebook = self.task_once(EVERY_MINUTE, every_minute()).await?;
-        self.task_once(DAILY, daily()).await?;
-        Ok(notebook)
+        let mut tasks = Vec::new();
+        for sample in samples::all(&self.simulated.gis) {
+            tasks.push(self.task_once(sample).await?);
+        }
+        Ok(tasks)
     }
 
-    /// The sample task of this title; made only where it is missing.
-    async fn task_once(&self, title: &str, submission: Submission) -> Result<Task> {
+    /// The sample task of this title; made only where it is missing, or is for a server of an earlier demo.
+    async fn task_once(&self, sample: Submission) -> Result<Task> {
         let operator = House::operator();
         let filter = TaskFilter { owner: Some("admin".to_owned()), ..TaskFilter::default() };
         let tasks =
             self.house.submissions.tasks(&operator, &filter, Page { offset: 0, limit: 1_000 }).await?;
-        if let Some(task) = tasks.rows.into_iter().find(|task| task.title == title) {
-            return Ok(self.house.submissions.enable(&operator, task.id).await?);
+        if let Some(task) = tasks.rows.into_iter().find(|task| task.title == sample.title) {
+            if (&task.task_url, &task.parameters) == (&sample.task_url, &sample.parameters) {
+                return Ok(self.house.submissions.enable(&operator, task.id).await?);
+            }
+            self.house.submissions.delete(&operator, task.id).await?;
         }
-        let submission = Submission { title: title.to_owned(), ..submission };
-        Ok(self.house.submissions.create(&operator, "admin", submission).await?)
+        Ok(self.house.submissions.create(&operator, "admin", sample).await?)
     }
 
     /// A first run at once: nobody likes to wait for the next minute.
     async fn run_once(&self, task: &Task) -> Result<isochrone_domain::RunId> {
         let nonce = *isochrone_domain::RunId::random().as_bytes();
         Ok(self.house.submissions.run_now(&House::operator(), task.id, nonce).await?.id)
-    }
-}
-
-fn every_minute() -> Submission {
-    Submission {
-        title: String::new(),
-        kind: TaskType::ExecuteNotebook,
-        item_id: Some(NOTEBOOK),
-        task_url: None,
-        parameters: Some(
-            r#"{"notebookParameters":{"steps":60,"label":"metres"},"saveInjectedParameters":true}"#
-                .to_owned(),
-        ),
-        cron: cron("*/1", "*", "*", "*", "?"),
-        start: None,
-        end: None,
-        max_occurrences: None,
-        policies: Policies { overlap: OverlapPolicy::Skip, ..Policies::default() },
-    }
-}
-
-fn daily() -> Submission {
-    Submission {
-        kind: TaskType::ExecuteReport,
-        item_id: None,
-        parameters: Some(
-            r#"{"reportType":"org","reportSubType":"activity","timeDuration":"daily","title":"Activity"}"#
-                .to_owned(),
-        ),
-        cron: cron("0", "3", "*", "*", "?"),
-        ..every_minute()
-    }
-}
-
-fn cron(minute: &str, hour: &str, day_of_month: &str, month: &str, day_of_week: &str) -> CronFields {
-    CronFields {
-        minute: minute.to_owned(),
-        hour: hour.to_owned(),
-        day_of_month: day_of_month.to_owned(),
-        month: month.to_owned(),
-        day_of_week: day_of_week.to_owned(),
     }
 }

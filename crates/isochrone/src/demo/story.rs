@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use isochrone_domain::{Outcome, Run, RunId, RunStatus, Task};
+use isochrone_domain::{Outcome, Run, RunId, RunStatus, Task, TaskType};
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_store::{Page, RunFilter};
 use tokio_util::sync::CancellationToken;
@@ -56,20 +56,20 @@ pub(crate) async fn prepare_python(python: &PythonEnvironment) -> Result<()> {
 pub(crate) async fn tell(
     house: &House,
     address: SocketAddr,
-    task: &Task,
-    first: RunId,
+    tasks: &[Task],
+    first: &[RunId],
     stop: &CancellationToken,
 ) -> Result<()> {
-    println!("Two tasks are scheduled; the notebook also runs once right now:");
-    println!("  {}", task.title);
-    if let Some(next) = task.next_fire {
-        println!("  next at {next}, then every minute");
+    println!("A task of each type is scheduled, and runs once right now:");
+    for task in tasks {
+        let next = task.next_fire.map_or_else(String::new, |next| format!("next at {next}"));
+        println!("  {:55} {next}", task.title);
     }
-    println!("  http://{address}/sharing/rest/community/users/admin/tasks/{}\n", task.id);
+    println!("  http://{address}/sharing/rest/community/users/admin/tasks\n");
     let mut told: HashMap<RunId, String> = HashMap::new();
     // What ended before this start is no news.
     for run in watched(house).await? {
-        if run.status.ended() && run.id != first {
+        if run.status.ended() && !first.contains(&run.id) {
             told.insert(run.id, step(&run));
         }
     }
@@ -81,7 +81,10 @@ pub(crate) async fn tell(
                 continue;
             }
             say(&run, &step);
-            if !explained && matches!(run.status, RunStatus::Ended { outcome: Outcome::Succeeded, .. }) {
+            if !explained
+                && run.kind == TaskType::ExecuteNotebook
+                && matches!(run.status, RunStatus::Ended { outcome: Outcome::Succeeded, .. })
+            {
                 explained = true;
                 explain(house, address, &run);
             }
@@ -117,7 +120,10 @@ fn step(run: &Run) -> String {
             });
             match outcome {
                 Outcome::Succeeded => format!("succeeded{took}"),
-                _ => format!("{outcome}{took}: {} {}", reason.sentence(), short(run.result.as_deref())),
+                _ => {
+                    let more = run.result.as_deref().filter(|result| *result != reason.sentence());
+                    format!("{outcome}{took}: {} {}", reason.sentence(), short(more))
+                }
             }
         }
     }
@@ -129,7 +135,7 @@ fn short(result: Option<&str>) -> String {
 
 fn say(run: &Run, step: &str) {
     let (_, _, _, hour, minute, ..) = run.planned.civil();
-    println!("{hour:02}:{minute:02} UTC  {:15}  {}  {step}", run.kind.name(), &run.id.to_string()[..8]);
+    println!("{hour:02}:{minute:02} UTC  {:22}  {}  {step}", run.kind.name(), &run.id.to_string()[..8]);
 }
 
 /// Where to look at what the first good run left.

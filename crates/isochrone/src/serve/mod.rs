@@ -21,13 +21,18 @@ use tracing::info;
 
 use crate::config::{Config, Loaded};
 use crate::demo::Demo;
+use crate::demo::simulated::Simulated;
 use crate::logging;
 use crate::wiring::{House, Line};
 use stop::Stop;
 
 /// Runs these parts until a signal ends them.
-pub(crate) async fn run(loaded: &Loaded, roles: &[Role], demo: bool) -> Result<ExitCode> {
-    let config = &loaded.config;
+pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Result<ExitCode> {
+    let simulated = if demo { Some(Simulated::start().await?) } else { None };
+    if let Some(simulated) = &simulated {
+        simulated.furnish(&mut loaded.config);
+    }
+    let (loaded, config) = (&loaded, &loaded.config);
     let mut log = config.log.clone();
     if demo && log.filter == "info" {
         // The demo tells the story itself.
@@ -88,8 +93,10 @@ pub(crate) async fn run(loaded: &Loaded, roles: &[Role], demo: bool) -> Result<E
         parts.spawn(admin::serve(listener, &house, &line, &stop));
     }
     tell_ready(&house, roles, &name, address);
-    match address {
-        Some(address) if demo => Demo::new(&house, address).run(&stop.draining).await?,
+    match (address, &simulated) {
+        (Some(address), Some(simulated)) => {
+            Demo::new(&house, address, simulated).run(&stop.draining).await?;
+        }
         _ => stop.draining.cancelled().await,
     }
     if let Some(working) = working {
