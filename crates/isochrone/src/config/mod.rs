@@ -190,7 +190,7 @@ impl Config {
         let servers: Vec<String> = self.egress.servers.iter().chain(named).cloned().collect();
         let egress = Egress::new(&servers, self.egress.open)?;
         let trust = trust(self.egress.ca_file.clone(), false);
-        Outbound::new(egress, &trust, portal).context("[egress]")
+        Outbound::new(egress, &trust, portal, None).context("[egress]")
     }
 
     /// The servers that carry out whole types.
