@@ -4,6 +4,7 @@ mod fleet;
 mod gp_service;
 mod http_job;
 mod scene_cook;
+mod tokens;
 mod workflow_manager;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::documents::Sharing;
 use crate::federated::Info;
@@ -166,6 +166,11 @@ impl Portal {
     /// Whose token it is.
     pub async fn community_self(&self, bearer: &Bearer) -> Result<User> {
         self.ask("/community/self", bearer, &[]).await
+    }
+
+    /// Whether the token holds, whoever has it: an app has no user.
+    pub async fn portal_self(&self, bearer: &Bearer) -> Result<()> {
+        self.ask("/portals/self", bearer, &[]).await.map(|_: IgnoredAny| ())
     }
 
     /// The user with this name.
