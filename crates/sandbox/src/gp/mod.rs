@@ -117,6 +117,11 @@ impl SimulatedGpServer {
         self.0.plan_fault(path, after, times, fault);
     }
 
+    /// Answers rightly from now on.
+    pub fn heal(&self) {
+        self.0.heal();
+    }
+
     /// How many requests came whose paths have this in them.
     pub fn asked(&self, path: &str) -> usize {
         self.0.asked(path)
