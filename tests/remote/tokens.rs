@@ -12,11 +12,11 @@ async fn three(sign_in: &[(&str, &str)]) -> Result<(SimulatedPortal, SimulatedGp
     let (portal, gis) = (SimulatedPortal::start().await?, SimulatedGpServer::start().await?);
     portal.add_app("cook", "cook-secret");
     gis.federate_strictly(&portal);
-    let Place { options, dir } = place(&[&gis.url()])?;
-    let options = options.env("ISOCHRONE__PORTAL__URL", portal.url());
-    let options =
+    let mut place = place(&[&gis.url()])?;
+    let options = place.options.clone().env("ISOCHRONE__PORTAL__URL", portal.url());
+    place.options =
         sign_in.iter().fold(options, |options: ServerOptions, (name, text)| options.env(name, *text));
-    Ok((portal, gis, Place { options, dir }))
+    Ok((portal, gis, place))
 }
 
 /// The run of a task of siteadmin's, once it has ended; the portal's tokens are taken back in the middle of it.

@@ -293,16 +293,15 @@ async fn no_secret_is_shown() -> Result<()> {
         Credentials::Token(SECRET.to_owned()),
     ];
     for credentials in wrong {
-        let mut shown = format!("{credentials:?}");
+        let mut shown = vec![format!("{credentials:?}")];
         let signed_in = sign_in(&portal, credentials)?;
         let task = task(&gis, signed_in.clone())?;
         let (refused, turned_away) = (whoami(&signed_in).await, task.is_asynchronous().await);
         ensure!(refused.is_err() && turned_away.is_err(), "{refused:?} {turned_away:?}");
-        shown += &format!("{signed_in:?} {task:?}");
-        for error in [refused.err(), turned_away.err()].into_iter().flatten() {
-            shown += &format!("{error} {error:?}");
-        }
-        ensure!(!shown.contains(SECRET), "{shown}");
+        shown.push(format!("{signed_in:?} {task:?}"));
+        let errors = [refused.err(), turned_away.err()].into_iter().flatten();
+        shown.extend(errors.map(|error| format!("{error} {error:?}")));
+        ensure!(!shown.concat().contains(SECRET), "{shown:?}");
     }
     // Tokens that are good are secrets, too.
     let task = task(&gis, sign_in(&portal, password())?)?;
