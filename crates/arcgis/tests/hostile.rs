@@ -100,9 +100,12 @@ impl Place {
             ("cancel", Box::pin(async { stubborn.cancel(&self.going_on).await })),
         ]
     }
+}
 
+impl Clients {
     /// What signs in: it carries no token that could be renewed.
-    fn sign_ins<'a>(&'a self, Clients { bare, .. }: &'a Clients) -> Vec<Read<'a>> {
+    fn sign_ins(&self) -> Vec<Read<'_>> {
+        let bare = &self.bare;
         vec![
             (
                 "generateToken",
@@ -172,7 +175,7 @@ async fn every_hostile_answer_has_an_outcome() -> Result<()> {
         clients.signed_in.ask(async |portal, token| portal.portal_self(&token).await).await?;
         clients.slow.is_asynchronous().await?;
         let before = peak()?;
-        let asked = [(place.reads(&clients), READS, read), (place.sign_ins(&clients), SIGN_INS, signed_in)];
+        let asked = [(place.reads(&clients), READS, read), (clients.sign_ins(), SIGN_INS, signed_in)];
         for (reads, paths, expected) in asked {
             for (name, asked) in reads {
                 place.plan(paths, times, fault);
