@@ -194,10 +194,16 @@ async fn a_server_that_stands_alone_gets_the_portal_s_token() -> Result<()> {
         if refusing {
             gis.plan_fault("/rest/info", 0, usize::MAX, Fault::InvalidToken);
         }
-        let task = task(&gis, sign_in(&portal, password())?)?;
+        let signed_in = sign_in(&portal, password())?;
+        let task = task(&gis, signed_in.clone())?;
         at_once(1, &task).await?;
         portal.rotate_tokens();
         at_once(1, &task).await?;
+        assert_eq!(gis.asked("GPServer/Slow"), 3, "one was refused");
+        portal.rotate_tokens();
+        whoami(&signed_in).await?;
+        at_once(1, &task).await?;
+        assert_eq!(gis.asked("GPServer/Slow"), 4, "what the portal has renewed is renewed here");
         assert_eq!(portal.exchanges(), 0);
     }
     Ok(())
