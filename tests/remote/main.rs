@@ -3,6 +3,9 @@
 mod fleet;
 mod gp_service;
 mod http_job;
+mod notebook_server;
+mod ogc_process;
+mod report;
 mod scene_cook;
 mod tokens;
 mod workflow_manager;
@@ -10,7 +13,8 @@ mod workflow_manager;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use isochrone_testkit::{Server, ServerOptions, eventually_within};
+use isochrone_sandbox::SimulatedPortal;
+use isochrone_testkit::{ADMIN_PASSWORD, Server, ServerOptions, eventually_within};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
@@ -33,6 +37,15 @@ fn place(servers: &[&str]) -> Result<Place> {
         .env("ISOCHRONE__EGRESS__SERVERS", servers.join(","))
         .env("ISOCHRONE__WORKER__LEASE_SECONDS", 3);
     Ok(Place { options, dir })
+}
+
+/// The same in front of this portal, where `admin` is an administrator, too.
+fn beside_portal(options: ServerOptions, portal: &SimulatedPortal) -> ServerOptions {
+    portal.add_user("admin", "org_admin", ADMIN_PASSWORD);
+    options
+        .env("ISOCHRONE__PORTAL__URL", portal.url())
+        .env("ISOCHRONE__PORTAL__USER", "siteadmin")
+        .env("ISOCHRONE_PORTAL_PASSWORD", "site-password")
 }
 
 /// A task of admin's that is run once, by hand.

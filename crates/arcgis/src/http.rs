@@ -98,12 +98,24 @@ pub(crate) fn build(client: ClientBuilder, trust: &Trust) -> Result<Client> {
 
 /// Sends a request and gives its answer's text, if it tells of no failure.
 pub(crate) async fn document(request: RequestBuilder) -> Result<String> {
+    let (status, body) = text_of(request).await?;
+    answer::read(status, &body)?;
+    Ok(body)
+}
+
+/// The same for an answer whose `status` is that of a job or an item.
+pub(crate) async fn state(request: RequestBuilder) -> Result<String> {
+    let (status, body) = text_of(request).await?;
+    answer::read_state(status, &body)?;
+    Ok(body)
+}
+
+async fn text_of(request: RequestBuilder) -> Result<(u16, String)> {
     let response = request.send().await.map_err(unavailable)?;
     let status = response.status().as_u16();
     let body = bytes(response, LARGEST_DOCUMENT).await?;
     let body = String::from_utf8(body).map_err(|_| Error::Unreadable("it is not UTF-8".to_owned()))?;
-    answer::read(status, &body)?;
-    Ok(body)
+    Ok((status, body))
 }
 
 /// Sends a request that begins something, once. The outer error: nothing was begun. The inner one: nobody knows.

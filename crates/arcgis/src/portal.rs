@@ -185,15 +185,15 @@ impl Portal {
 
     /// The same, as the portal wrote it.
     pub async fn item_document(&self, bearer: &Bearer, id: &str) -> Result<String> {
-        let request = self.http.get(&format!("/sharing/rest/content/items/{}", segment(id)));
-        http::document(bearer.carried_by(request).query(&[("f", "json")])).await
+        let request = self.get(bearer, &format!("/content/items/{}", segment(id)));
+        http::document(request.query(&[("f", "json")])).await
     }
 
     /// An item's bytes.
     pub async fn item_data(&self, bearer: &Bearer, id: &str) -> Result<Vec<u8>> {
-        let request = self.http.get(&format!("/sharing/rest/content/items/{}/data", segment(id)));
+        let request = self.get(bearer, &format!("/content/items/{}/data", segment(id)));
         // For its failures: without it, they are pages.
-        http::file(bearer.carried_by(request).query(&[("f", "json")]), LARGEST_FILE).await
+        http::file(request.query(&[("f", "json")]), LARGEST_FILE).await
     }
 
     /// The ids of the groups that an item is shared with.
@@ -220,8 +220,18 @@ impl Portal {
 
     /// Makes a user's task plan no runs.
     pub async fn disable_task(&self, bearer: &Bearer, user: &str, id: &str) -> Result<()> {
-        let path = format!("/sharing/rest/community/users/{}/tasks/{}/disable", segment(user), segment(id));
-        http::document(bearer.carried_by(self.http.post(&path)).form(&[("f", "json")])).await.map(drop)
+        let path = format!("/community/users/{}/tasks/{}/disable", segment(user), segment(id));
+        http::document(self.post(bearer, &path).form(&[("f", "json")])).await.map(drop)
+    }
+
+    /// A request for what is there of the sharing API.
+    pub(crate) fn get(&self, bearer: &Bearer, path: &str) -> RequestBuilder {
+        bearer.carried_by(self.http.get(&format!("/sharing/rest{path}")))
+    }
+
+    /// The same as a POST.
+    pub(crate) fn post(&self, bearer: &Bearer, path: &str) -> RequestBuilder {
+        bearer.carried_by(self.http.post(&format!("/sharing/rest{path}")))
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -230,11 +240,11 @@ impl Portal {
         bearer: &Bearer,
         query: &[(&str, &str)],
     ) -> Result<T> {
-        let request = bearer.carried_by(self.http.get(&format!("/sharing/rest{path}")));
-        answer::parse(&http::document(request.query(query).query(&[("f", "json")])).await?)
+        let request = self.get(bearer, path).query(query).query(&[("f", "json")]);
+        answer::parse(&http::document(request).await?)
     }
 }
 
-fn segment(text: &str) -> impl fmt::Display + '_ {
+pub(crate) fn segment(text: &str) -> impl fmt::Display + '_ {
     utf8_percent_encode(text, NON_ALPHANUMERIC)
 }

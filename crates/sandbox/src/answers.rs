@@ -7,6 +7,7 @@ use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::asked::Asked;
+use super::reports;
 use super::state::{State, User};
 
 /// An error of ArcGIS: HTTP status 200.
@@ -116,7 +117,7 @@ pub(super) fn caller_at(
     state.bearer(token, asked.referer.as_deref(), place).ok_or(Refused(498, "Invalid token."))
 }
 
-fn readable(state: &State, asked: &Asked, id: &str) -> Result<super::state::Item, Refused> {
+pub(super) fn readable(state: &State, asked: &Asked, id: &str) -> Result<super::state::Item, Refused> {
     let (name, user) = caller(state, asked)?;
     let item = state.items.get(id).ok_or(NO_ITEM)?;
     if item.readable_by(&name, &user) { Ok(item.clone()) } else { Err(NO_ITEM) }
@@ -126,9 +127,9 @@ fn signed_in(state: &mut State, asked: &Asked, path: &[&str]) -> Result<Value, R
     let (name, user) = caller(state, asked)?;
     let admin = user.role == "org_admin";
     match *path {
-        ["portals", "self"] => Ok(json!({"id": "0123456789ABCDEF", "name": "Simulated"})),
         ["community", "self"] => state.user_document(&name).ok_or(NO_USER),
         ["community", "users", other] => state.user_document(other).ok_or(NO_USER),
+        ["portals", "self"] => Ok(state.portal_document(&name)),
         ["portals", "self", "allScheduledTasks"] if admin => Ok(list(&state.tasks, asked)),
         ["community", "users", owner, "tasks"] if admin || owner == name => {
             let tasks: Vec<Value> =
@@ -147,7 +148,15 @@ fn signed_in(state: &mut State, asked: &Asked, path: &[&str]) -> Result<Value, R
             task["taskState"] = if change == "enable" { "active" } else { "paused" }.into();
             Ok(json!({"success": true, "taskId": id}))
         }
-        ["portals", "self", "allScheduledTasks"] | ["community", "users", _, "tasks", ..] => Err(FORBIDDEN),
+        ["community", "users", owner, "report"] if admin && owner == name => {
+            reports::begin(state, asked, owner)
+        }
+        ["content", "users", owner, "items", id, "status"] if admin || owner == name => {
+            reports::status(state, id).ok_or(NO_ITEM)
+        }
+        ["content", "users", owner, "items", id, "delete"] if asked.post && (admin || owner == name) => {
+            state.items.remove(id).map(|_| json!({"success": true, "itemId": id})).ok_or(NO_ITEM)
+        }
         ["content", "items", id] => {
             let item = readable(state, asked, id)?;
             Ok(json!({
@@ -160,6 +169,9 @@ fn signed_in(state: &mut State, asked: &Asked, path: &[&str]) -> Result<Value, R
             let groups: Vec<Value> = item.groups.iter().map(|id| json!({"id": id})).collect();
             Ok(json!({"admin": [], "member": groups, "other": []}))
         }
+        ["portals", "self", "allScheduledTasks"]
+        | ["community", "users", _, "tasks" | "report", ..]
+        | ["content", "users", ..] => Err(FORBIDDEN),
         _ => Err(Refused(404, "There is no such resource or operation.")),
     }
 }

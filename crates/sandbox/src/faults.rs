@@ -130,8 +130,13 @@ impl Fault {
             Fault::Truncated => Body::from("{\"jobId\": \"j1\", \"jobStatus\": \"esriJobSu").into_response(),
             Fault::Nested => Body::from(format!("{{\"error\": {}", "[".repeat(NESTED))).into_response(),
             Fault::Cut => {
-                let parts = [Ok(Bytes::from_static(b"{\"total\":")), Err(std::io::Error::other("cut"))];
-                Response::new(Body::from_stream(stream::iter(parts)))
+                let begun = stream::iter([Ok(Bytes::from_static(b"{\"total\":"))]);
+                let end = stream::once(async {
+                    // What has begun is sent before.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    Err(std::io::Error::other("cut"))
+                });
+                Response::new(Body::from_stream(begun.chain(end)))
             }
         })
     }

@@ -7,12 +7,15 @@ mod faults;
 mod gp;
 mod http_jobs;
 mod listening;
+mod notebooks;
 mod portal;
+mod reports;
 mod state;
 mod workflow;
 
 pub use faults::Fault;
 pub use gp::{SimulatedGpServer, Submission};
 pub use http_jobs::SimulatedHttpJobs;
+pub use notebooks::SimulatedNotebookServer;
 pub use portal::SimulatedPortal;
 pub use workflow::SimulatedWorkflowManager;

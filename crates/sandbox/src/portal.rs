@@ -119,6 +119,21 @@ impl SimulatedPortal {
         self.0.state().items.insert(id.to_owned(), item);
     }
 
+    /// An item's bytes, if there is such an item.
+    pub fn item_data(&self, id: &str) -> Option<Vec<u8>> {
+        self.0.state().items.get(id).map(|item| item.data.clone())
+    }
+
+    /// The item is gone.
+    pub fn remove_item(&self, id: &str) {
+        self.0.state().items.remove(id);
+    }
+
+    /// How many reports were begun.
+    pub fn reports(&self) -> usize {
+        self.0.state().reports.len()
+    }
+
     /// A task of `owner` with this id, as ArcGIS shows it; `change` makes another one of it.
     pub fn add_task(&self, id: &str, owner: &str, change: impl FnOnce(&mut Value)) {
         let mut task = json!({

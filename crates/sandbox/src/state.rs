@@ -18,6 +18,8 @@ pub(super) struct State {
     pub(super) items: BTreeMap<String, Item>,
     /// In the order of their creation.
     pub(super) tasks: Vec<Value>,
+    /// Removed ones, too.
+    pub(super) reports: Vec<super::reports::Report>,
     /// How long tokens live, whatever is asked for.
     pub(super) token_life: Option<Duration>,
     tokens_made: u64,
@@ -93,6 +95,16 @@ impl State {
             return None;
         }
         Some((known.user.clone(), self.users.get(&known.user)?.clone()))
+    }
+
+    /// The organization's resource, as a user sees it.
+    pub(super) fn portal_document(&self, name: &str) -> Value {
+        json!({
+            "id": "0123456789ABCDEF", "name": "Simulated", "isPortal": true, "portalMode": "singletenant",
+            "currentVersion": "2023.2", "enterpriseVersion": "11.3.0", "supportsOAuth": true, "allSSL": false,
+            "access": "private", "authorizedCrossOriginDomains": [], "helperServices": {},
+            "user": self.user_document(name),
+        })
     }
 
     /// The user's resource.

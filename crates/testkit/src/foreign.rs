@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 const MARKER: &str = "complete";
 
 /// A client in a virtual environment of Python.
+#[derive(Clone)]
 pub struct PythonClient {
     python: PathBuf,
 }
@@ -18,7 +19,7 @@ impl PythonClient {
     /// The client `name`, installed by these calls of `pip install` where it is not there yet: a minute, and
     /// some hundred megabytes.
     pub fn install(name: &str, calls: &[&[&str]]) -> Result<PythonClient> {
-        let wanted = calls.iter().map(|call| call.join(" ")).collect::<Vec<_>>().join("\n");
+        let wanted = calls.iter().map(|call| remembered(call)).collect::<Result<Vec<_>>>()?.join("\n");
         let dir = installed(name, &wanted, |dir| {
             let env = dir.join("env");
             run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&env))?;
@@ -38,7 +39,12 @@ impl PythonClient {
 
     /// Runs a program that was installed with it, in this folder; gives what it printed. It must end well.
     pub fn run_program(&self, name: &str, dir: &Path, args: &[&str]) -> Result<String> {
-        run(Command::new(self.python.with_file_name(name)).args(args).current_dir(dir))
+        run(Command::new(self.program(name)).args(args).current_dir(dir))
+    }
+
+    /// Where a program is that was installed with it.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.python.with_file_name(name)
     }
 }
 
@@ -64,6 +70,22 @@ impl NodeClient {
         std::fs::copy(module, copy.path())?;
         run(Command::new("node").arg(copy.path()).envs(environment.iter().copied()))
     }
+}
+
+/// A call as it is remembered: with what a requirements file says, not with where it lies. Checkouts share a client,
+/// and a file that was changed makes a new one.
+fn remembered(call: &[&str]) -> Result<String> {
+    let mut words = Vec::new();
+    let mut is_file = false;
+    for word in call {
+        words.push(if is_file {
+            std::fs::read_to_string(word).with_context(|| (*word).to_owned())?
+        } else {
+            (*word).to_owned()
+        });
+        is_file = *word == "-r";
+    }
+    Ok(words.join(" "))
 }
 
 /// The folder of a client, made by `make` where it is not there as wanted.

@@ -265,7 +265,7 @@ impl Drop for Server {
 }
 
 /// reqwest wants to be told, before it makes a client.
-fn choose_cryptography() {
+pub(crate) fn choose_cryptography() {
     // An error: it was told before.
     drop(rustls::crypto::ring::default_provider().install_default());
 }

@@ -1,27 +1,19 @@
 //! Asynchronous geoprocessing, carried out by a server and followed from here: what several types are made of.
 
-mod follow;
+mod following;
 mod handle;
 mod outputs;
 
-use std::time::Duration;
+use isochrone_arcgis::gp::{GpTask, Parameters};
+use isochrone_domain::{AttemptEnd, LogStream, Reason};
+use isochrone_worker::Attempt;
 
-use isochrone_arcgis::gp::{GpTask, NotSubmitted, Parameters};
-use isochrone_domain::{AttemptEnd, CrashPolicy, LogStream, Reason};
-use isochrone_worker::{Attempt, NotKept};
-use tokio::time::sleep;
-
-use crate::remote::{bad_input, failed, refused};
+use crate::remote::bad_input;
+use crate::remote_job::follow;
+use crate::submission::{self, not_begun, not_kept, submit_until_known};
 use crate::way_out::WayOut;
-use follow::Following;
+use following::Following;
 use handle::Handle;
-
-/// Submissions of one attempt whose fate is unknown, where the task may run twice.
-const SUBMISSIONS: u32 = 3;
-/// Between two of them, and between two tries to keep a handle.
-const PAUSE: Duration = Duration::from_secs(2);
-/// Tries to keep a handle before the job is given up.
-const KEEPING: u32 = 10;
 
 /// Carries out runs as geoprocessing jobs. A clone is the same one.
 #[derive(Clone)]
@@ -50,12 +42,10 @@ impl GpJobs {
             }
             None => match self.submit(&gp, attempt, url, parameters).await? {
                 Some(handle) => handle,
-                None => {
-                    return Err(failed(Reason::Cancelled, "it was stopped before anything was submitted"));
-                }
+                None => return Err(not_begun()),
             },
         };
-        Following::new(&gp, attempt, &handle).follow().await
+        follow(&mut Following::new(&gp, &handle), attempt).await
     }
 
     /// Begins a job and keeps its handle. None: the attempt was stopped before.
@@ -78,53 +68,21 @@ impl GpJobs {
             // A server may refuse its description and take jobs.
             Err(error) => attempt.log(LogStream::System, format!("the task's description: {error}")).await,
         }
-        let job = self.submit_until_known(gp, attempt, parameters).await?;
+        // Only an administrator of the server could look for it.
+        let nowhere = || std::future::ready(Ok(None));
+        let job = submit_until_known(attempt, || gp.submit(parameters), nowhere).await?.job_id;
         let handle = Handle::new(url, gp.job_url(&job), job);
         attempt.log(LogStream::System, format!("submitted: {}", handle.job_url)).await;
         self.keep(gp, attempt, &handle).await?;
         Ok(Some(handle))
     }
 
-    /// The new job's id. A stop does not cut a submission short: whether there is a job must be known.
-    async fn submit_until_known(
-        &self,
-        gp: &GpTask,
-        attempt: &Attempt,
-        parameters: &Parameters,
-    ) -> Result<String, AttemptEnd> {
-        let mut submission = 1;
-        loop {
-            match gp.submit(parameters).await {
-                Ok(job) => return Ok(job.job_id),
-                Err(NotSubmitted::Nothing(error)) => return Err(refused(&error)),
-                Err(unknown @ NotSubmitted::Unknown(_)) => {
-                    let twice = attempt.task().policies.crash == CrashPolicy::AtLeastOnce;
-                    if !twice || submission == SUBMISSIONS || attempt.must_stop().is_some() {
-                        return Err(failed(Reason::SubmissionUnknown, &unknown.to_string()));
-                    }
-                    attempt.log(LogStream::System, format!("{unknown}; it is submitted again")).await;
-                }
-            }
-            submission += 1;
-            sleep(PAUSE).await;
-        }
-    }
-
-    /// Keeps the handle for attempts to come. A job that nobody could find again must not go on.
+    /// Keeps the handle. A job that nobody could find again must not go on.
     async fn keep(&self, gp: &GpTask, attempt: &Attempt, handle: &Handle) -> Result<(), AttemptEnd> {
-        let mut tries = 1;
-        let why = loop {
-            match attempt.checkpoint(&handle.to_json()).await {
-                Ok(()) => return Ok(()),
-                Err(NotKept::Storage(_)) if tries < KEEPING => {}
-                Err(why) => break why,
-            }
-            tries += 1;
-            sleep(PAUSE).await;
-        };
+        let Err(why) = submission::keep(attempt, &handle.to_json()).await else { return Ok(()) };
         if let Err(error) = gp.cancel(&handle.job_id).await {
             tracing::warn!(job = %handle.job_url, %error, "a job that could not be kept goes on");
         }
-        Err(failed(Reason::Internal, &format!("the job's handle could not be kept: {why}")))
+        Err(not_kept(&why))
     }
 }

@@ -1,29 +1,40 @@
-//! GPService: an asynchronous geoprocessing task of a server.
+//! GPService: an asynchronous geoprocessing task of a server; its URL says in which dialect.
+
+mod process;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_arcgis::gp::Parameters;
+use isochrone_arcgis::ogc::Process;
 use isochrone_domain::{AttemptEnd, TaskType};
 use isochrone_worker::{Attempt, Executor};
 
 use crate::gp_job::GpJobs;
 use crate::remote::bad_input;
+use crate::way_out::WayOut;
 
 /// Carries out GPService.
-pub struct GpService(GpJobs);
+pub struct GpService {
+    jobs: GpJobs,
+    way_out: WayOut,
+}
 
 impl GpService {
-    /// As jobs of these.
-    pub fn new(jobs: GpJobs) -> GpService {
-        GpService(jobs)
+    /// As ArcGIS's `jobs`, or as jobs of OGC API - Processes.
+    pub fn new(jobs: GpJobs, way_out: WayOut) -> GpService {
+        GpService { jobs, way_out }
     }
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let task = attempt.task();
+        let url = task.task_url.as_deref().unwrap_or_default();
+        if Process::is_named_by(url) {
+            return process::carry_out(&self.way_out, attempt, url).await;
+        }
         let parameters = Parameters::read(task.parameters.as_deref().unwrap_or("{}"));
         let parameters = parameters.map_err(|error| bad_input("parameters", &error))?;
-        self.0.carry_out(attempt, "taskURL", task.task_url.as_deref().unwrap_or_default(), &parameters).await
+        self.jobs.carry_out(attempt, "taskURL", url, &parameters).await
     }
 }
 

@@ -13,10 +13,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
-use crate::remote::{Away, LONGEST, Next, PATIENCE, SHORTEST, failed, is_passing, next, refused, still_runs};
+use crate::remote::{LONGEST, SHORTEST, failed, refused};
+use crate::remote_job::{RemoteJob, Seen, follow};
 
-/// What a server may ask for.
-const LONGEST_ASKED: Duration = Duration::from_mins(5);
 /// How long a server may be away before an order is given up.
 const NOT_TAKEN: Duration = Duration::from_mins(2);
 /// Of the run's result.
@@ -50,7 +49,7 @@ impl HttpJob {
                 location
             }
             None => match self.begin(attempt).await? {
-                Begun::Done(told) => return ended(told),
+                Begun::Done(told) => return Ok(ended(told)),
                 Begun::Job(location) => {
                     attempt.log(LogStream::System, format!("begun: {location}")).await;
                     let handle = Handle { location: location.clone() };
@@ -65,7 +64,8 @@ impl HttpJob {
                 }
             },
         };
-        self.follow(attempt, &location).await
+        let mut job = Following { jobs: &self.jobs, location: &location, last: Told::default() };
+        follow(&mut job, attempt).await
     }
 
     /// Gives the order until the server has taken it: it knows it by the run.
@@ -82,14 +82,17 @@ impl HttpJob {
             parameters,
         };
         let (began, mut pause) = (Instant::now(), SHORTEST);
+        let mut perhaps_taken = run.attempt > 1;
         loop {
-            if attempt.must_stop().is_some() {
+            // An order that may have been taken is given again, so that its job can be ended.
+            if attempt.must_stop().is_some() && !perhaps_taken {
                 return Err(failed(Reason::Cancelled, "it was stopped before the server had taken it"));
             }
             match self.jobs.begin(&order).await {
                 Ok(begun) => return Ok(begun),
                 Err(error) if error.may_pass() && began.elapsed() < NOT_TAKEN => {
                     attempt.log(LogStream::System, format!("not taken yet: {error}")).await;
+                    perhaps_taken = true;
                 }
                 Err(error) => return Err(refused(&error)),
             }
@@ -97,60 +100,37 @@ impl HttpJob {
             pause = (pause * 2).min(LONGEST);
         }
     }
+}
 
-    async fn follow(&self, attempt: &Attempt, location: &str) -> Result<AttemptEnd, AttemptEnd> {
-        let (mut pause, mut last, mut away) = (SHORTEST, Told::default(), Away::default());
-        loop {
-            match next(attempt, pause).await {
-                Next::Look => {}
-                Next::GiveBack => return Ok(AttemptEnd::GivenBack),
-                Next::End => return self.end(attempt, location).await,
-            }
-            match self.jobs.look(location).await {
-                Ok(told) => {
-                    away.is_back();
-                    if matches!(told.status, Status::Succeeded | Status::Failed | Status::Cancelled) {
-                        return ended(told);
-                    }
-                    let asked = told.again_in.map(|asked| asked.min(LONGEST_ASKED));
-                    let news = told != last;
-                    if news {
-                        let message = told.message.clone().unwrap_or_default();
-                        attempt.progress(told.progress.map(|percent| percent.min(100)), message).await;
-                    }
-                    let usual = if news { SHORTEST } else { pause.mul_f32(1.5).min(LONGEST) };
-                    pause = asked.unwrap_or(usual);
-                    last = told;
-                }
-                Err(error) if is_passing(&error) => {
-                    away.is_away(attempt, &error, location).await?;
-                    pause = pause.mul_f32(1.5).min(LONGEST);
-                }
-                Err(error) => {
-                    let result = format!("the job is gone, and nobody knows how it ended: {error}");
-                    return Err(failed(Reason::SubmissionUnknown, &result));
-                }
-            }
-        }
+/// A job as it is followed.
+struct Following<'a> {
+    jobs: &'a HttpJobs,
+    location: &'a str,
+    last: Told,
+}
+
+#[async_trait]
+impl RemoteJob for Following<'_> {
+    fn url(&self) -> &str {
+        self.location
     }
 
-    /// Ends the job and waits for that a little.
-    async fn end(&self, attempt: &Attempt, location: &str) -> Result<AttemptEnd, AttemptEnd> {
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until {
-            if let Err(error) = self.jobs.end(location).await {
-                attempt.log(LogStream::System, format!("the job is not ended yet: {error}")).await;
-            }
-            match self.jobs.look(location).await {
-                Ok(told) if matches!(told.status, Status::Accepted | Status::Running) => {}
-                Ok(told) => return ended(told),
-                // It is gone: that is what was wanted.
-                Err(Error::Refused(_)) => return Err(failed(Reason::Cancelled, "the job was ended")),
-                Err(_) => {}
-            }
-            sleep(SHORTEST / 2).await;
+    async fn look(&mut self, attempt: &Attempt) -> Result<Seen, Error> {
+        let told = self.jobs.look(self.location).await?;
+        if matches!(told.status, Status::Succeeded | Status::Failed | Status::Cancelled) {
+            return Ok(Seen::Ended(ended(told)));
         }
-        Err(still_runs(attempt, location).await)
+        let (news, again_in) = (told != self.last, told.again_in);
+        if news {
+            let message = told.message.clone().unwrap_or_default();
+            attempt.progress(told.progress.map(|percent| percent.min(100)), message).await;
+        }
+        self.last = told;
+        Ok(Seen::GoesOn { news, again_in })
+    }
+
+    async fn end(&mut self) -> Result<(), Error> {
+        self.jobs.end(self.location).await
     }
 }
 
@@ -170,7 +150,7 @@ impl Executor for HttpJob {
 }
 
 /// How a job that has ended ends its run.
-fn ended(told: Told) -> Result<AttemptEnd, AttemptEnd> {
+fn ended(told: Told) -> AttemptEnd {
     let said = match told.result {
         Some(Value::String(text)) => text,
         Some(value) => value.to_string(),
@@ -178,8 +158,8 @@ fn ended(told: Told) -> Result<AttemptEnd, AttemptEnd> {
     };
     let result: String = said.chars().take(LONGEST_RESULT).collect();
     match told.status {
-        Status::Failed => Err(AttemptEnd::Failed { reason: Reason::ExecutionError, result }),
-        Status::Cancelled => Err(AttemptEnd::Failed { reason: Reason::Cancelled, result }),
-        Status::Accepted | Status::Running | Status::Succeeded => Ok(AttemptEnd::Succeeded { result }),
+        Status::Failed => AttemptEnd::Failed { reason: Reason::ExecutionError, result },
+        Status::Cancelled => AttemptEnd::Failed { reason: Reason::Cancelled, result },
+        Status::Accepted | Status::Running | Status::Succeeded => AttemptEnd::Succeeded { result },
     }
 }

@@ -1,7 +1,9 @@
-//! ExecuteReport without a portal: reports of this server on itself, as CSV artifacts.
+//! ExecuteReport: a portal's administrative reports, or those of this server on itself, as CSV artifacts.
 
+mod at_portal;
 mod parameters;
 mod period;
+mod portal_parameters;
 mod records;
 mod rows;
 mod table;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use isochrone_arcgis::reports::Reports;
 use isochrone_domain::{AttemptEnd, EpochMillis, Reason, Role, TaskType};
 use isochrone_worker::{Attempt, Executor};
 use serde_json::json;
@@ -23,21 +26,41 @@ use table::Table;
 /// Carries out ExecuteReport.
 pub struct ExecuteReport {
     records: Arc<dyn Records>,
+    portal: Option<Reports>,
 }
 
 impl ExecuteReport {
-    /// Reports on what `records` has.
-    pub fn new(records: Arc<dyn Records>) -> ExecuteReport {
-        ExecuteReport { records }
+    /// Reports on what `records` has, and on the portal, where there is one.
+    pub fn new(records: Arc<dyn Records>, portal: Option<Reports>) -> ExecuteReport {
+        ExecuteReport { records, portal }
     }
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
+        let text = attempt.task().parameters.as_deref();
+        match &self.portal {
+            Some(portal) if portal_parameters::is_of_portal(text)? => {
+                let report = portal_parameters::read(text, attempt.run().planned)?;
+                self.allow(&attempt.task().owner).await?;
+                at_portal::carry_out(portal, attempt, &report).await
+            }
+            _ => tokio::select! {
+                biased;
+                reason = attempt.stopped() => Err(AttemptEnd::Failed {
+                    reason: Reason::Cancelled,
+                    result: format!("the report was stopped ({reason:?})"),
+                }),
+                end = self.report_on_itself(attempt) => end,
+            },
+        }
+    }
+
+    async fn report_on_itself(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let planned = attempt.run().planned;
         let subject = parameters::read(attempt.task().parameters.as_deref(), planned)?;
         self.allow(&attempt.task().owner).await?;
         let table = self.table(subject).await.map_err(internal)?;
         let data = table.to_csv().map_err(internal)?;
-        let name = file_name(subject, planned);
+        let name = file_name(subject.name(), subject.span(), planned);
         attempt.keep(&name, "text/csv; charset=utf-8", Bytes::from(data)).await.map_err(internal)?;
         let mut result = json!({
             "backend": "standalone",
@@ -88,14 +111,7 @@ impl Executor for ExecuteReport {
     }
 
     async fn execute(&self, attempt: &Attempt) -> AttemptEnd {
-        tokio::select! {
-            biased;
-            reason = attempt.stopped() => AttemptEnd::Failed {
-                reason: Reason::Cancelled,
-                result: format!("the report was stopped ({reason:?})"),
-            },
-            end = self.carry_out(attempt) => end.unwrap_or_else(|end| end),
-        }
+        self.carry_out(attempt).await.unwrap_or_else(|end| end)
     }
 }
 
@@ -105,13 +121,12 @@ fn internal(error: impl std::fmt::Display) -> AttemptEnd {
 
 /// The same for each attempt: a report made again replaces itself. The span's last day is named, not
 /// the day after it.
-fn file_name(subject: Subject, planned: EpochMillis) -> String {
-    let name = subject.name();
+fn file_name(name: &str, span: Option<Span>, planned: EpochMillis) -> String {
     let date = |moment: EpochMillis| {
         let (year, month, day, ..) = moment.civil();
         format!("{year:04}-{month:02}-{day:02}")
     };
-    match subject.span() {
+    match span {
         None => {
             let (.., hour, minute, _, _) = planned.civil();
             format!("{name}_{}T{hour:02}{minute:02}Z.csv", date(planned))
@@ -210,7 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_report_becomes_an_artifact() {
-        let reports = ExecuteReport::new(Arc::new(OneTask));
+        let reports = ExecuteReport::new(Arc::new(OneTask), None);
         let (end, kept) = execute(&reports, r#"{"reportType":"org","reportSubType":"content"}"#).await;
         let AttemptEnd::Succeeded { result } = end else { panic!("{end:?}") };
         let result: serde_json::Value = serde_json::from_str(&result).unwrap();
@@ -222,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_report_is_for_administrators() {
-        let reports = ExecuteReport::new(Arc::new(OneTask));
+        let reports = ExecuteReport::new(Arc::new(OneTask), None);
         let parameters = r#"{"reportType":"org","reportSubType":"content"}"#;
         let (end, kept) = execute_for("bob", &reports, parameters).await;
         assert!(matches!(end, AttemptEnd::SubmitFailed { reason: Reason::NotAllowed, .. }), "{end:?}");
@@ -231,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_reported_is_told() {
-        let reports = ExecuteReport::new(Arc::new(OneTask));
+        let reports = ExecuteReport::new(Arc::new(OneTask), None);
         for (parameters, expected) in [
             (r#"{"reportType":"org","reportSubType":"credits"}"#, Reason::BackendNotConfigured),
             (r#"{"reportType":"org"}"#, Reason::BadInput),
@@ -267,7 +282,7 @@ mod tests {
             (Subject::ServiceUsages(of(Duration::Weekly)), "serviceUsages_2025-12-21_2025-12-27.csv"),
             (Subject::Users, "users_2026-01-01T0930Z.csv"),
         ] {
-            assert_eq!(file_name(subject, planned), expected);
+            assert_eq!(file_name(subject.name(), subject.span(), planned), expected);
         }
     }
 }

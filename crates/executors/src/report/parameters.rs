@@ -59,12 +59,7 @@ impl From<Refusal> for AttemptEnd {
 
 /// Reads a task's parameters (a JSON object) for a run that was planned for `planned`.
 pub(super) fn read(text: Option<&str>, planned: EpochMillis) -> Result<Subject, Refusal> {
-    let parameters: Map<String, Value> = serde_json::from_str(text.unwrap_or("{}"))
-        .map_err(|error| Refusal::Bad(format!("expected a JSON object: {error}")))?;
-    match word(&parameters, "reportType")? {
-        "org" => {}
-        other => return Err(Refusal::Bad(format!("reportType: {other:?} is unknown, expected \"org\""))),
-    }
+    let parameters = object(text)?;
     use Duration::{Daily, Monthly, Quarterly, Weekly};
     match word(&parameters, "reportSubType")? {
         "content" => Ok(Subject::Content),
@@ -82,7 +77,17 @@ pub(super) fn read(text: Option<&str>, planned: EpochMillis) -> Result<Subject, 
     }
 }
 
-fn word<'a>(parameters: &'a Map<String, Value>, name: &str) -> Result<&'a str, Refusal> {
+/// The parameters of a report on an organization, the only kind there is.
+pub(super) fn object(text: Option<&str>) -> Result<Map<String, Value>, Refusal> {
+    let parameters: Map<String, Value> = serde_json::from_str(text.unwrap_or("{}"))
+        .map_err(|error| Refusal::Bad(format!("expected a JSON object: {error}")))?;
+    match word(&parameters, "reportType")? {
+        "org" => Ok(parameters),
+        other => Err(Refusal::Bad(format!("reportType: {other:?} is unknown, expected \"org\""))),
+    }
+}
+
+pub(super) fn word<'a>(parameters: &'a Map<String, Value>, name: &str) -> Result<&'a str, Refusal> {
     match parameters.get(name) {
         Some(Value::String(word)) => Ok(word),
         Some(_) => Err(Refusal::Bad(format!("{name}: expected a text"))),
@@ -90,7 +95,7 @@ fn word<'a>(parameters: &'a Map<String, Value>, name: &str) -> Result<&'a str, R
     }
 }
 
-fn span(
+pub(super) fn span(
     parameters: &Map<String, Value>,
     allowed: &[Duration],
     planned: EpochMillis,

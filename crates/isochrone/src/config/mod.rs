@@ -29,8 +29,8 @@ use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 use crate::args::{Command, Global};
 use portal::RealPortal;
 use sections::{
-    Admin, Amqp, Artifacts, Clock, Guarded, Http, HttpJobServer, Https, Limits, Redis, Retention,
-    SceneCooking, Worker, WorkflowManager,
+    Admin, Amqp, Artifacts, Clock, Guarded, Http, HttpJobServer, Https, Limits, Redis, RemoteNotebooks,
+    Retention, SceneCooking, Worker, WorkflowManager,
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) egress: Guarded,
     pub(crate) scene_cook: SceneCooking,
     pub(crate) workflow_manager: WorkflowManager,
+    pub(crate) notebook_server: RemoteNotebooks,
     /// Types that a server of one's own carries out: `[http_jobs.UpdateInsightsWorkbook]`.
     pub(crate) http_jobs: BTreeMap<TaskType, HttpJobServer>,
     pub(crate) redis: Redis,
@@ -92,6 +93,7 @@ impl Default for Config {
             egress: Guarded { servers: Vec::new(), open: false, ca_file: None },
             scene_cook: SceneCooking { server: None },
             workflow_manager: WorkflowManager { server: None },
+            notebook_server: RemoteNotebooks { server: None },
             http_jobs: BTreeMap::new(),
             redis: Redis {
                 url: None,
@@ -185,7 +187,8 @@ impl Config {
     /// The way out for tasks. Requests that carry a token carry the portal's.
     pub(crate) fn outbound(&self, portal: Option<SignedIn>) -> Result<Outbound> {
         // What the operator names is listed by that.
-        let named = [&self.workflow_manager.server, &self.scene_cook.server].into_iter().flatten();
+        let named = [&self.workflow_manager.server, &self.scene_cook.server, &self.notebook_server.server];
+        let named = named.into_iter().flatten();
         let servers: Vec<String> = self.egress.servers.iter().chain(named).cloned().collect();
         let egress = Egress::new(&servers, self.egress.open)?;
         let trust = trust(self.egress.ca_file.clone(), false);

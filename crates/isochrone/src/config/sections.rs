@@ -72,6 +72,15 @@ pub(crate) struct WorkflowManager {
     pub(crate) server: Option<String>,
 }
 
+/// ExecuteNotebook elsewhere than here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RemoteNotebooks {
+    /// The root of the ArcGIS Notebook Server that executes notebooks, `https://host[:port][/context]`; without it,
+    /// workers execute them.
+    pub(crate) server: Option<String>,
+}
+
 /// A server that takes jobs over plain HTTP.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
+use isochrone_arcgis::reports::Reports;
 use isochrone_domain::{Role, TaskType};
 use isochrone_executors::drill::Drill;
 use isochrone_executors::gp_job::GpJobs;
 use isochrone_executors::gp_service::GpService;
 use isochrone_executors::http_job::HttpJob;
 use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
+use isochrone_executors::notebook_server::RemoteNotebook;
 use isochrone_executors::report::ExecuteReport;
 use isochrone_executors::scene_cook::{ExecuteSceneCook, Holds};
 use isochrone_executors::workflow_manager::ExecuteWorkflowManager;
@@ -43,16 +45,27 @@ fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
     };
     let notebook =
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());
-    let report = ExecuteReport::new(Arc::new(StoreRecords(Arc::clone(&house.store))));
+    let report = ExecuteReport::new(
+        Arc::new(StoreRecords(Arc::clone(&house.store))),
+        portal.clone().map(Reports::new),
+    );
     let trust = Arc::new(Administrators(Arc::clone(&house.store)));
     let way_out = WayOut::new(config.outbound(portal)?, trust);
     let jobs = GpJobs::new(way_out.clone());
     let holds = Arc::new(StoreHolds(Arc::clone(&house.store)));
     let cook = ExecuteSceneCook::new(jobs.clone(), holds, config.scene_cook.server.clone());
-    let mut executors: Vec<Arc<dyn Executor>> =
-        vec![Arc::new(notebook), Arc::new(report), Arc::new(GpService::new(jobs)), Arc::new(cook)];
+    let mut executors: Vec<Arc<dyn Executor>> = vec![
+        Arc::new(notebook),
+        Arc::new(report),
+        Arc::new(GpService::new(jobs, way_out.clone())),
+        Arc::new(cook),
+    ];
     if let Some(server) = &config.workflow_manager.server {
-        executors.push(Arc::new(ExecuteWorkflowManager::new(way_out, server)));
+        executors.push(Arc::new(ExecuteWorkflowManager::new(way_out.clone(), server)));
+    }
+    if let Some(server) = &config.notebook_server.server {
+        executors.retain(|executor| executor.kind() != TaskType::ExecuteNotebook);
+        executors.push(Arc::new(RemoteNotebook::new(way_out, server)));
     }
     for (kind, jobs) in config.http_jobs()? {
         executors.retain(|executor| executor.kind() != kind);

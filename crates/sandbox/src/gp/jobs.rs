@@ -10,7 +10,7 @@ use crate::answers::Refused;
 use crate::asked::Asked;
 
 pub(super) const NO_JOB: Refused = Refused(400, "Job not found. It may have expired.");
-/// What a server answers to a cancel that comes too early or too late.
+/// What a server answers to a cancel that comes too early or too late, and to whoever asks for what is not there.
 const NOT_NOW: Refused = Refused(400, "Invalid or missing input parameters.");
 
 /// Between a cancel and its effect.
@@ -97,24 +97,52 @@ impl Jobs {
         json!({"jobId": id, "jobStatus": "esriJobSubmitted"})
     }
 
-    pub(super) fn show(&self, id: &str) -> Option<Value> {
+    pub(super) fn show(&self, id: &str, asked: &Asked) -> Option<Value> {
         let job = self.known.get(id)?;
-        let mut shown = json!({"jobId": id, "jobStatus": job.status(), "messages": job.messages()});
-        if job.status() == "esriJobExecuting" {
+        // One look at the clock: what is shown belongs together.
+        let status = job.status();
+        let silent = asked.parameter("returnMessages").is_some_and(|told| told.eq_ignore_ascii_case("false"));
+        let messages = if silent { Vec::new() } else { job.messages(status) };
+        let mut shown = json!({"jobId": id, "jobStatus": status, "messages": messages});
+        if status == "esriJobExecuting" {
             shown["progress"] = json!({"type": "step", "message": "working", "percent": job.percent()});
         }
-        if let (Some(results), "esriJobSucceeded") = (job.outcome.results(), job.status()) {
-            let names =
-                results.keys().map(|name| (name.clone(), json!({"paramUrl": format!("results/{name}")})));
-            shown["results"] = names.collect();
+        if status == "esriJobSucceeded" {
+            let link =
+                |kind: &str, name: &str| (name.to_owned(), json!({"paramUrl": format!("{kind}/{name}")}));
+            if let Some(results) = job.outcome.results() {
+                shown["results"] = results.keys().map(|name| link("results", name)).collect();
+            }
+            shown["inputs"] = job.tool.inputs().map(|input| link("inputs", input.name)).collect();
         }
         Some(shown)
     }
 
-    pub(super) fn result(&self, id: &str, name: &str) -> Option<Value> {
-        let job = self.known.get(id).filter(|job| job.status() == "esriJobSucceeded")?;
-        let (kind, value) = job.outcome.results()?.get(name)?;
-        Some(json!({"paramName": name, "dataType": kind, "value": value}))
+    /// All results: of a job that failed or was cancelled there are none.
+    pub(super) fn results(&self, id: &str) -> Result<Value, Refused> {
+        let job = self.known.get(id).ok_or(NO_JOB)?;
+        match job.status() {
+            "esriJobSucceeded" => Ok(job.outcome.listed().into()),
+            _ if job.has_ended() => Ok(json!([])),
+            _ => Err(NOT_NOW),
+        }
+    }
+
+    pub(super) fn result(&self, id: &str, name: &str) -> Result<Value, Refused> {
+        let job = self.known.get(id).ok_or(NO_JOB)?;
+        let listed = if job.status() == "esriJobSucceeded" { job.outcome.listed() } else { Vec::new() };
+        listed.into_iter().find(|result| result["paramName"] == name).ok_or(NOT_NOW)
+    }
+
+    /// All that a job was given.
+    pub(super) fn inputs(&self, id: &str) -> Result<Vec<Value>, Refused> {
+        let job = self.known.get(id).ok_or(NO_JOB)?;
+        let form = &self.submissions[job.place].parameters;
+        Ok(job.tool.inputs().map(|input| input.given(form)).collect())
+    }
+
+    pub(super) fn input(&self, id: &str, name: &str) -> Result<Value, Refused> {
+        self.inputs(id)?.into_iter().find(|input| input["paramName"] == name).ok_or(NOT_NOW)
     }
 
     pub(super) fn cancel(&mut self, id: &str) -> Result<Value, Refused> {
@@ -153,19 +181,20 @@ impl Job {
         matches!(self.status(), "esriJobCancelled" | "esriJobSucceeded" | "esriJobFailed")
     }
 
-    fn percent(&self) -> f64 {
+    /// Servers tell whole ones.
+    fn percent(&self) -> u8 {
         let worked = self.begun.elapsed().saturating_sub(self.submitted + self.waiting);
-        (worked.as_secs_f64() / self.outcome.takes.as_secs_f64() * 100.0).min(100.0)
+        (worked.as_secs_f64() / self.outcome.takes.as_secs_f64() * 100.0).min(100.0) as u8
     }
 
-    fn messages(&self) -> Vec<Value> {
+    fn messages(&self, status: &str) -> Vec<Value> {
         let said = |kind: &str, text: &str| json!({"type": format!("esriJobMessageType{kind}"), "description": text});
         let mut messages = Vec::new();
-        if !matches!(self.status(), "esriJobSubmitted" | "esriJobWaiting") {
+        if !matches!(status, "esriJobSubmitted" | "esriJobWaiting") {
             messages.push(said("Informative", "Start Time: now"));
             messages.push(said("Warning", "This is a simulation"));
         }
-        if let (Err(why), "esriJobFailed") = (&self.outcome.result, self.status()) {
+        if let (Err(why), "esriJobFailed") = (&self.outcome.result, status) {
             messages.push(said("Error", why));
         }
         messages

@@ -1,6 +1,8 @@
 //! A simulated GIS server with asynchronous geoprocessing tasks on a free port, with faults on demand.
 
 mod jobs;
+mod parameters;
+mod resources;
 mod tools;
 
 use std::sync::{Arc, Mutex};
@@ -9,7 +11,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::Request;
 use axum::response::{Html, IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io;
 
 pub use jobs::Submission;
@@ -20,7 +22,7 @@ use super::faults::Fault;
 use super::listening::{Listening, lock};
 use super::portal::SimulatedPortal;
 use super::state::State as PortalState;
-use jobs::{Jobs, NO_JOB};
+use jobs::Jobs;
 
 const INFO: &str = "/server/rest/info";
 const SERVICES: &str = "/server/rest/services";
@@ -89,7 +91,7 @@ impl SimulatedGpServer {
 
     /// The URL of one of its tasks.
     pub fn task(&self, name: &str) -> String {
-        format!("http://{}{SERVICES}/Tools/GPServer/{name}", self.0.address)
+        format!("http://{}{SERVICES}/{}", self.0.address, resources::path_of(name))
     }
 
     /// The jobs that it was asked for, in order.
@@ -134,7 +136,9 @@ async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
         return Json(json!({"currentVersion": 11.3, "owningSystemUrl": owner})).into_response();
     }
     match asked::read(request, SERVICES).await {
-        Some(asked) if asked.parameter("f") == Some("json") => answer(&mut lock(&state), &asked),
+        Some(asked) if matches!(asked.parameter("f"), Some("json" | "pjson")) => {
+            answer(&mut lock(&state), &asked)
+        }
         Some(_) => Html("<html><title>Geoprocessing</title></html>").into_response(),
         None => axum::http::StatusCode::NOT_FOUND.into_response(),
     }
@@ -146,7 +150,7 @@ fn answer(state: &mut State, asked: &Asked) -> Response {
         Some(portal) => state.admits(&lock(portal), asked),
         None => Ok(()),
     };
-    match answered.and_then(|()| resource(&mut state.jobs, asked)) {
+    match answered.and_then(|()| resources::answer(&mut state.jobs, asked)) {
         Ok(document) => Json(document).into_response(),
         Err(refused) => refused.into_response(),
     }
@@ -158,34 +162,5 @@ impl State {
             Err(_) if !self.strict => answers::caller(portal, asked).map(drop),
             answered => answered.map(drop),
         }
-    }
-}
-
-fn resource(jobs: &mut Jobs, asked: &Asked) -> Result<Value, Refused> {
-    let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
-    let path = match path[..] {
-        ["Tools", "GPServer", ref below @ ..] => below,
-        ["System", "SceneCachingControllers", "GPServer", tools::COOK, ..] => &path[3..],
-        _ => return Err(Refused(404, "Service not found.")),
-    };
-    let known = |name: &str| tools::Tool::named(name).ok_or(Refused(404, "Task not found."));
-    match path[..] {
-        [] => Ok(
-            json!({"serviceDescription": "", "tasks": tools::NAMES, "executionType": "esriExecutionTypeAsynchronous"}),
-        ),
-        [name] => {
-            let synchronous = known(name)? == tools::Tool::Instant;
-            let kind =
-                if synchronous { "esriExecutionTypeSynchronous" } else { "esriExecutionTypeAsynchronous" };
-            Ok(json!({"name": name, "displayName": name, "executionType": kind, "parameters": []}))
-        }
-        [name, "submitJob"] => match known(name)? {
-            tools::Tool::Instant => Err(Refused(400, "The task is synchronous.")),
-            tool => Ok(jobs.submit(tool, name, asked)),
-        },
-        [_, "jobs", id] => jobs.show(id).ok_or(NO_JOB),
-        [_, "jobs", id, "cancel"] => jobs.cancel(id),
-        [_, "jobs", id, "results", result] => jobs.result(id, result).ok_or(NO_JOB),
-        _ => Err(Refused(404, "There is no such resource or operation.")),
     }
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 use geo::{Buffer, Coord, LineString, MultiPolygon, Point};
 use serde_json::{Value, json};
 
+use crate::answers::Refused;
 use crate::asked::Asked;
 
-/// The tasks' names.
-pub(super) const NAMES: [&str; 7] = ["Buffer", "Slow", "Stubborn", "Broken", "Silent", "Instant", COOK];
-/// Of a service of its own.
-pub(super) const COOK: &str = "Manage Scene Cache";
+/// How long a job takes unless it is told.
+pub(super) const SECONDS: f64 = 0.2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tool {
@@ -35,17 +34,18 @@ impl Outcome {
     pub(super) fn results(&self) -> Option<&BTreeMap<String, (&'static str, Value)>> {
         self.result.as_ref().ok().filter(|results| !results.is_empty())
     }
+
+    /// As a server shows them.
+    pub(super) fn listed(&self) -> Vec<Value> {
+        let shown =
+            |(name, (kind, value)): (_, &_)| json!({"paramName": name, "dataType": kind, "value": value});
+        self.results().into_iter().flatten().map(shown).collect()
+    }
 }
 
 impl Tool {
-    pub(super) fn named(name: &str) -> Option<Tool> {
-        use Tool::{Broken, Buffer, Cook, Instant, Silent, Slow, Stubborn};
-        let tools = [Buffer, Slow, Stubborn, Broken, Silent, Instant, Cook];
-        NAMES.iter().position(|known| *known == name).map(|place| tools[place])
-    }
-
     pub(super) fn carry_out(self, asked: &Asked) -> Outcome {
-        let seconds = asked.parameter("seconds").and_then(|text| text.parse().ok()).unwrap_or(0.2);
+        let seconds = asked.parameter("seconds").and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
         let takes = Duration::from_secs_f64(seconds);
         let result = match self {
             Tool::Buffer => buffered(asked).map(|features| {
@@ -53,12 +53,25 @@ impl Tool {
             }),
             Tool::Cook => cooked(asked),
             Tool::Broken => Err("ERROR 000732: Input Features: Dataset does not exist".to_owned()),
-            Tool::Silent | Tool::Instant => Ok(BTreeMap::new()),
+            Tool::Silent => Ok(BTreeMap::new()),
+            Tool::Instant => {
+                let said = json!(asked.parameter("text").unwrap_or_default());
+                Ok(BTreeMap::from([("said".to_owned(), ("GPString", said))]))
+            }
             Tool::Slow | Tool::Stubborn => {
                 Ok(BTreeMap::from([("slept".to_owned(), ("GPDouble", json!(seconds)))]))
             }
         };
         Outcome { takes, result }
+    }
+
+    /// Of a synchronous task: the results are the answer.
+    pub(super) fn execute(self, asked: &Asked) -> Result<Value, Refused> {
+        let outcome = self.carry_out(asked);
+        if outcome.result.is_err() {
+            return Err(Refused(400, "Unable to complete operation."));
+        }
+        Ok(json!({"results": outcome.listed(), "messages": []}))
     }
 }
 
@@ -98,7 +111,16 @@ fn buffered(asked: &Asked) -> Result<Value, String> {
             Ok(json!({"geometry": {"rings": rings(&around)}, "attributes": feature["attributes"]}))
         })
         .collect::<Result<_, String>>()?;
-    Ok(json!({"geometryType": "esriGeometryPolygon", "features": features}))
+    let mut buffered = json!({
+        "displayFieldName": "", "geometryType": "esriGeometryPolygon", "features": features,
+        "exceededTransferLimit": false,
+    });
+    for kept in ["spatialReference", "fields"] {
+        if !input[kept].is_null() {
+            buffered[kept] = input[kept].clone();
+        }
+    }
+    Ok(buffered)
 }
 
 fn around(geometry: &Value, distance: f64) -> Option<MultiPolygon> {

@@ -4,12 +4,14 @@ pub mod amqp;
 mod dir;
 mod ports;
 mod process;
+mod pygeoapi;
 mod rabbit;
 mod rabbit_cluster;
 mod redis;
 mod redis_cluster;
 mod redis_sentinel;
 
+pub use pygeoapi::PygeoapiServer;
 pub use rabbit::{RabbitServer, Traffic};
 pub use rabbit_cluster::RabbitCluster;
 pub use redis::RedisServer;

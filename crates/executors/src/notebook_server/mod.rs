@@ -1,0 +1,164 @@
+//! ExecuteNotebook at an ArcGIS Notebook Server: the item is executed there, as a job.
+
+mod parameters;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use isochrone_arcgis::Error;
+use isochrone_arcgis::notebook_server::{Execution, NotebookServer, NotebookStatus};
+use isochrone_domain::{AttemptEnd, LogStream, Reason, TaskType};
+use isochrone_worker::{Attempt, Executor};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::remote::{failed, refused};
+use crate::remote_job::{RemoteJob, Seen, follow};
+use crate::submission::{self, not_begun, not_kept, submit_until_known};
+use crate::way_out::WayOut;
+use parameters::Parameters;
+
+/// Of the run's result.
+const LONGEST: usize = 4 << 10;
+
+/// Carries out ExecuteNotebook.
+pub struct RemoteNotebook {
+    way_out: WayOut,
+    server: String,
+}
+
+/// What finds a job again.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename = "notebookJob", rename_all = "camelCase")]
+struct Handle {
+    job_url: String,
+}
+
+impl RemoteNotebook {
+    /// At the Notebook Server with this root, `https://host[:port][/context]`.
+    pub fn new(way_out: WayOut, server: &str) -> RemoteNotebook {
+        RemoteNotebook { way_out, server: server.to_owned() }
+    }
+
+    async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
+        let outbound = self.way_out.of(&attempt.task().owner).await?;
+        let server = NotebookServer::new(outbound, &self.server).map_err(|error| refused(&error))?;
+        let kept = attempt.run().handle.as_deref();
+        let kept = kept.and_then(|text| serde_json::from_str::<Handle>(text).ok());
+        let job_url = match kept {
+            Some(Handle { job_url }) => {
+                attempt.log(LogStream::System, format!("goes on with the job {job_url}")).await;
+                job_url
+            }
+            None => self.begin(&server, attempt).await?,
+        };
+        let mut job = Following { server: &server, job_url: &job_url, told: 0, state: None };
+        follow(&mut job, attempt).await
+    }
+
+    /// Where the run's job is: found, if an earlier attempt has begun it, or begun.
+    async fn begin(&self, server: &NotebookServer, attempt: &Attempt) -> Result<String, AttemptEnd> {
+        let (task, run) = (attempt.task(), attempt.run());
+        let wrong = |reason, result| AttemptEnd::SubmitFailed { reason, result };
+        let item = task
+            .item_id
+            .ok_or_else(|| wrong(Reason::ItemMissing, "the task names no item to execute".to_owned()))?;
+        let parameters = Parameters::read(task.parameters.as_deref())
+            .map_err(|why| wrong(Reason::BadInput, format!("'parameters': {why}")))?;
+        let execution = Execution {
+            item: item.to_string(),
+            parameters: parameters.own.as_deref(),
+            save_parameters: parameters.save,
+            update_item: parameters.update_item,
+            task: task.id.to_string(),
+            run: run.id.to_string(),
+        };
+        let find = || server.find(&execution.run);
+        let found = if run.attempt > 1 { find().await.ok().flatten() } else { None };
+        let job_url = match found {
+            Some(job_url) => {
+                attempt.log(LogStream::System, format!("found the run's job: {job_url}")).await;
+                job_url
+            }
+            None if attempt.must_stop().is_some() => return Err(not_begun()),
+            None => submit_until_known(attempt, || server.execute(&execution), find).await?,
+        };
+        attempt.log(LogStream::System, format!("submitted: {job_url}")).await;
+        let handle = Handle { job_url: job_url.clone() };
+        let handle = serde_json::to_string(&handle).expect("texts are JSON");
+        if let Err(why) = submission::keep(attempt, &handle).await {
+            if let Err(error) = server.cancel(&job_url).await {
+                tracing::warn!(job = %job_url, %error, "a job that could not be kept goes on");
+            }
+            return Err(not_kept(&why));
+        }
+        Ok(job_url)
+    }
+}
+
+/// A job as it is followed.
+struct Following<'a> {
+    server: &'a NotebookServer,
+    job_url: &'a str,
+    /// Messages that are in the log.
+    told: usize,
+    state: Option<NotebookStatus>,
+}
+
+#[async_trait]
+impl RemoteJob for Following<'_> {
+    fn url(&self) -> &str {
+        self.job_url
+    }
+
+    async fn look(&mut self, attempt: &Attempt) -> Result<Seen, Error> {
+        let job = self.server.job(self.job_url).await?;
+        let said: Vec<String> = job.messages().collect();
+        for message in said.iter().skip(self.told) {
+            attempt.log(LogStream::Stdout, message).await;
+        }
+        let state = job.state();
+        let news = self.state != Some(state) || said.len() > self.told;
+        (self.state, self.told) = (Some(state), self.told.max(said.len()));
+        let last = |otherwise: &str| -> String {
+            let last = said.last().map_or(otherwise, String::as_str);
+            last.chars().take(LONGEST).collect()
+        };
+        let end = match state {
+            NotebookStatus::Waiting | NotebookStatus::Executing => {
+                if news {
+                    attempt.progress(None, job.status.to_lowercase()).await;
+                }
+                return Ok(Seen::GoesOn { news, again_in: None });
+            }
+            NotebookStatus::Completed => AttemptEnd::Succeeded {
+                result: json!({"backend": "notebookServer", "status": "succeeded", "jobUrl": self.job_url})
+                    .to_string(),
+            },
+            NotebookStatus::Failed => {
+                failed(Reason::ExecutionError, &last("the notebook failed; its server does not say why"))
+            }
+            NotebookStatus::Cancelled => failed(Reason::Cancelled, "the job was cancelled at its server"),
+        };
+        Ok(Seen::Ended(end))
+    }
+
+    async fn end(&mut self) -> Result<(), Error> {
+        self.server.cancel(self.job_url).await
+    }
+}
+
+#[async_trait]
+impl Executor for RemoteNotebook {
+    fn kind(&self) -> TaskType {
+        TaskType::ExecuteNotebook
+    }
+
+    fn default_timeout(&self) -> Duration {
+        Duration::from_hours(24)
+    }
+
+    async fn execute(&self, attempt: &Attempt) -> AttemptEnd {
+        self.carry_out(attempt).await.unwrap_or_else(|end| end)
+    }
+}

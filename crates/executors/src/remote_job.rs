@@ -1,0 +1,110 @@
+//! A job of another server, followed to its end: the same for every kind of job.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use isochrone_arcgis::Error;
+use isochrone_domain::{AttemptEnd, LogStream, Reason};
+use isochrone_worker::Attempt;
+use tokio::time::{Instant, sleep};
+
+use crate::remote::{Away, LONGEST, Next, PATIENCE, SHORTEST, failed, is_passing, next, still_runs};
+
+/// A job that was told to end is looked at so often.
+const AT_ITS_END: Duration = Duration::from_millis(500);
+/// The longest pause that a server may ask for.
+const LONGEST_ASKED: Duration = Duration::from_mins(5);
+
+/// A job that has begun, as its attempt follows it.
+#[async_trait]
+pub(crate) trait RemoteJob: Send {
+    /// Where it is, for people.
+    fn url(&self) -> &str;
+
+    /// Looks at it, and tells the attempt what is new.
+    async fn look(&mut self, attempt: &Attempt) -> Result<Seen, Error>;
+
+    /// Tells it to end.
+    async fn end(&mut self) -> Result<(), Error>;
+}
+
+/// What a look at a job has shown.
+pub(crate) enum Seen {
+    /// It goes on.
+    GoesOn {
+        /// Whether anything has changed since the last look.
+        news: bool,
+        /// When the server wants to be asked again.
+        again_in: Option<Duration>,
+    },
+    /// It has ended; so does the attempt.
+    Ended(AttemptEnd),
+}
+
+/// Looks at the job until it has ended or the attempt must stop.
+pub(crate) async fn follow(job: &mut dyn RemoteJob, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
+    let (mut pause, mut away) = (SHORTEST, Away::default());
+    loop {
+        match next(attempt, spread(pause)).await {
+            Next::Look => {}
+            Next::GiveBack => return Ok(AttemptEnd::GivenBack),
+            Next::End => return end(job, attempt).await,
+        }
+        let longer = pause.mul_f32(1.5).min(LONGEST);
+        pause = match job.look(attempt).await {
+            Ok(Seen::Ended(end)) => return Ok(end),
+            Ok(Seen::GoesOn { news, again_in }) => {
+                away.is_back();
+                let usual = if news { SHORTEST } else { longer };
+                again_in.map_or(usual, |asked| asked.min(LONGEST_ASKED))
+            }
+            Err(error) if is_passing(&error) => {
+                away.is_away(attempt, &error, job.url()).await?;
+                longer
+            }
+            Err(error) => return Err(lost(&error, job.url())),
+        };
+    }
+}
+
+/// Asks for the job's end and waits for it a little. Servers refuse that while a job is only submitted, and some
+/// jobs never listen.
+async fn end(job: &mut dyn RemoteJob, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        if let Err(error) = job.end().await {
+            attempt.log(LogStream::System, format!("the job is not cancelled yet: {error}")).await;
+        }
+        match job.look(attempt).await {
+            Ok(Seen::Ended(end)) => return Ok(end),
+            Ok(Seen::GoesOn { .. }) => {}
+            Err(error) if is_passing(&error) => {}
+            // It is gone: that is what was wanted.
+            Err(Error::Refused(_)) => return Err(failed(Reason::Cancelled, "the job was cancelled")),
+            Err(error) => return Err(lost(&error, job.url())),
+        }
+        sleep(AT_ITS_END).await;
+    }
+    Err(still_runs(attempt, job.url()).await)
+}
+
+/// The end of an attempt that may not look at its job any more, or whose job is not there.
+fn lost(error: &Error, job: &str) -> AttemptEnd {
+    match error {
+        Error::Token(_) | Error::Forbidden(_) => failed(
+            Reason::NotAllowed,
+            &format!("the job may not be looked at any more: {error}; it may go on: {job}"),
+        ),
+        _ => failed(
+            Reason::SubmissionUnknown,
+            &format!("the job is gone, and nobody knows how it ended: {error}"),
+        ),
+    }
+}
+
+/// About so long: many jobs are not to be looked at in one moment.
+fn spread(pause: Duration) -> Duration {
+    let random = isochrone_domain::RunId::random();
+    let part = f64::from(random.as_bytes()[0]) / 255.0;
+    pause.mul_f64(0.8 + 0.4 * part)
+}

@@ -1,0 +1,79 @@
+//! GPService in the dialect of OGC API - Processes, against a real pygeoapi.
+
+use anyhow::Result;
+use isochrone_testkit::Server;
+use isochrone_testkit::servers::PygeoapiServer;
+use serde_json::Value;
+
+use crate::{Place, Running, begin, outcome, place};
+
+async fn both() -> Result<(PygeoapiServer, Place, Server)> {
+    let pygeoapi = PygeoapiServer::start().await?;
+    let place = place(&[&pygeoapi.url()])?;
+    let server = Server::start(&place.options).await?.sign_in().await?;
+    Ok((pygeoapi, place, server))
+}
+
+fn process<'a>(url: &'a str, parameters: &'a str) -> Vec<(&'a str, &'a str)> {
+    let item = "029b61ca770e428d9468a2a55f40b9fb";
+    vec![("type", "GPService"), ("itemId", item), ("taskURL", url), ("parameters", parameters)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_runs_to_success_and_to_failure() -> Result<()> {
+    let (pygeoapi, _place, server) = both().await?;
+    let (hello, slow, missing) =
+        (pygeoapi.process("hello-world"), pygeoapi.process("slow"), pygeoapi.process("missing"));
+    let run = begin(&server, &process(&hello, r#"{"name": "Isochrone"}"#)).await?.ended().await?;
+    assert_eq!(outcome(&run), ("succeeded", "done"), "{run}");
+    let result: Value = serde_json::from_str(run["result"].as_str().unwrap_or_default())?;
+    assert!(result["outputs"]["value"].as_str().is_some_and(|text| text.contains("Isochrone")), "{result}");
+
+    let running = begin(&server, &process(&slow, r#"{"inputs": {"seconds": 3}}"#)).await?;
+    running.once("it to run", |run| run["progress"]["percent"].is_u64()).await?;
+    let run = running.ended().await?;
+    assert!(outcome(&run) == ("succeeded", "done") && running.log().await?.contains("submitted"), "{run}");
+    for (url, parameters, expected, told) in [
+        (&slow, r#"{"seconds": -1}"#, ("failed", "execution_error"), "backwards"),
+        (&missing, "{}", ("submitfailed", "bad_input"), "the server took no job"),
+    ] {
+        let run = begin(&server, &process(url, parameters)).await?.ended().await?;
+        assert_eq!(outcome(&run), expected, "{run}");
+        assert!(run["result"].as_str().is_some_and(|result| result.contains(told)), "{run}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_outlives_its_worker_and_ends_with_its_run() -> Result<()> {
+    let (pygeoapi, place, server) = both().await?;
+    let slow = pygeoapi.process("slow");
+    let running = begin(&server, &process(&slow, r#"{"seconds": 8}"#)).await?;
+    running.once("it to run", |run| run["progress"]["percent"].is_u64()).await?;
+    let (task, run) = (running.task.clone(), running.run.clone());
+    server.kill()?;
+    let server = Server::start(&place.options).await?.sign_in().await?;
+    let running = Running { server: &server, task, run };
+    assert_eq!(outcome(&running.ended().await?), ("succeeded", "done"));
+    assert_eq!(pygeoapi.jobs().await?.len(), 1);
+
+    let running = begin(&server, &process(&slow, r#"{"seconds": 60}"#)).await?;
+    running.once("it to run", |run| run["progress"]["percent"].is_u64()).await?;
+    running.cancel().await?;
+    assert_eq!(outcome(&running.ended().await?), ("failed", "cancelled"));
+    assert_eq!(pygeoapi.jobs().await?.len(), 1, "the second is dismissed");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_away_is_asked_again() -> Result<()> {
+    let (mut pygeoapi, _place, server) = both().await?;
+    let slow = pygeoapi.process("slow");
+    let form = [process(&slow, r#"{"seconds": 2}"#), vec![("timeoutSeconds", "20")]].concat();
+    let running = begin(&server, &form).await?;
+    running.once("it to run", |run| run["progress"]["percent"].is_u64()).await?;
+    // It forgets the work and goes on saying that it runs: the run's own deadline ends that.
+    pygeoapi.restart().await?;
+    assert_eq!(outcome(&running.ended().await?), ("failed", "timeout"));
+    Ok(())
+}
