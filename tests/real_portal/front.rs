@@ -199,12 +199,14 @@ fn what_is_missing_or_is_not_done_in_front_is_told() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_looks_at_the_portal() -> Result<()> {
     let portal = simulated().await?;
-    let verdict = |user: &str, password: &str| -> Result<(Value, Value)> {
-        let place = in_front_of(&portal.url(), user, password, 0)?;
-        let (_, checks, _) = crate::told(&place.options, &["doctor"], "")?;
+    let verdict_of = |options: &ServerOptions| -> Result<(Value, Value)> {
+        let (_, checks, _) = crate::told(options, &["doctor"], "")?;
         let all = checks.as_array().or(checks["checks"].as_array()).context("a list")?.clone();
         let check = all.into_iter().find(|check| check["what"] == "portal").context("it is looked at")?;
         Ok((check["verdict"].clone(), check["found"].clone()))
+    };
+    let verdict = |user: &str, password: &str| -> Result<(Value, Value)> {
+        verdict_of(&in_front_of(&portal.url(), user, password, 0)?.options)
     };
     let good = tokio::task::block_in_place(|| verdict("siteadmin", PASSWORD))?;
     assert_eq!(good.0, json!("good"), "{good:?}");
@@ -217,6 +219,25 @@ async fn doctor_looks_at_the_portal() -> Result<()> {
             found.as_str().is_some_and(|found| found.contains(told) && !found.contains("guess")),
             "{found}"
         );
+    }
+    portal.add_app("cook", "cook-secret");
+    let key = portal.token("siteadmin", None);
+    for (id, secret, key, expected) in [
+        (Some("cook"), Some("cook-secret"), None, "warning"),
+        (Some("cook"), Some("guess"), None, "bad"),
+        (None, None, Some(&*key), "good"),
+    ] {
+        let place = place()?;
+        let mut options = place.options.clone().env("ISOCHRONE__PORTAL__URL", portal.url());
+        for (name, value) in [
+            ("ISOCHRONE__PORTAL__CLIENT_ID", id),
+            ("ISOCHRONE_PORTAL_CLIENT_SECRET", secret),
+            ("ISOCHRONE_PORTAL_API_KEY", key),
+        ] {
+            options = value.into_iter().fold(options, |options, value| options.env(name, value));
+        }
+        let (verdict, found) = tokio::task::block_in_place(|| verdict_of(&options))?;
+        assert_eq!(verdict, expected, "{found}");
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod notebook_server;
 mod ogc_process;
 mod report;
 mod scene_cook;
+mod tokens;
 mod workflow_manager;
 
 use std::time::Duration;

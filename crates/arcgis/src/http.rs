@@ -14,7 +14,7 @@ const LARGEST_DOCUMENT: usize = 16 << 20;
 /// Until a connection stands.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Until an answer is there as a whole.
-const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 /// Redirects that are followed, on the same server.
 const REDIRECTS: usize = 5;
 
@@ -76,6 +76,11 @@ impl Http {
 
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.base))
+    }
+
+    /// To an address that this server gave of itself.
+    pub(crate) fn post_to(&self, url: Url) -> RequestBuilder {
+        self.client.post(url)
     }
 }
 
@@ -155,10 +160,14 @@ pub(crate) async fn file(request: RequestBuilder, most: usize) -> Result<Vec<u8>
 }
 
 pub(crate) async fn bytes(mut response: Response, most: usize) -> Result<Vec<u8>> {
+    let too_long = || Error::Unreadable(format!("it has more than {most} bytes"));
+    if response.content_length().is_some_and(|length| length > most as u64) {
+        return Err(too_long());
+    }
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await.map_err(unavailable)? {
         if body.len() + part.len() > most {
-            return Err(Error::Unreadable(format!("it has more than {most} bytes")));
+            return Err(too_long());
         }
         body.extend_from_slice(&part);
     }

@@ -97,7 +97,7 @@ impl HttpJobs {
     pub fn new(url: &str, token: Option<String>, trust: &Trust) -> Result<HttpJobs> {
         let own = Url::parse(url).map_err(|_| Error::Config(format!("'{url}' is no URL")))?;
         let egress = Egress::new(&[own.origin().ascii_serialization()], false)?;
-        Ok(HttpJobs { url: egress.admit(url)?, outbound: Outbound::new(egress, trust, None)?, token })
+        Ok(HttpJobs { url: egress.admit(url)?, outbound: Outbound::new(egress, trust, None, None)?, token })
     }
 
     /// Gives an order. It may be given again: the server knows it by its run.

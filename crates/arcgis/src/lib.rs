@@ -1,14 +1,15 @@
 //! The client's side of ArcGIS: tokens, error shapes, what a portal knows.
 //!
-//! [`Portal`] asks a portal with a token that somebody has ([`Bearer`]); [`SignedIn`] asks it as a user whose
-//! password is known, and gets a new token when the old one ends; [`Relay`] passes others' requests on. Servers that
-//! tasks name are asked through [`Outbound`], which [`Egress`] guards. ArcGIS's HTTP status proves nothing: each
+//! [`Portal`] asks a portal with a token that somebody has ([`Bearer`]); [`SignedIn`] asks it as a user or an
+//! app, and gets a new token when the old one ends; [`Relay`] passes others' requests on. Servers that tasks name are
+//! asked through [`Outbound`], which [`Egress`] guards, with tokens of their own where they are federated. ArcGIS's HTTP status proves nothing: each
 //! answer is read for what it says ([`Error`]).
 
 mod answer;
 mod documents;
 mod egress;
 mod error;
+mod federated;
 pub mod gp;
 mod http;
 pub mod http_job;
@@ -19,6 +20,7 @@ mod portal;
 mod relay;
 pub mod reports;
 mod signed_in;
+mod tokens;
 pub mod workflow;
 
 pub use documents::{Item, TaskPage, User};

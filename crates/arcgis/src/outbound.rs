@@ -1,49 +1,90 @@
 //! Requests to servers that tasks name: guarded by [`Egress`], with a token where one is due.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, RequestBuilder, Url};
 
-use crate::{Bearer, Egress, Result, SignedIn, Trust, http};
+use crate::federated::{self, Federated, carried};
+use crate::http::{self, ANSWER_WITHIN};
+use crate::{Bearer, Egress, Result, SignedIn, Trust};
 
-/// Until an answer is there as a whole.
-const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 /// Redirects that are followed, on the same server.
 const REDIRECTS: usize = 3;
+/// Servers whose tokens are kept; beyond that, all are fetched again.
+const SERVERS: usize = 1_000;
 
 /// Sends requests to where [`Egress`] lets them go. A clone is the same one.
 #[derive(Clone, Debug)]
 pub struct Outbound {
     client: Client,
     egress: Egress,
-    /// Whose tokens requests carry.
-    signed_in: Option<SignedIn>,
+    carries: Carries,
+    /// Those that were asked, by their roots.
+    servers: Arc<Mutex<BTreeMap<String, Federated>>>,
+}
+
+/// Which token requests carry.
+#[derive(Clone, Debug)]
+enum Carries {
+    Nothing,
+    Portals(SignedIn),
+    Servers(Federated),
 }
 
 impl Outbound {
-    /// `signed_in`: whose tokens requests carry; none: they carry none.
-    pub fn new(egress: Egress, trust: &Trust, signed_in: Option<SignedIn>) -> Result<Outbound> {
+    /// `signed_in`: whose tokens requests carry; none: they carry none. `timeout`: how long one request may take;
+    /// none: a minute.
+    pub fn new(
+        egress: Egress,
+        trust: &Trust,
+        signed_in: Option<SignedIn>,
+        timeout: Option<Duration>,
+    ) -> Result<Outbound> {
         let at_redirects = egress.clone();
         let client = Client::builder()
             // A proxy would look names up itself.
             .no_proxy()
-            .timeout(ANSWER_WITHIN)
+            .timeout(timeout.unwrap_or(ANSWER_WITHIN))
             .dns_resolver(Arc::new(egress.clone()))
             .redirect(Policy::custom(move |attempt| follow(&at_redirects, attempt)));
-        Ok(Outbound { client: http::build(client, trust)?, egress, signed_in })
+        let carries = signed_in.map_or(Carries::Nothing, Carries::Portals);
+        Ok(Outbound { client: http::build(client, trust)?, egress, carries, servers: Arc::default() })
     }
 
     /// The same, without a token.
     pub fn anonymous(&self) -> Outbound {
-        Outbound { signed_in: None, ..self.clone() }
+        Outbound { carries: Carries::Nothing, ..self.clone() }
     }
 
-    /// The same for requests to this URL: the token is for servers that the operator lists, wherever else requests
-    /// may go.
+    /// The same for requests to this URL: a token is for servers that the operator lists, wherever else requests
+    /// may go, and is the server's own where it is federated.
     pub(crate) fn toward(self, url: &Url) -> Outbound {
-        if self.egress.lists(url) { self } else { Outbound { signed_in: None, ..self } }
+        let carries = match &self.carries {
+            Carries::Portals(signed_in) if self.egress.lists(url) => match self.federated(signed_in, url) {
+                Some(server) => Carries::Servers(server),
+                None => Carries::Portals(signed_in.clone()),
+            },
+            _ => Carries::Nothing,
+        };
+        Outbound { carries, ..self }
+    }
+
+    /// The server that has this service, if it may be asked what it is.
+    fn federated(&self, signed_in: &SignedIn, url: &Url) -> Option<Federated> {
+        let root = federated::root(url)?;
+        let info = Url::parse(&format!("{root}/rest/info")).ok()?;
+        if !self.egress.lists(&info) {
+            return None;
+        }
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if servers.len() >= SERVERS && !servers.contains_key(root) {
+            servers.clear();
+        }
+        let new = || Federated::new(signed_in.clone(), self.client.clone(), root);
+        Some(servers.entry(root.to_owned()).or_insert_with(new).clone())
     }
 
     /// The URL, if requests may go there.
@@ -65,11 +106,11 @@ impl Outbound {
     where
         F: Future<Output = Result<T>>,
     {
-        match &self.signed_in {
-            Some(signed_in) => {
-                signed_in.ask(|_, bearer: Bearer| read(bearer.carried_by(request(&self.client)))).await
-            }
-            None => read(request(&self.client)).await,
+        let send = |bearer: Option<&Bearer>| read(carried(bearer, request(&self.client)));
+        match &self.carries {
+            Carries::Nothing => send(None).await,
+            Carries::Portals(signed_in) => signed_in.ask(|_, bearer| send(Some(&bearer))).await,
+            Carries::Servers(server) => server.ask(send).await,
         }
     }
 
@@ -106,13 +147,14 @@ mod tests {
         let signed_in = SignedIn::new(portal, Credentials::Token("secret".to_owned()));
         let egress =
             Egress::new(&["https://gis.example.com/server".to_owned()], true).expect("it can be read");
-        let outbound = Outbound::new(egress, &Trust::System, Some(signed_in)).expect("a client");
+        let outbound = Outbound::new(egress, &Trust::System, Some(signed_in), None).expect("a client");
         for (url, expected) in [
             ("https://gis.example.com/server/rest/services/X/GPServer/X", true),
             ("https://tools.example.net/server/rest/services/X/GPServer/X", false),
         ] {
             let url = outbound.admit(url).expect("requests may go there");
-            assert_eq!(outbound.clone().toward(&url).signed_in.is_some(), expected, "{url}");
+            let carries = outbound.clone().toward(&url).carries;
+            assert_eq!(!matches!(carries, Carries::Nothing), expected, "{url}");
         }
     }
 }

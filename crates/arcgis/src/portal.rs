@@ -1,13 +1,15 @@
 //! A portal, asked with a token.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::RequestBuilder;
+use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::documents::Sharing;
+use crate::federated::Info;
 use crate::http::{self, Http};
 use crate::{Connection, Item, Result, TaskPage, User, answer};
 
@@ -17,7 +19,7 @@ const REFERER: &str = "https://isochrone";
 const LARGEST_FILE: usize = 256 << 20;
 
 /// A token and where it holds.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Bearer {
     /// The token.
     pub token: String,
@@ -49,6 +51,14 @@ pub struct Issued {
     pub token: String,
     /// Epoch ms, by the portal's clock.
     pub expires: i64,
+}
+
+/// The same in OAuth's words.
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+    /// Seconds.
+    expires_in: u32,
 }
 
 impl Issued {
@@ -100,9 +110,67 @@ impl Portal {
         answer::parse(&http::document(request).await?)
     }
 
+    /// A token for an app, good for about so many minutes.
+    pub async fn client_credentials(&self, id: &str, secret: &str, minutes: u32) -> Result<Issued> {
+        let minutes = minutes.to_string();
+        let form = [
+            ("client_id", id),
+            ("client_secret", secret),
+            ("grant_type", "client_credentials"),
+            ("expiration", &minutes),
+            ("f", "json"),
+        ];
+        let request = self.http.post("/sharing/rest/oauth2/token").form(&form);
+        let Granted { access_token: token, expires_in } = answer::parse(&http::document(request).await?)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        Ok(Issued { token, expires: now.saturating_add(i64::from(expires_in) * 1_000) })
+    }
+
+    /// What the portal says of itself to everybody.
+    pub(crate) async fn info(&self) -> Result<Info> {
+        let request = self.http.post("/sharing/rest/info").query(&[("f", "json")]);
+        answer::parse(&http::document(request).await?)
+    }
+
+    /// The URL, if it leads to where the portal is.
+    pub(crate) fn own(&self, url: &str) -> Option<Url> {
+        let own = Url::parse(self.url()).ok()?.origin();
+        Url::parse(url).ok().filter(|url| url.origin() == own)
+    }
+
+    /// A token for the server with this root, in exchange for one of the portal. `service`: the portal's
+    /// [`own`](Self::own).
+    pub(crate) async fn exchange(
+        &self,
+        bearer: &Bearer,
+        service: Url,
+        server: &str,
+        minutes: u32,
+    ) -> Result<Issued> {
+        let minutes = minutes.to_string();
+        let form = [
+            ("token", bearer.token.as_str()),
+            ("serverUrl", server),
+            ("expiration", &minutes),
+            ("f", "json"),
+        ];
+        let request = self.http.post_to(service).form(&form);
+        let request = match &bearer.referer {
+            Some(referer) => request.header(reqwest::header::REFERER, referer),
+            None => request,
+        };
+        answer::parse(&http::document(request).await?)
+    }
+
     /// Whose token it is.
     pub async fn community_self(&self, bearer: &Bearer) -> Result<User> {
         self.ask("/community/self", bearer, &[]).await
+    }
+
+    /// Whether the token holds, whoever has it: an app has no user.
+    pub async fn portal_self(&self, bearer: &Bearer) -> Result<()> {
+        self.ask("/portals/self", bearer, &[]).await.map(|_: IgnoredAny| ())
     }
 
     /// The user with this name.

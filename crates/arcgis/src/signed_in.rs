@@ -1,17 +1,19 @@
-//! A portal, asked as a user whose password is known.
+//! A portal, asked by somebody who can sign in there.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Mutex;
-
-use crate::{Bearer, Error, Issued, Portal, Result};
+use crate::tokens::{self, Shared, Tokens};
+use crate::{Bearer, Issued, Portal, Result};
 
 /// The life that is asked for our tokens; a portal may give less.
-const MINUTES: u32 = 60;
+pub(crate) const MINUTES: u32 = 60;
 /// A token is renewed so long before its end, or after half of its life, if that is later.
 const EARLY: Duration = Duration::from_mins(5);
+
+/// Of a token that can't be renewed.
+const FOR_GOOD: Duration = Duration::from_hours(24);
 
 /// With what somebody signs in.
 #[derive(Clone)]
@@ -23,7 +25,14 @@ pub enum Credentials {
         /// The password.
         password: String,
     },
-    /// A token that was made elsewhere; when it ends, that is the end.
+    /// OAuth's client credentials: tokens are made as they are needed. An app is no user, and has no items.
+    Application {
+        /// The app.
+        client_id: String,
+        /// Its secret.
+        client_secret: String,
+    },
+    /// An API key, or a token that was made elsewhere; when it ends, that is the end.
     Token(String),
 }
 
@@ -31,24 +40,20 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Credentials::Password { username, .. } => f.debug_tuple("Password").field(username).finish(),
+            Credentials::Application { client_id, .. } => {
+                f.debug_tuple("Application").field(client_id).finish()
+            }
             Credentials::Token(_) => f.write_str("Token"),
         }
     }
 }
 
-/// A portal, asked as one of its users. A clone is the same sign-in.
+/// A portal, asked as one of its users or apps. A clone is the same sign-in.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     portal: Portal,
     credentials: Credentials,
-    /// Locked while a token is fetched: one request for all who wait.
-    held: Arc<Mutex<Option<Held>>>,
-}
-
-#[derive(Clone, Debug)]
-struct Held {
-    issued: Issued,
-    until: Instant,
+    held: Arc<Shared<Bearer>>,
 }
 
 impl SignedIn {
@@ -85,42 +90,35 @@ impl SignedIn {
     where
         F: Future<Output = Result<T>>,
     {
-        let (username, password) = match &self.credentials {
-            Credentials::Token(token) => {
-                let bearer = Bearer { token: token.clone(), referer: None };
-                return request(self.portal.clone(), bearer).await;
-            }
-            Credentials::Password { username, password } => (username, password),
-        };
-        let first = self.token(username, password, None).await?;
-        match request(self.portal.clone(), first.bearer()).await {
-            Err(Error::Token(refusal)) => {
-                tracing::info!(%refusal, "the portal took a token back; a new one is fetched");
-                let second = self.token(username, password, Some(&first)).await?;
-                request(self.portal.clone(), second.bearer()).await
-            }
-            answered => answered,
-        }
+        tokens::ask(self, |bearer: &Bearer| request(self.portal.clone(), bearer.clone())).await
     }
 
-    /// A token that is good still; another one than `refused`.
-    async fn token(&self, username: &str, password: &str, refused: Option<&Issued>) -> Result<Issued> {
-        let mut held = self.held.lock().await;
-        if let Some(Held { issued, until }) = &*held
-            && *until > Instant::now()
-            && refused.is_none_or(|refused| refused.token != issued.token)
-        {
-            return Ok(issued.clone());
-        }
-        let asked = Instant::now();
-        let issued = self.portal.generate_token(username, password, MINUTES).await?;
-        *held = Some(Held { until: asked + good_for(&issued), issued: issued.clone() });
-        Ok(issued)
+    async fn sign_in(&self) -> Result<(Bearer, Duration)> {
+        let issued = match &self.credentials {
+            Credentials::Password { username, password } => {
+                self.portal.generate_token(username, password, MINUTES).await?
+            }
+            Credentials::Application { client_id, client_secret } => {
+                self.portal.client_credentials(client_id, client_secret, MINUTES).await?
+            }
+            Credentials::Token(token) => {
+                return Ok((Bearer { token: token.clone(), referer: None }, FOR_GOOD));
+            }
+        };
+        Ok((issued.bearer(), good_for(&issued)))
+    }
+}
+
+impl Tokens for SignedIn {
+    type Token = Bearer;
+
+    async fn token(&self, refused: Option<&Bearer>) -> Result<Bearer> {
+        self.held.get(|held| refused != Some(held), self.sign_in()).await
     }
 }
 
 /// How long a token is used.
-fn good_for(issued: &Issued) -> Duration {
+pub(crate) fn good_for(issued: &Issued) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let expires = Duration::from_millis(issued.expires.max(0) as u64);
     // What a clock that is off makes of it does no harm: a token that is refused is renewed.

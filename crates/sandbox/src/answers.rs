@@ -33,7 +33,10 @@ pub(super) fn answer(state: &mut State, asked: &Asked) -> Response {
     }
     let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
     let answered = match path[..] {
+        ["info"] => Ok(info(state, asked)),
+        ["generateToken"] if asked.parameter("serverUrl").is_some() => exchange(state, asked),
         ["generateToken"] => generate_token(state, asked),
+        ["oauth2", "token"] => client_credentials(state, asked),
         ["content", "items", id, "data"] => match readable(state, asked, id) {
             Ok(item) => return item.data.into_response(),
             Err(refused) => Err(refused),
@@ -65,9 +68,53 @@ fn generate_token(state: &mut State, asked: &Asked) -> Result<Value, Refused> {
     Ok(json!({"token": token, "expires": expires, "ssl": true}))
 }
 
+fn info(state: &State, asked: &Asked) -> Value {
+    let url = state.url.clone().unwrap_or_else(|| format!("http://{}/portal", asked.host));
+    let service = format!("{url}/sharing/rest/generateToken");
+    json!({
+        "owningSystemUrl": url, "authInfo": {"isTokenBasedSecurity": true, "tokenServicesUrl": service},
+    })
+}
+
+/// A token for a federated server.
+fn exchange(state: &mut State, asked: &Asked) -> Result<Value, Refused> {
+    let (user, _) = caller(state, asked)?;
+    let server = asked.parameter("serverUrl").unwrap_or_default().to_owned();
+    if !asked.post || !state.servers.contains(&server) {
+        return Err(Refused(400, "Unable to generate token."));
+    }
+    let minutes = asked.number("expiration").unwrap_or(60) as u64;
+    let (token, expires) = state.issue_for(&server, &user, Duration::from_mins(minutes));
+    Ok(json!({"token": token, "expires": expires, "ssl": true}))
+}
+
+/// A token for an app, in OAuth's shapes.
+fn client_credentials(state: &mut State, asked: &Asked) -> Result<Value, Refused> {
+    if !asked.post || asked.parameter("grant_type") != Some("client_credentials") {
+        return Err(Refused(400, "unsupported_grant_type"));
+    }
+    let id = asked.parameter("client_id").unwrap_or_default().to_owned();
+    let known = state.apps.get(&id).ok_or(Refused(400, "Invalid client_id"))?;
+    if asked.parameter("client_secret") != Some(known) {
+        return Err(Refused(400, "Invalid client_secret"));
+    }
+    let minutes = asked.number("expiration").unwrap_or(120) as u64;
+    let (token, expires) = state.issue(&id, None, Duration::from_mins(minutes));
+    Ok(json!({"access_token": token, "expires_in": (expires - super::state::now()) / 1_000}))
+}
+
 pub(super) fn caller(state: &State, asked: &Asked) -> Result<(String, User), Refused> {
+    caller_at(state, asked, None)
+}
+
+/// `place`: the root of a server; none: the portal.
+pub(super) fn caller_at(
+    state: &State,
+    asked: &Asked,
+    place: Option<&str>,
+) -> Result<(String, User), Refused> {
     let token = asked.token.as_deref().ok_or(Refused(499, "Token Required"))?;
-    state.bearer(token, asked.referer.as_deref()).ok_or(Refused(498, "Invalid token."))
+    state.bearer(token, asked.referer.as_deref(), place).ok_or(Refused(498, "Invalid token."))
 }
 
 pub(super) fn readable(state: &State, asked: &Asked, id: &str) -> Result<super::state::Item, Refused> {

@@ -13,6 +13,8 @@ const LARGEST: usize = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) post: bool,
+    /// `host:port` as it was asked for.
+    pub(super) host: String,
     /// Below the API's root.
     pub(super) path: Vec<String>,
     pub(super) parameters: BTreeMap<String, String>,
@@ -44,8 +46,10 @@ pub(super) async fn read(request: Request, root: &str) -> Option<Asked> {
         .collect();
     let token = bearer(&parts.headers).or_else(|| parameters.get("token").cloned());
     let referer = parts.headers.get(header::REFERER).and_then(|value| value.to_str().ok());
+    let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Some(Asked {
         post: parts.method == Method::POST,
+        host: host.to_owned(),
         path,
         token,
         referer: referer.map(str::to_owned),

@@ -1,12 +1,19 @@
 //! How a simulated portal misbehaves.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use futures::{StreamExt, stream};
+use futures::stream::{self, Stream, StreamExt};
 use serde_json::json;
+
+const BETWEEN_DRIPS: Duration = Duration::from_millis(100);
+const ENDLESS: usize = 10 << 30;
+const NESTED: usize = 100_000;
+/// JSON that has not begun yet.
+static SPACES: [u8; 64 << 10] = [b' '; 64 << 10];
 
 /// How a request is answered wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +30,20 @@ pub enum Fault {
     Slow(Duration),
     /// A redirect to the same path on `localhost` at this port: another server.
     Redirect(u16),
+    /// A redirect to the same path, for ever.
+    RedirectLoop,
     /// The connection ends within the answer.
     Cut,
+    /// What was asked for is done, and the connection is reset before the answer.
+    Reset,
+    /// A byte now and then, for ever.
+    SlowDrip,
+    /// 10 GiB.
+    Endless,
+    /// JSON that lacks its end.
+    Truncated,
+    /// JSON in 100 000 levels.
+    Nested,
     /// What was asked for is done, and HTTP 504 and a page are the answer.
     GatewayTimeout,
 }
@@ -95,10 +114,21 @@ impl Fault {
                 tokio::time::sleep(time).await;
                 return None;
             }
-            Fault::GatewayTimeout => return None,
+            // The right answer is never written.
+            Fault::GatewayTimeout | Fault::Reset => return None,
             Fault::Redirect(port) => {
                 Redirect::temporary(&format!("http://localhost:{port}{path}")).into_response()
             }
+            Fault::RedirectLoop => Redirect::temporary(path).into_response(),
+            Fault::SlowDrip => streamed(stream::unfold((), async |()| {
+                tokio::time::sleep(BETWEEN_DRIPS).await;
+                Some((Bytes::from_static(b" "), ()))
+            })),
+            Fault::Endless => {
+                streamed(stream::iter((0..ENDLESS / SPACES.len()).map(|_| Bytes::from_static(&SPACES))))
+            }
+            Fault::Truncated => Body::from("{\"jobId\": \"j1\", \"jobStatus\": \"esriJobSu").into_response(),
+            Fault::Nested => Body::from(format!("{{\"error\": {}", "[".repeat(NESTED))).into_response(),
             Fault::Cut => {
                 let begun = stream::iter([Ok(Bytes::from_static(b"{\"total\":"))]);
                 let end = stream::once(async {
@@ -110,4 +140,8 @@ impl Fault {
             }
         })
     }
+}
+
+fn streamed(parts: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    Response::new(Body::from_stream(parts.map(Ok::<_, Infallible>)))
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod asked;
+mod connections;
 mod faults;
 mod gp;
 mod http_jobs;

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use std::io;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::connections::{Listener, Resetting};
 use super::faults::{self, Fault, Planned};
 
 /// A server that listens. Dropped, it is gone.
@@ -40,12 +41,17 @@ impl<S: Default + Send + 'static> Listening<S> {
     {
         let (state, traffic) = (Arc::<Mutex<S>>::default(), Arc::<Mutex<Traffic>>::default());
         let (shared, seen) = (Arc::clone(&state), Arc::clone(&traffic));
-        let router = Router::new().fallback(move |request: Request| {
-            let path = request.uri().path().to_owned();
-            let fault = lock(&seen).meets(&path);
-            let right = handle(Arc::clone(&shared), request);
-            async move { faults::answer(fault, &path, right).await }
-        });
+        let router = Router::new().fallback(
+            move |ConnectInfo(connection): ConnectInfo<Resetting>, request: Request| {
+                let path = request.uri().path().to_owned();
+                let fault = lock(&seen).meets(&path);
+                if fault == Some(Fault::Reset) {
+                    connection.reset();
+                }
+                let right = handle(Arc::clone(&shared), request);
+                async move { faults::answer(fault, &path, right).await }
+            },
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let mut listening = Listening { address, state, traffic, router, serving: None };
@@ -56,9 +62,10 @@ impl<S: Default + Send + 'static> Listening<S> {
 
 impl<S> Listening<S> {
     fn serve(&mut self, listener: TcpListener) {
-        let router = self.router.clone();
+        let service = self.router.clone().into_make_service_with_connect_info::<Resetting>();
         // It ends by being aborted.
-        self.serving = Some(tokio::spawn(async move { drop(axum::serve(listener, router).await) }));
+        self.serving =
+            Some(tokio::spawn(async move { drop(axum::serve(Listener(listener), service).await) }));
     }
 
     /// Nobody answers there any more.

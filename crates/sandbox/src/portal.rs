@@ -62,6 +62,22 @@ impl SimulatedPortal {
         self.0.state().users.insert(name.to_owned(), user);
     }
 
+    /// An app with client credentials; its tokens are those of a user with its id.
+    pub fn add_app(&self, client_id: &str, client_secret: &str) {
+        self.add_user(client_id, "org_user", "");
+        self.0.state().apps.insert(client_id.to_owned(), client_secret.to_owned());
+    }
+
+    /// What it says its address is from now on, whatever it is asked at.
+    pub fn set_own_url(&self, url: &str) {
+        self.0.state().url = Some(url.to_owned());
+    }
+
+    /// How many tokens it made for servers, in exchange for its own.
+    pub fn exchanges(&self) -> usize {
+        self.0.state().exchanges
+    }
+
     /// What a user may do, as a role of the organization's own gives it.
     pub fn set_privileges(&self, name: &str, role: &str, privileges: &[&str]) {
         self.change_user(name, |user| {

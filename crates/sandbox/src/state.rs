@@ -1,6 +1,6 @@
 //! What a simulated portal knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -8,6 +8,12 @@ use serde_json::{Value, json};
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) users: BTreeMap<String, User>,
+    /// OAuth's apps, by their client ids, with their secrets.
+    pub(super) apps: BTreeMap<String, String>,
+    /// The roots of the servers that are federated with it.
+    pub(super) servers: BTreeSet<String>,
+    /// Tokens that were made for them.
+    pub(super) exchanges: usize,
     pub(super) tokens: BTreeMap<String, Token>,
     pub(super) items: BTreeMap<String, Item>,
     /// In the order of their creation.
@@ -17,6 +23,8 @@ pub(super) struct State {
     /// How long tokens live, whatever is asked for.
     pub(super) token_life: Option<Duration>,
     tokens_made: u64,
+    /// What it says its own address is; none: the one it is asked at.
+    pub(super) url: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +39,8 @@ pub(super) struct User {
 pub(super) struct Token {
     pub(super) user: String,
     pub(super) referer: Option<String>,
+    /// The root of the server that it is for; none: the portal, and servers that take the portal's.
+    pub(super) server: Option<String>,
     /// Epoch ms.
     pub(super) expires: i64,
 }
@@ -57,13 +67,29 @@ impl State {
         let life = self.token_life.unwrap_or(life);
         let expires = now() + i64::try_from(life.as_millis()).unwrap_or(i64::MAX / 2);
         let referer = referer.map(str::to_owned);
-        self.tokens.insert(token.clone(), Token { user: user.to_owned(), referer, expires });
+        self.tokens.insert(token.clone(), Token { user: user.to_owned(), referer, server: None, expires });
         (token, expires)
     }
 
-    /// Whose token it is, if it is good here.
-    pub(super) fn bearer(&self, token: &str, referer: Option<&str>) -> Option<(String, User)> {
+    /// A token for a server alone.
+    pub(super) fn issue_for(&mut self, server: &str, user: &str, life: Duration) -> (String, i64) {
+        let (token, expires) = self.issue(user, None, life);
+        self.tokens.entry(token.clone()).and_modify(|made| made.server = Some(server.to_owned()));
+        self.exchanges += 1;
+        (token, expires)
+    }
+
+    /// Whose token it is, if it is good at `place`: the portal, or the server with this root.
+    pub(super) fn bearer(
+        &self,
+        token: &str,
+        referer: Option<&str>,
+        place: Option<&str>,
+    ) -> Option<(String, User)> {
         let known = self.tokens.get(token).filter(|known| known.expires > now())?;
+        if known.server.as_deref() != place {
+            return None;
+        }
         let bound = known.referer.as_deref();
         if bound.is_some_and(|bound| referer.is_none_or(|referer| !referer.starts_with(bound))) {
             return None;

@@ -98,13 +98,23 @@ async fn data_directory(config: &Config) -> Check {
 /// The portal that this one stands in front of, if it does.
 async fn real_portal(config: &Config) -> Option<Check> {
     const WHAT: &str = "portal";
-    let advice = "look at the [portal] section: url, user, password, ca_file";
+    let advice = "look at the [portal] section: url, user and password (or client_id and client_secret, or api_key), ca_file";
     let bad = |found: String| Check::other(WHAT, Verdict::Bad, found, advice);
     let portal = match config.arcgis() {
         Ok(portal) => portal?,
         Err(error) => return Some(bad(format!("{error:#}"))),
     };
     let url = portal.portal().url().to_owned();
+    if let Some(app) = &config.portal.client_id {
+        // An app is no user.
+        return Some(match portal.ask(async |portal, bearer| portal.portal_self(&bearer).await).await {
+            Ok(()) => {
+                let found = format!("workers ask {url} as the app {app}, which sees what is shared with it");
+                Check::other(WHAT, Verdict::Warning, found, "notebooks of everybody need portal.user")
+            }
+            Err(error) => bad(format!("{url}: {error}")),
+        });
+    }
     Some(match portal.ask(async |portal, bearer| portal.community_self(&bearer).await).await {
         Ok(user) if user.role.as_deref() == Some("org_admin") => Check::good(
             WHAT,

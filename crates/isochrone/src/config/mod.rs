@@ -4,6 +4,7 @@
 //! secret may come from a file named by the variable with `_FILE` added. An unknown key is an error.
 
 mod list;
+mod portal;
 mod secret;
 mod sections;
 
@@ -21,14 +22,15 @@ pub(crate) use secret::Secret;
 pub(crate) use sections::{Log, LogFormat};
 
 use isochrone_arcgis::http_job::HttpJobs;
-use isochrone_arcgis::{Connection, Credentials, Egress, Outbound, Portal, SignedIn, Trust};
+use isochrone_arcgis::{Egress, Outbound, Portal, SignedIn, Trust};
 use isochrone_domain::{Policies, TaskType};
 use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 
 use crate::args::{Command, Global};
+use portal::RealPortal;
 use sections::{
-    Admin, Amqp, Artifacts, Clock, Guarded, Http, HttpJobServer, Https, Limits, RealPortal, Redis,
-    RemoteNotebooks, Retention, SceneCooking, Worker, WorkflowManager,
+    Admin, Amqp, Artifacts, Clock, Guarded, Http, HttpJobServer, Https, Limits, Redis, RemoteNotebooks,
+    Retention, SceneCooking, Worker, WorkflowManager,
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,6 +85,9 @@ impl Default for Config {
                 insecure_tls: false,
                 user: None,
                 password: None,
+                client_id: None,
+                client_secret: None,
+                api_key: None,
                 cache_seconds: 30,
             },
             egress: Guarded { servers: Vec::new(), open: false, ca_file: None },
@@ -172,16 +177,10 @@ impl Config {
         RetentionRules { runs_per_task, runs, records, ..RetentionRules::default() }
     }
 
-    /// The real portal, as an administrator of it.
+    /// The real portal, as whoever signs in there for the workers.
     pub(crate) fn arcgis(&self) -> Result<Option<SignedIn>> {
-        let portal = &self.portal;
-        let (Some(connection), Some(username), Some(password)) =
-            (portal.connection(), &portal.user, &portal.password)
-        else {
-            return Ok(None);
-        };
-        let (username, password) = (username.clone(), password.reveal().to_owned());
-        let credentials = Credentials::Password { username, password };
+        let Some(connection) = self.portal.connection() else { return Ok(None) };
+        let credentials = self.portal.credentials()?;
         Ok(Some(SignedIn::new(Portal::new(&connection).context("[portal]")?, credentials)))
     }
 
@@ -193,7 +192,7 @@ impl Config {
         let servers: Vec<String> = self.egress.servers.iter().chain(named).cloned().collect();
         let egress = Egress::new(&servers, self.egress.open)?;
         let trust = trust(self.egress.ca_file.clone(), false);
-        Outbound::new(egress, &trust, portal).context("[egress]")
+        Outbound::new(egress, &trust, portal, None).context("[egress]")
     }
 
     /// Has a server carry out this type, unless another one does.
@@ -226,12 +225,6 @@ impl Config {
                  (ISOCHRONE_REDIS_URL)"
             );
         }
-        if self.portal.url.is_some() && (self.portal.user.is_none() || self.portal.password.is_none()) {
-            bail!(
-                "portal.url is set; it needs portal.user and portal.password (ISOCHRONE_PORTAL_PASSWORD): \
-                 an administrator of that portal, as whom workers read items"
-            );
-        }
         // What is wrong with it is told at once, whichever process it is.
         self.arcgis()?;
         if self.retention.runs_per_task == 0 {
@@ -248,17 +241,6 @@ impl Config {
             bail!("https.cert_file and https.key_file belong together: only one of them is set");
         }
         Ok(())
-    }
-}
-
-impl RealPortal {
-    /// How to reach it.
-    pub(crate) fn connection(&self) -> Option<Connection> {
-        Some(Connection {
-            url: self.url.clone()?,
-            trust: trust(self.ca_file.clone(), self.insecure_tls),
-            timeout: None,
-        })
     }
 }
 
@@ -287,6 +269,8 @@ pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
     for (variable, key) in [
         ("ISOCHRONE_ADMIN_PASSWORD", "admin_password"),
         ("ISOCHRONE_PORTAL_PASSWORD", "portal.password"),
+        ("ISOCHRONE_PORTAL_CLIENT_SECRET", "portal.client_secret"),
+        ("ISOCHRONE_PORTAL_API_KEY", "portal.api_key"),
         ("ISOCHRONE_REDIS_URL", "redis.url"),
         ("ISOCHRONE_AMQP_URL", "amqp.url"),
     ] {

@@ -43,24 +43,6 @@ pub(crate) struct Admin {
     pub(crate) listen: SocketAddr,
 }
 
-/// The ArcGIS portal that Isochrone stands in front of: its users, tokens and items are that portal's then.
-/// Without a URL they are Isochrone's own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RealPortal {
-    /// `https://host[:port][/context]`
-    pub(crate) url: Option<String>,
-    /// The authorities that TLS trusts (PEM) beside the system's.
-    pub(crate) ca_file: Option<PathBuf>,
-    /// Believe any certificate: whoever sits on the way reads every password.
-    pub(crate) insecure_tls: bool,
-    /// The administrator as whom workers read items, for whoever owns the task and may read them.
-    pub(crate) user: Option<String>,
-    pub(crate) password: Option<Secret>,
-    /// How long the portal's word on a token is believed, in seconds.
-    pub(crate) cache_seconds: u64,
-}
-
 /// Where tasks may send requests to: geoprocessing servers and the like.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,11 +11,12 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::Request;
 use axum::response::{Html, IntoResponse, Response};
+use serde_json::json;
 use std::io;
 
 pub use jobs::Submission;
 
-use super::answers;
+use super::answers::{self, Refused};
 use super::asked::{self, Asked};
 use super::faults::Fault;
 use super::listening::{Listening, lock};
@@ -23,6 +24,7 @@ use super::portal::SimulatedPortal;
 use super::state::State as PortalState;
 use jobs::Jobs;
 
+const INFO: &str = "/server/rest/info";
 const SERVICES: &str = "/server/rest/services";
 
 /// A simulated GIS server. Its tasks: `Buffer` (points and lines, really), `Slow` and `Stubborn` (`seconds`
@@ -35,17 +37,51 @@ struct State {
     jobs: Jobs,
     /// Whose tokens are wanted; none: nobody's.
     portal: Option<Arc<Mutex<PortalState>>>,
+    /// Whether they must have been made for this server.
+    strict: bool,
+    /// The portal that it says it belongs to.
+    owner: Option<String>,
+    url: String,
+    /// In order.
+    tokens: Vec<String>,
 }
 
 impl SimulatedGpServer {
     /// A server whose tasks are everybody's.
     pub async fn start() -> io::Result<SimulatedGpServer> {
-        Ok(SimulatedGpServer(Listening::start(handle).await?))
+        let server = SimulatedGpServer(Listening::start(handle).await?);
+        server.0.state().url = server.url();
+        Ok(server)
     }
 
-    /// Asks for tokens of this portal from now on.
+    /// Asks for tokens of this portal from now on, and takes the portal's own ones as well as those that were made
+    /// for this server.
     pub fn federate(&self, portal: &SimulatedPortal) {
+        portal.0.state().servers.insert(self.url());
+        self.claim(&portal.url());
         self.0.state().portal = Some(Arc::clone(&portal.0.state));
+    }
+
+    /// The same, but takes only those that were made for this server.
+    pub fn federate_strictly(&self, portal: &SimulatedPortal) {
+        self.federate(portal);
+        self.0.state().strict = true;
+    }
+
+    /// Asks for tokens of this portal and says nothing of it, as a stand-alone server.
+    pub fn federate_silently(&self, portal: &SimulatedPortal) {
+        self.federate(portal);
+        self.0.state().owner = None;
+    }
+
+    /// Says that it belongs to the portal there.
+    pub fn claim(&self, portal: &str) {
+        self.0.state().owner = Some(portal.to_owned());
+    }
+
+    /// The tokens that came with requests, in order.
+    pub fn tokens_seen(&self) -> Vec<String> {
+        self.0.state().tokens.clone()
     }
 
     /// Its root, as it is listed for egress.
@@ -83,6 +119,11 @@ impl SimulatedGpServer {
         self.0.plan_fault(path, after, times, fault);
     }
 
+    /// Answers rightly from now on.
+    pub fn heal(&self) {
+        self.0.heal();
+    }
+
     /// How many requests came whose paths have this in them.
     pub fn asked(&self, path: &str) -> usize {
         self.0.asked(path)
@@ -90,6 +131,10 @@ impl SimulatedGpServer {
 }
 
 async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
+    if request.uri().path() == INFO {
+        let owner = lock(&state).owner.clone();
+        return Json(json!({"currentVersion": 11.3, "owningSystemUrl": owner})).into_response();
+    }
     match asked::read(request, SERVICES).await {
         Some(asked) if matches!(asked.parameter("f"), Some("json" | "pjson")) => {
             answer(&mut lock(&state), &asked)
@@ -100,12 +145,22 @@ async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
 }
 
 fn answer(state: &mut State, asked: &Asked) -> Response {
+    state.tokens.extend(asked.token.clone());
     let answered = match &state.portal {
-        Some(portal) => answers::caller(&lock(portal), asked).map(drop),
+        Some(portal) => state.admits(&lock(portal), asked),
         None => Ok(()),
     };
     match answered.and_then(|()| resources::answer(&mut state.jobs, asked)) {
         Ok(document) => Json(document).into_response(),
         Err(refused) => refused.into_response(),
+    }
+}
+
+impl State {
+    fn admits(&self, portal: &PortalState, asked: &Asked) -> Result<(), Refused> {
+        match answers::caller_at(portal, asked, Some(&self.url)) {
+            Err(_) if !self.strict => answers::caller(portal, asked).map(drop),
+            answered => answered.map(drop),
+        }
     }
 }
