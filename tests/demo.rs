@@ -8,6 +8,8 @@ use anyhow::{Context, Result, ensure};
 use isochrone_testkit::{Server, ServerOptions, eventually_within};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
+/// The sample notebook, whose id the sandbox prints.
+const NOTEBOOK: &str = "69736f6368726f6e652d64656d6f2d31";
 /// The first test that needs a kernel makes the Python environment.
 const WITH_PIP: Duration = Duration::from_mins(5);
 
@@ -77,10 +79,9 @@ async fn beside(options: &ServerOptions, file: &std::path::Path) -> Result<()> {
     let signed_in = server.post("/sharing/rest/generateToken", &form).await?;
     let token = signed_in["token"].as_str().with_context(|| format!("{signed_in}"))?;
     let users = "/sharing/rest/community/users/siteadmin";
-    let item = sample_notebook();
     let form = [
         ("type", "ExecuteNotebook"),
-        ("itemId", item.as_str()),
+        ("itemId", NOTEBOOK),
         ("minute", "0"),
         ("hour", "0"),
         ("dayOfMonth", "29"),
@@ -99,9 +100,4 @@ async fn beside(options: &ServerOptions, file: &std::path::Path) -> Result<()> {
     ensure!(run["status"] == "succeeded", "{run}");
     ensure!(run["result"].as_str().is_some_and(|result| result.contains("notebookServer")), "{run}");
     Ok(())
-}
-
-/// The sample notebook's id, which the sandbox prints.
-fn sample_notebook() -> String {
-    b"isochrone-demo-1".iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -34,7 +34,7 @@ pub(super) fn answer(state: &mut State, asked: &Asked) -> Response {
     let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
     let answered = match path[..] {
         ["info"] => Ok(info(state, asked)),
-        ["generateToken"] if asked.parameter("serverUrl").is_some() => exchange(state, asked),
+        ["generateToken"] if server_url(asked).is_some() => exchange(state, asked),
         ["generateToken"] => generate_token(state, asked),
         ["oauth2", "token"] => client_credentials(state, asked),
         ["content", "items", id, "data"] => match readable(state, asked, id) {
@@ -77,9 +77,14 @@ fn info(state: &State, asked: &Asked) -> Value {
 }
 
 /// A token for a federated server.
+/// Clients differ in how they write it.
+fn server_url(asked: &Asked) -> Option<&str> {
+    asked.parameter("serverUrl").or_else(|| asked.parameter("serverURL"))
+}
+
 fn exchange(state: &mut State, asked: &Asked) -> Result<Value, Refused> {
     let (user, _) = caller(state, asked)?;
-    let server = asked.parameter("serverUrl").unwrap_or_default().to_owned();
+    let server = server_url(asked).unwrap_or_default().to_owned();
     if !asked.post || !state.servers.contains(&server) {
         return Err(Refused(400, "Unable to generate token."));
     }

@@ -118,13 +118,11 @@ fn step(run: &Run) -> String {
             let took = run.started.map_or_else(String::new, |started| {
                 format!(" after {:.1} s", at.since(started) as f64 / 1_000.0)
             });
-            match outcome {
-                Outcome::Succeeded => format!("succeeded{took}"),
-                _ => {
-                    let more = run.result.as_deref().filter(|result| *result != reason.sentence());
-                    format!("{outcome}{took}: {} {}", reason.sentence(), short(more))
-                }
+            if *outcome == Outcome::Succeeded {
+                return format!("succeeded{took}");
             }
+            let more = run.result.as_deref().filter(|result| *result != reason.sentence());
+            format!("{outcome}{took}: {} {}", reason.sentence(), short(more))
         }
     }
 }

@@ -10,6 +10,7 @@ import { ArcGISIdentityManager, Job, JOB_STATUSES, request } from "@esri/arcgis-
 const services = process.env.SERVICES_URL;
 const tools = `${services}/Tools/GPServer`;
 const secured = `${process.env.SECURED_SERVICES_URL}/Tools/GPServer`;
+const strict = `${process.env.STRICT_SERVICES_URL}/Tools/GPServer`;
 const troubled = `${process.env.TROUBLED_SERVICES_URL}/Tools/GPServer`;
 const points = {
   geometryType: "esriGeometryPoint",
@@ -230,6 +231,15 @@ async function signs_in_and_reaches_a_server_that_wants_tokens() {
   assert.equal((await job.getAllResults()).slept.value, 0.2);
 }
 
+async function exchanges_its_token_for_one_of_a_federated_server() {
+  const portal = `${process.env.PORTAL_URL}/sharing/rest`;
+  const manager = await ArcGISIdentityManager.signIn({ username: "ann", password: "ann-password", portal });
+  await assert.rejects(request(strict, { authentication: manager.token }), refused(498));
+  const job = await Job.submitJob({ url: `${strict}/Slow`, params: { seconds: 0.2 }, authentication: manager });
+  assert.equal((await job.getAllResults()).slept.value, 0.2);
+  assert.notEqual(await manager.getToken(strict), manager.token);
+}
+
 const CHECKS = [
   describes_its_services_and_tasks,
   gets_all_results,
@@ -245,6 +255,7 @@ const CHECKS = [
   cooks_a_scene_and_may_not_be_heard,
   sees_what_goes_wrong_on_the_way,
   signs_in_and_reaches_a_server_that_wants_tokens,
+  exchanges_its_token_for_one_of_a_federated_server,
 ];
 
 if (process.env.JOB) {

@@ -22,6 +22,8 @@ async fn arcgis_rest_request_4_10_2() -> Result<()> {
     place.passes_every_check("arcgis_rest_request.mjs", |script, told| client.run(script, told))?;
     ensure!(place.troubled.submissions().len() == 1);
     ensure!(place.cancelled() == ["Slow", "Stubborn"], "{:?}", place.cancelled());
+    // Its identity manager has fetched one token for all requests to the strict server.
+    ensure!((place.portal.exchanges(), place.strict.submissions().len()) == (1, 1));
     Ok(())
 }
 
@@ -46,6 +48,8 @@ struct Place {
     open: SimulatedGpServer,
     /// Wants the portal's tokens.
     secured: SimulatedGpServer,
+    /// Wants tokens that were made for it.
+    strict: SimulatedGpServer,
     /// Answers wrongly now and then.
     troubled: SimulatedGpServer,
 }
@@ -54,13 +58,15 @@ impl Place {
     async fn open() -> Result<Place> {
         let portal = SimulatedPortal::start().await?;
         portal.add_user("ann", "org_publisher", "ann-password");
-        let (open, secured, troubled) = (
+        let (open, secured, strict, troubled) = (
+            SimulatedGpServer::start().await?,
             SimulatedGpServer::start().await?,
             SimulatedGpServer::start().await?,
             SimulatedGpServer::start().await?,
         );
         secured.federate(&portal);
-        Ok(Place { portal, open, secured, troubled })
+        strict.federate_strictly(&portal);
+        Ok(Place { portal, open, secured, strict, troubled })
     }
 
     /// The tasks of the jobs that were cancelled.
@@ -76,11 +82,12 @@ impl Place {
     ) -> Result<()> {
         let services = |server: &SimulatedGpServer| format!("{}/rest/services", server.url());
         let (open, secured) = (services(&self.open), services(&self.secured));
-        let troubled = services(&self.troubled);
+        let (strict, troubled) = (services(&self.strict), services(&self.troubled));
         let (portal, token) = (self.portal.url(), self.portal.token("ann", None));
         let environment = [
             ("SERVICES_URL", &*open),
             ("SECURED_SERVICES_URL", &secured),
+            ("STRICT_SERVICES_URL", &strict),
             ("TROUBLED_SERVICES_URL", &troubled),
             ("PORTAL_URL", &portal),
             ("PORTAL_TOKEN", &token),
