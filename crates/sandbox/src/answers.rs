@@ -76,12 +76,12 @@ fn info(state: &State, asked: &Asked) -> Value {
     })
 }
 
-/// A token for a federated server.
 /// Clients differ in how they write it.
 fn server_url(asked: &Asked) -> Option<&str> {
     asked.parameter("serverUrl").or_else(|| asked.parameter("serverURL"))
 }
 
+/// A token for a federated server.
 fn exchange(state: &mut State, asked: &Asked) -> Result<Value, Refused> {
     let (user, _) = caller(state, asked)?;
     let server = server_url(asked).unwrap_or_default().to_owned();
