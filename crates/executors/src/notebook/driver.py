@@ -41,11 +41,9 @@ class Refused(Exception):
 
 
 def contain():
-    """Makes every process that a cell leaves behind this one's child, and this one the first to go."""
+    """Makes every process that a cell leaves behind this one's child."""
     try:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write("500")
     except (OSError, AttributeError):
         pass  # Not Linux: the worker finds what is left by other ways.
     os.nice(10)
@@ -325,6 +323,8 @@ async def execute(job):
 def main():
     job = json.loads(sys.stdin.buffer.readline())
     contain()
+    # The first process of a namespace gets no signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     threading.Thread(target=follow_worker, daemon=True).start()
     try:
         asyncio.run(execute(job))

@@ -1,14 +1,15 @@
 //! ExecuteNotebook on this machine: a driver on nbclient, in a Python environment of our own making.
 //!
 //! The way of a run: get the item's bytes ([`Notebooks`]), make the environment if it is not there yet
-//! ([`PythonEnvironment`]), start the driver in a folder of its own, supervise it, keep what it
-//! executed, and say how it ended.
+//! ([`PythonEnvironment`]), find what isolates it ([`Isolator`]), start the driver in a folder of its own,
+//! supervise it, keep what it executed, and say how it ended.
 
 mod config;
 mod driver;
 mod ending;
 mod environment;
 mod events;
+mod isolation;
 mod limits;
 mod lines;
 mod processes;
@@ -25,11 +26,14 @@ use bytes::Bytes;
 use isochrone_domain::{AttemptEnd, ItemId, LogStream, Reason, Task, TaskType};
 use isochrone_worker::{Attempt, Executor};
 
-pub use config::Config;
+pub use config::{Config, Isolation};
 pub use environment::{EnvironmentError, PythonEnvironment};
+
+pub use isolation::{IsolationError, Isolator, Tier};
 
 use driver::Driver;
 use ending::Kept;
+use isolation::Confinement;
 use scratch::Scratch;
 
 /// Where notebooks come from.
@@ -44,6 +48,7 @@ pub trait Notebooks: Send + Sync {
 pub struct ExecuteNotebook {
     notebooks: Arc<dyn Notebooks>,
     environment: PythonEnvironment,
+    isolator: Isolator,
     config: Config,
     /// The folders of the attempts are in it.
     scratch: PathBuf,
@@ -60,19 +65,33 @@ impl ExecuteNotebook {
     ) -> ExecuteNotebook {
         let scratch = data_dir.join("tmp");
         scratch::sweep(&scratch);
-        ExecuteNotebook { notebooks, environment, config, scratch }
+        let isolator = Isolator::new(&scratch, &config);
+        ExecuteNotebook { notebooks, environment, isolator, config, scratch }
+    }
+
+    /// What finds out how notebooks are isolated here.
+    pub fn isolator(&self) -> Isolator {
+        self.isolator.clone()
     }
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let notebook = self.notebook(attempt.task()).await?;
         let python = self.python(attempt).await?;
+        let confinement = self.confinement(&python).await?;
         let began = Instant::now();
         let scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
         let parameters = attempt.task().parameters.as_deref();
-        let (driver, streams) =
-            Driver::start(&python, &scratch, &self.config, &notebook, parameters, attempt.run())
-                .await
-                .map_err(|error| internal("notebook driver", &error))?;
+        let (driver, streams) = Driver::start(
+            &python,
+            &confinement,
+            &scratch,
+            &self.config,
+            &notebook,
+            parameters,
+            attempt.run(),
+        )
+        .await
+        .map_err(|error| internal("notebook driver", &error))?;
         drop(notebook);
         let seen = supervise::supervise(driver, streams, attempt, &self.config).await;
         let kept = self.keep(attempt, &scratch, &seen).await;
@@ -114,6 +133,13 @@ impl ExecuteNotebook {
                 }),
             }
         }
+    }
+
+    async fn confinement(&self, python: &Path) -> Result<Confinement, AttemptEnd> {
+        self.isolator.confinement(python).await.map_err(|error| AttemptEnd::SubmitFailed {
+            reason: Reason::BackendNotConfigured,
+            result: error.to_string(),
+        })
     }
 
     /// Keeps the executed notebook, whole or as far as it came.

@@ -11,7 +11,7 @@ use isochrone_domain::{
     Artifact, AttemptEnd, CronFields, EpochMillis, FireId, Generation, ItemId, LogStream, Policies, Reason,
     Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
 };
-use isochrone_executors::notebook::{Config, ExecuteNotebook, Notebooks, PythonEnvironment};
+use isochrone_executors::notebook::{Config, ExecuteNotebook, Isolation, Notebooks, PythonEnvironment};
 use isochrone_worker::{Attempt, Executor, Report, StopReason};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, memory::InMemory};
@@ -98,9 +98,24 @@ impl Bench {
         Bench::new(notebook(&sources.iter().map(|source| cell(source)).collect::<Vec<_>>()))
     }
 
+    pub(crate) fn with_cells(mut self, sources: &[&str]) -> Bench {
+        self.notebook = notebook(&sources.iter().map(|source| cell(source)).collect::<Vec<_>>());
+        self
+    }
+
     pub(crate) fn parameters(mut self, parameters: &str) -> Bench {
         self.task.parameters = Some(parameters.to_owned());
         self
+    }
+
+    pub(crate) fn isolated(mut self, isolation: Isolation) -> Bench {
+        self.config.isolation = isolation;
+        self
+    }
+
+    /// Where the attempt's folder will be, beside what else the worker has there.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().to_path_buf()
     }
 
     pub(crate) fn start(self) -> Execution {
@@ -118,8 +133,9 @@ impl Bench {
         let reader = tokio::spawn(read(received, Arc::clone(&log)));
         let seen = Arc::clone(&log);
         let outcome = tokio::spawn(async move {
-            // The environment's making is no part of what is measured.
-            environment_ready().await;
+            // The environment's making is no part of what is measured, nor is the search for an isolation.
+            let python = environment_ready().await;
+            drop(executor.isolator().tier(&python).await);
             let began = Instant::now();
             let end = executor.execute(&attempt).await;
             let took = began.elapsed();
@@ -136,8 +152,8 @@ impl Bench {
     }
 }
 
-async fn environment_ready() {
-    environment().ready().await.expect("the Python environment can be made");
+async fn environment_ready() -> PathBuf {
+    environment().ready().await.expect("the Python environment can be made")
 }
 
 async fn read(
