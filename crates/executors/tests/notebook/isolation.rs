@@ -62,7 +62,6 @@ async fn the_workers_files_are_out_of_reach() {
            key = f'{OUTSIDE}/tls/key.pem'\n\
            tried('read', lambda: open(key).read())\n\
            tried('list', lambda: os.listdir(f'{OUTSIDE}/tls'))\n\
-           tried('others', lambda: [name for name in os.listdir(f'{OUTSIDE}/tmp') if name not in os.getcwd()] or 1/0)\n\
            tried('append', lambda: open(key, 'a').write('!'))\n\
            tried('new', lambda: open(f'{OUTSIDE}/new', 'w').write('!'))\n\
            tried('truncate', lambda: os.truncate(key, 0))\n\
@@ -93,7 +92,7 @@ async fn the_workers_files_are_out_of_reach() {
         // There, what looks like the folder outside may be an empty one of the attempt's own.
         let allowed = if isolation == Isolation::Bwrap { 1 } else { 0 };
         assert!(could.len() <= allowed && could.iter().all(|(_, line)| line.starts_with("new")), "{could:?}");
-        assert_eq!(could.len() + refused, 15, "{isolation:?}: {:?}", outcome.log);
+        assert_eq!(could.len() + refused, 13, "{isolation:?}: {:?}", outcome.log);
     }
 }
 
@@ -112,7 +111,7 @@ async fn the_workers_secrets_and_processes_are_out_of_reach() {
            print('secrets', found, 'CARGO_MANIFEST_DIR' in os.environ)\n\
            tried('signal', lambda: os.kill(WORKER, 0))\n\
            tried('memory', lambda: open(f'/proc/{WORKER}/mem', 'rb'))\n\
-           tried('files', lambda: os.listdir(f'/proc/{WORKER}/fd'))\n\
+           tried('files', lambda: os.readlink(f'/proc/{WORKER}/fd/0'))\n\
            system = ctypes.CDLL(None, use_errno=True)\n\
            print('namespace', system.unshare(0x10000000), system.mount(b'/', b'/', None, 4096, None))\n\
            print('trace', system.ptrace(16, os.getppid(), 0, 0))\n\

@@ -10,7 +10,7 @@ use isochrone_executors::drill::Drill;
 use isochrone_executors::gp_job::GpJobs;
 use isochrone_executors::gp_service::GpService;
 use isochrone_executors::http_job::HttpJob;
-use isochrone_executors::notebook::{ExecuteNotebook, Notebooks};
+use isochrone_executors::notebook::{ExecuteNotebook, Isolator, Notebooks, PythonEnvironment, Tier};
 use isochrone_executors::report::ExecuteReport;
 use isochrone_executors::scene_cook::{ExecuteSceneCook, Holds};
 use isochrone_executors::workflow_manager::ExecuteWorkflowManager;
@@ -29,9 +29,23 @@ pub(crate) fn executors(house: &House, config: &Config) -> Result<Vec<Arc<dyn Ex
         Some(url) => TaskType::ALL.map(|kind| Arc::new(Drill::new(kind, url)) as Arc<dyn Executor>).to_vec(),
         None => backends(house, config)?,
     };
-    let types = &config.worker.types;
-    executors.retain(|executor| types.is_empty() || types.contains(&executor.kind()));
+    executors.retain(|executor| takes(config, executor.kind()));
     Ok(executors)
+}
+
+fn takes(config: &Config, kind: TaskType) -> bool {
+    config.worker.types.is_empty() || config.worker.types.contains(&kind)
+}
+
+/// Looks at start what isolates notebooks, so that nobody learns it from the first run.
+async fn tell_isolation(python: PythonEnvironment, isolator: Isolator) {
+    // Where there is no Python, the first run tells.
+    let Ok(python) = python.at_hand().await else { return };
+    match isolator.tier(&python).await {
+        Ok(Tier::None) => tracing::warn!("notebooks run without isolation: [notebook] isolation = \"none\""),
+        Ok(tier) => tracing::info!(%tier, "notebooks run isolated"),
+        Err(error) => tracing::error!(%error, "notebooks are refused"),
+    }
 }
 
 fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
@@ -43,6 +57,9 @@ fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
     };
     let notebook =
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone());
+    if takes(config, TaskType::ExecuteNotebook) {
+        tokio::spawn(tell_isolation(house.python.clone(), notebook.isolator()));
+    }
     let report = ExecuteReport::new(Arc::new(StoreRecords(Arc::clone(&house.store))));
     let trust = Arc::new(Administrators(Arc::clone(&house.store)));
     let way_out = WayOut::new(config.outbound(portal)?, trust);

@@ -146,8 +146,8 @@ impl Isolator {
         let confinement = Confinement { tier, view: Arc::new(view) };
         let held = probe::probe(&confinement, python, &self.0.scratch).await;
         match &held {
-            Ok(()) => tracing::info!(%tier, "notebooks are isolated: a probe could not get out"),
-            Err(why) => tracing::warn!(%tier, why, "notebooks can't be isolated in this way"),
+            Ok(()) => tracing::debug!(%tier, "a probe could not get out"),
+            Err(why) => tracing::warn!(%tier, why, "notebooks can't be isolated so"),
         }
         held.map(|()| confinement)
     }
