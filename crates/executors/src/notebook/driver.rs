@@ -77,7 +77,7 @@ impl Driver {
         tokio::fs::write(&program, PROGRAM).await?;
         tokio::fs::write(scratch.path("input.ipynb"), notebook).await?;
         let token = TaskId::random().to_string();
-        let mut start = confinement.start(python, scratch.path(""))?;
+        let mut start = confinement.start(python, scratch)?;
         set_up(&mut start.command, python, scratch, &token, run);
         start.command.arg("-I").arg(&program);
         let Confined { mut child, pid, parent } = start.spawn().await?;
@@ -195,7 +195,6 @@ fn set_up(command: &mut Command, python: &Path, scratch: &Scratch, token: &str, 
         .env("ISOCHRONE_RUN_ID", run.id.to_string())
         .env("ISOCHRONE_PLANNED", run.planned.to_string())
         .env(MARK, token)
-        .current_dir(scratch.work())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

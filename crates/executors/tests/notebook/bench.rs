@@ -66,6 +66,7 @@ pub(crate) struct Bench {
     pub(crate) config: Config,
     pub(crate) task: Task,
     notebook: Vec<u8>,
+    data_dir: PathBuf,
     folder: TempDir,
 }
 
@@ -91,7 +92,8 @@ impl Bench {
     pub(crate) fn new(notebook: Vec<u8>) -> Bench {
         // A folder with a short path, so that the kernel's sockets are files.
         let folder = tempfile::tempdir().unwrap();
-        Bench { config: Config::default(), task: task(), notebook, folder }
+        let data_dir = folder.path().to_path_buf();
+        Bench { config: Config::default(), task: task(), notebook, data_dir, folder }
     }
 
     pub(crate) fn cells(sources: &[&str]) -> Bench {
@@ -113,9 +115,18 @@ impl Bench {
         self
     }
 
+    /// The worker's folder under another name.
+    pub(crate) fn through_a_link(mut self) -> Bench {
+        let link = self.folder.path().join("link");
+        fs::create_dir(self.folder.path().join("data")).unwrap();
+        std::os::unix::fs::symlink(self.folder.path().join("data"), &link).unwrap();
+        self.data_dir = link;
+        self
+    }
+
     /// Where the attempt's folder will be, beside what else the worker has there.
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.folder.path().to_path_buf()
+        self.data_dir.clone()
     }
 
     pub(crate) fn start(self) -> Execution {
@@ -124,7 +135,7 @@ impl Bench {
             None => environment(),
         };
         let notebooks = Arc::new(OneNotebook(self.notebook));
-        let executor = ExecuteNotebook::new(self.folder.path(), environment, notebooks, self.config);
+        let executor = ExecuteNotebook::new(&self.data_dir, environment, notebooks, self.config);
         let (stop, stopped) = watch::channel(None);
         let (reports, received) = mpsc::channel(64);
         let store = Arc::new(InMemory::new());

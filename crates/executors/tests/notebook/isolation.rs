@@ -241,6 +241,18 @@ async fn what_holds_is_found_and_what_does_not_is_refused() {
 }
 
 #[tokio::test]
+async fn a_way_through_links_leads_to_the_same_folder() {
+    for isolation in TIERS {
+        let mut bench =
+            Bench::cells(&["import os\nopen('own', 'w').write('x')\nprint('here', os.listdir())"]);
+        bench.config.isolation = isolation;
+        let outcome = bench.through_a_link().run().await;
+        outcome.result();
+        assert!(outcome.printed("here ['own']"), "{isolation:?}: {:?}", outcome.log);
+    }
+}
+
+#[tokio::test]
 #[ignore = "measures; run it alone, with --nocapture"]
 async fn what_isolation_costs() {
     for round in 0..3 {

@@ -11,6 +11,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
 use super::super::processes;
+use super::super::scratch::Scratch;
 use super::view::View;
 
 const PROGRAM: &str = "bwrap";
@@ -35,8 +36,8 @@ const NAMESPACES: [&str; 10] = [
     "ALL",
 ];
 
-/// Starts `program` where nothing is but `view` and `folder`, with these filters on its system calls.
-pub(super) fn command(program: &Path, view: &View, folder: &Path, filters: &[OwnedFd]) -> Command {
+/// Starts `program` where nothing is but `view` and its own folder, with these filters on its system calls.
+pub(super) fn command(program: &Path, view: &View, scratch: &Scratch, filters: &[OwnedFd]) -> Command {
     let mut command = Command::new(installed());
     command.args(NAMESPACES);
     for filter in filters {
@@ -46,7 +47,7 @@ pub(super) fn command(program: &Path, view: &View, folder: &Path, filters: &[Own
     command.args(["--proc", "/proc", "--remount-ro", "/proc"]);
     command.args(["--dev", "/dev", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
     // On the disk, as all that it writes: memory would be nobody's.
-    command.arg("--bind").arg(folder.join("tmp")).arg("/tmp");
+    command.arg("--bind").arg(scratch.temporary()).arg("/tmp");
     for path in &view.readable {
         match fs::read_link(path) {
             // As /bin -> usr/bin.
@@ -61,7 +62,9 @@ pub(super) fn command(program: &Path, view: &View, folder: &Path, filters: &[Own
     for path in &view.writable {
         command.arg("--bind-try").args([path, path]);
     }
-    command.arg("--bind").args([folder, folder]);
+    command.arg("--bind").args([scratch.path(""), scratch.path("")]);
+    // The way to it may lead through links that are not there.
+    command.arg("--chdir").arg(scratch.work());
     command.args(["--remount-ro", "/", "--"]).arg(program);
     command
 }

@@ -24,6 +24,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
 use super::config::{Config, Isolation};
+use super::scratch::Scratch;
 pub(super) use parent::Parent;
 use view::View;
 
@@ -183,17 +184,18 @@ impl Confinement {
         Confinement { tier: Tier::None, view: Arc::default() }
     }
 
-    /// Starts `program` with only `folder` to write in.
-    pub(super) fn start(&self, program: &Path, folder: PathBuf) -> io::Result<Start> {
+    /// Starts `program` in a folder of its own, the only one to write in.
+    pub(super) fn start(&self, program: &Path, scratch: &Scratch) -> io::Result<Start> {
         let mut filters = Vec::new();
-        let command = match self.tier {
+        let mut command = match self.tier {
             Tier::Bwrap => {
                 filters = syscalls::filters_in_files()?;
-                bwrap::command(program, &self.view, &folder, &filters)
+                bwrap::command(program, &self.view, scratch, &filters)
             }
             Tier::Landlock | Tier::None => Command::new(program),
         };
-        Ok(Start { command, confinement: self.clone(), folder, filters })
+        command.current_dir(scratch.work());
+        Ok(Start { command, confinement: self.clone(), folder: scratch.path(""), filters })
     }
 }
 

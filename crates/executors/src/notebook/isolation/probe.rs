@@ -47,7 +47,7 @@ async fn run(
 ) -> io::Result<String> {
     let program = scratch.path("probe.py");
     fs::write(&program, PROGRAM)?;
-    let mut start = confinement.start(python, scratch.path(""))?;
+    let mut start = confinement.start(python, scratch)?;
     start
         .command
         .env_clear()
@@ -55,7 +55,6 @@ async fn run(
         .arg(&program)
         .arg(canary)
         .arg(std::process::id().to_string())
-        .current_dir(scratch.work())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -86,9 +86,14 @@ const NAMESPACES: [libc::c_int; 7] = [
 /// What puts input into a terminal, as if its user had typed it.
 const TERMINAL_INPUT: [u64; 2] = [libc::TIOCSTI as u64, libc::TIOCLINUX as u64];
 
-/// On x86-64, the same calls have a second number each in kernels that know the x32 ABI.
+/// On x86-64, kernels that know the x32 ABI have the same calls under second numbers.
 #[cfg(target_arch = "x86_64")]
-const SECOND_NUMBERS: libc::c_long = 0x4000_0000;
+const X32: libc::c_long = 0x4000_0000;
+
+/// There these have others: ioctl, ptrace, kexec_load, process_vm_readv, process_vm_writev
+/// (arch/x86/entry/syscalls/syscall_64.tbl).
+#[cfg(target_arch = "x86_64")]
+const OF_X32: [libc::c_long; 5] = [514, 521, 528, 539, 540];
 
 /// The thread and all that it starts can't make these calls from here on.
 pub(super) fn restrict_thread() -> io::Result<()> {
@@ -145,8 +150,10 @@ fn refused() -> Result<Rules, BackendError> {
 fn compiled(rules: Rules, error: libc::c_int) -> Result<BpfProgram, BackendError> {
     let arch: TargetArch = std::env::consts::ARCH.try_into()?;
     #[cfg(target_arch = "x86_64")]
-    let rules =
-        rules.into_iter().flat_map(|(call, when)| [(call | SECOND_NUMBERS, when.clone()), (call, when)]);
+    let rules = rules
+        .into_iter()
+        .flat_map(|(call, when)| [(call | X32, when.clone()), (call, when)])
+        .chain(OF_X32.map(|call| (call | X32, Vec::new())));
     let filter = SeccompFilter::new(
         rules.into_iter().collect(),
         SeccompAction::Allow,
