@@ -1,7 +1,7 @@
 //! Linux's Landlock: which files a thread and all that it starts may touch.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
@@ -31,8 +31,8 @@ pub(super) fn restrict_thread(view: &View, folder: &Path) -> io::Result<()> {
 
 fn rules(view: &View, folder: &Path) -> Result<(), RulesetError> {
     let (read, all) = (AccessFs::from_read(NEWEST), AccessFs::from_all(NEWEST));
-    let seen = view.readable.iter().map(|path| path.as_path()).chain([Path::new(PROCESSES)]);
-    let own = view.writable.iter().map(|path| path.as_path()).chain(DEVICES.map(Path::new)).chain([folder]);
+    let seen = view.readable.iter().map(PathBuf::as_path).chain([Path::new(PROCESSES)]);
+    let own = view.writable.iter().map(PathBuf::as_path).chain(DEVICES.map(Path::new)).chain([folder]);
     Ruleset::default()
         .handle_access(all)?
         // Signals to the worker and to other runs are theirs to send.

@@ -84,7 +84,7 @@ const NAMESPACES: [libc::c_int; 7] = [
 ];
 
 /// What puts input into a terminal, as if its user had typed it.
-const TERMINAL_INPUT: [u64; 2] = [libc::TIOCSTI as u64, libc::TIOCLINUX as u64];
+const TERMINAL_INPUT: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
 
 /// On x86-64, kernels that know the x32 ABI have the same calls under second numbers.
 #[cfg(target_arch = "x86_64")]
