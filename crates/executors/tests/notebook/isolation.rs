@@ -90,7 +90,7 @@ async fn the_workers_files_are_out_of_reach() {
         let could: Vec<_> = outcome.log.iter().filter(|(_, line)| line.contains("could")).collect();
         let refused = outcome.log.iter().filter(|(_, line)| line.ends_with("refused")).count();
         // There, what looks like the folder outside may be an empty one of the attempt's own.
-        let allowed = if isolation == Isolation::Bwrap { 1 } else { 0 };
+        let allowed = usize::from(isolation == Isolation::Bwrap);
         assert!(could.len() <= allowed && could.iter().all(|(_, line)| line.starts_with("new")), "{could:?}");
         assert_eq!(could.len() + refused, 13, "{isolation:?}: {:?}", outcome.log);
     }

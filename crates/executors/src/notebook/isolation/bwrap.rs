@@ -37,8 +37,13 @@ const NAMESPACES: [&str; 10] = [
 ];
 
 /// Starts `program` where nothing is but `view` and its own folder, with these filters on its system calls.
-pub(super) fn command(program: &Path, view: &View, scratch: &Scratch, filters: &[OwnedFd]) -> Command {
-    let mut command = Command::new(installed());
+pub(super) fn command(
+    program: &Path,
+    view: &View,
+    scratch: &Scratch,
+    filters: &[OwnedFd],
+) -> io::Result<Command> {
+    let mut command = Command::new(installed()?);
     command.args(NAMESPACES);
     for filter in filters {
         command.arg("--add-seccomp-fd").arg(filter.as_raw_fd().to_string());
@@ -66,13 +71,14 @@ pub(super) fn command(program: &Path, view: &View, scratch: &Scratch, filters: &
     // The way to it may lead through links that are not there.
     command.arg("--chdir").arg(scratch.work());
     command.args(["--remount-ro", "/", "--"]).arg(program);
-    command
+    Ok(command)
 }
 
-fn installed() -> PathBuf {
+fn installed() -> io::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(PROGRAM)).find(|file| file.is_file());
-    found.unwrap_or_else(|| Path::new("/usr/bin").join(PROGRAM))
+    let places = std::env::split_paths(&path).chain(["/usr/bin".into()]);
+    let found = places.map(|folder| folder.join(PROGRAM)).find(|file| file.is_file());
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "bubblewrap is not installed"))
 }
 
 /// The process that becomes the program: bubblewrap's only child.
@@ -83,8 +89,11 @@ pub(super) async fn program_of(bwrap: &mut Child, pid: Pid) -> io::Result<Pid> {
         if let Some(child) = child.and_then(|child| Pid::from_raw(child.pid)) {
             return Ok(child);
         }
-        if bwrap.try_wait()?.is_some() {
-            return Err(io::Error::other(last_words(bwrap).await));
+        if let Some(status) = bwrap.try_wait()? {
+            return Err(io::Error::other(format!(
+                "bubblewrap ended ({status}): {}",
+                last_words(bwrap).await
+            )));
         }
         if Instant::now() >= until {
             return Err(io::Error::other("bubblewrap takes too long"));
@@ -98,5 +107,5 @@ async fn last_words(bwrap: &mut Child) -> String {
     if let Some(errors) = &mut bwrap.stderr {
         drop(errors.take(LONGEST_WORDS).read_to_end(&mut words).await);
     }
-    format!("bubblewrap: {}", String::from_utf8_lossy(&words).trim())
+    String::from_utf8_lossy(&words).trim().to_owned()
 }

@@ -190,7 +190,7 @@ impl Confinement {
         let mut command = match self.tier {
             Tier::Bwrap => {
                 filters = syscalls::filters_in_files()?;
-                bwrap::command(program, &self.view, scratch, &filters)
+                bwrap::command(program, &self.view, scratch, &filters)?
             }
             Tier::Landlock | Tier::None => Command::new(program),
         };

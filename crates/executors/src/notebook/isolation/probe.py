@@ -34,6 +34,9 @@ def main():
     # Where processes are numbered anew, another may have that number, this one even.
     if could(read, environment) not in (None, b"", read("/proc/self/environ")):
         return "a process in it can read the worker's environment"
+    # Root's number is enough for that where nothing forbids it.
+    if could(open, "/proc/sys/kernel/core_pattern", "r+b"):
+        return "a process in it can change the kernel's settings"
     # Whether these did anything is looked at from outside.
     could(write, canary, "ab")
     could(write, canary + ".new", "wb")
