@@ -80,7 +80,12 @@ impl Metrics {
             redelivered: counter(&r, "redelivered_total", "Wake-ups delivered once more", &["type"]),
             leases_lost: counter(&r, "leases_lost_total", "Attempts abandoned without their lease", &[]),
             fenced_writes: counter(&r, "fenced_writes_total", "Writes refused to lost attempts", &[]),
-            http_requests: counter(&r, "http_requests_total", "Requests answered", &["route", "method", "code"]),
+            http_requests: counter(
+                &r,
+                "http_requests_total",
+                "Requests answered",
+                &["route", "method", "code"],
+            ),
             auth_failures: counter(&r, "auth_failures_total", "Sign-ins and tokens refused", &["kind"]),
             upstream_requests: counter(
                 &r,
@@ -147,12 +152,7 @@ impl Metrics {
             broker_connected: gauge(&r, "broker_connected", "1 while wake-ups can reach the queue", &[]),
             broker_blocked: gauge(&r, "broker_blocked", "1 while the broker takes no messages", &[]),
             leader: gauge(&r, "scheduler_leader", "1 on the scheduler that leads, 0 on the others", &[]),
-            clock_offset: real_gauge(
-                &r,
-                "clock_offset_seconds",
-                "This machine's time less the store's",
-                &[],
-            ),
+            clock_offset: real_gauge(&r, "clock_offset_seconds", "This machine's time less the store's", &[]),
             store_up: gauge(&r, "store_up", "1 while the store answers", &[]),
             heartbeat_age: real_gauge(
                 &r,

@@ -84,8 +84,7 @@ pub enum AuthFailure {
 }
 
 impl AuthFailure {
-    pub(crate) const ALL: [AuthFailure; 3] =
-        [AuthFailure::Password, AuthFailure::Locked, AuthFailure::Token];
+    pub(crate) const ALL: [AuthFailure; 3] = [AuthFailure::Password, AuthFailure::Locked, AuthFailure::Token];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ use anyhow::Result;
 use isochrone_domain::TaskType;
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_store::sqlite;
+use isochrone_telemetry::Metrics;
 use serde::Serialize;
 
 use crate::args::OutputFormat;
@@ -152,7 +153,7 @@ async fn fleet_queue(config: &Config) -> Check {
         let advice = "set amqp.url (ISOCHRONE_AMQP_URL): schedulers and workers need it";
         return Check::other(WHAT, Verdict::Warning, "amqp.url is not set", advice);
     }
-    match Line::open(config, "isochrone-doctor").await {
+    match Line::open(config, "isochrone-doctor", &Metrics::new()).await {
         Ok(line) => {
             line.close().await;
             Check::good(WHAT, "RabbitMQ takes and confirms messages")

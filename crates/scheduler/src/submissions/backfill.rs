@@ -68,7 +68,7 @@ impl Submissions {
             let audit = caller.did(Action::RunTask, &task, Some(run.id), now);
             match self.store.commit_request(task, run.clone(), audit).await? {
                 Saved::Done => {
-                    info!(task = %id, run = %run.id, planned = %minute, by = %caller.user.name, "backfilled");
+                    info!(task_id = %id, run_id = %run.id, planned = %minute, by = %caller.user.name, "backfilled");
                     return Ok(Some(run));
                 }
                 Saved::Repeated => return Ok(self.store.run(run.id).await?),

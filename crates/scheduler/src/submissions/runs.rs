@@ -25,7 +25,7 @@ impl Submissions {
             let audit = caller.did(Action::RunTask, &task, Some(run_id), now);
             match self.store.commit_request(task, run.clone(), audit).await? {
                 Saved::Done => {
-                    info!(task = %id, run = %run.id, by = %caller.user.name, "a run was asked for");
+                    info!(task_id = %id, run_id = %run.id, by = %caller.user.name, "a run was asked for");
                     self.wake.wake();
                     return Ok(run);
                 }
@@ -78,6 +78,10 @@ impl Submissions {
         let task = self.writable_run(caller, id).await?;
         let audit = caller.did(Action::CancelRun, &task, Some(id), self.now().await?);
         let answer = self.store.cancel_run(id, audit).await?;
+        if let Cancelled::Done(run) = &answer {
+            // Only what had not ended is cancelled.
+            self.metrics.run_ended(run);
+        }
         self.settled(caller, Action::CancelRun, answer, |run| {
             format!("the run has ended already: {}", run.status.wire())
         })
@@ -133,7 +137,7 @@ impl Submissions {
     ) -> Result<Run, SubmitError> {
         match answer {
             Cancelled::Done(run) => {
-                info!(task = %run.task, run = %run.id, action = action.name(), by = %caller.user.name, "asked");
+                info!(task_id = %run.task, run_id = %run.id, action = action.name(), by = %caller.user.name, "asked");
                 self.wake.wake();
                 Ok(*run)
             }
