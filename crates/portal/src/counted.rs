@@ -8,6 +8,7 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 
+use crate::native;
 use crate::operations::{OPERATIONS, Operation};
 use crate::request::Place;
 use crate::serve::Served;
@@ -47,6 +48,10 @@ fn route(request: &Request, served: &Served) -> String {
         let context = format!("/{}/", served.config.context.trim_matches('/'));
         let path = path.as_str();
         return path.strip_prefix(&context).map_or_else(|| path.to_owned(), |below| format!("/{below}"));
+    }
+    let native = request.uri().path().split(native::ROOT).nth(1);
+    if native.is_some_and(|below| below.is_empty() || below.starts_with('/')) {
+        return format!("{}/...", native::ROOT);
     }
     let place = Place::of_request(request, &served.config);
     let segments: Option<Vec<&str>> =

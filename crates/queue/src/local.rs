@@ -86,7 +86,12 @@ impl Queue for LocalQueue {
     }
 
     async fn heartbeats(&self) -> Result<Box<dyn Heartbeats>, QueueError> {
-        Ok(Box::new(LocalHeartbeats(self.heartbeat.subscribe())))
+        let mut heartbeat = self.heartbeat.subscribe();
+        if *heartbeat.borrow() > EpochMillis(0) {
+            // It was in line before anybody took.
+            heartbeat.mark_changed();
+        }
+        Ok(Box::new(LocalHeartbeats(heartbeat)))
     }
 }
 

@@ -88,3 +88,58 @@ impl Visit for Fields {
         self.put(field, format!("{value:?}").into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("nobody panicked").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn lines_of(work: impl FnOnce()) -> Vec<Map<String, Value>> {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLines)
+            .with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), work);
+        let text = kept.0.lock().expect("nobody panicked").clone();
+        let text = String::from_utf8(text).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect()
+    }
+
+    #[test]
+    fn a_line_has_the_fields_of_the_spans_around_it() {
+        let lines = lines_of(|| {
+            tracing::error_span!("attempt", run_id = %"0707", attempt = 2).in_scope(|| {
+                tracing::warn!(reason = "it \"said\"\nso", late = 1.5, done = true, "the work {}", "failed");
+            });
+            tracing::info!("quiet");
+        });
+        let [line, quiet] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(line["msg"], "the work failed");
+        assert_eq!((&line["level"], &line["target"]), (&"WARN".into(), &module_path!().into()));
+        assert_eq!((&line["run_id"], &line["attempt"]), (&"0707".into(), &2.into()));
+        assert_eq!((&line["reason"], &line["late"]), (&"it \"said\"\nso".into(), &1.5.into()));
+        assert_eq!(line["done"], true);
+        let ts = line["ts"].as_str().expect("text");
+        assert!(ts.len() == "2026-01-01T00:00:00.000Z".len() && ts.ends_with('Z'), "{ts}");
+        assert_eq!(quiet.keys().collect::<Vec<_>>(), ["ts", "level", "target", "msg"]);
+    }
+}

@@ -39,7 +39,9 @@ pub(super) fn measure(
         isochrone_arcgis::observe_requests(move |kind, status| metrics.upstream_answered(kind, status));
     }
     let slots = worker.map(Worker::slots).unwrap_or_default();
-    metrics.begin_worker(&slots);
+    if worker.is_some() {
+        metrics.begin_worker(&slots);
+    }
     let takes: Vec<_> = slots.into_keys().collect();
     let (store, line) = (Arc::clone(&house.store), line.clone());
     async move {
