@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use isochrone_domain::TaskId;
 use isochrone_store::FleetStore;
-use isochrone_testkit::fleet::{DrillServer, Fleet, Script, TASKS, create_minutely, never};
+use isochrone_testkit::fleet::{DrillServer, Fleet, Script, TASKS, minutely, never};
 use isochrone_testkit::{Server, ServerOptions, eventually};
 use serde_json::Value;
 
@@ -133,7 +133,9 @@ async fn a_server_counts_what_it_does_and_its_log_says_whose_lines_are_whose() -
     reaches(admin, "runs_total", &[kind, ("outcome", "succeeded")], |count| count == 1.0).await?;
     reaches(admin, "runs_total", &[kind, ("outcome", "failed")], |count| count == 1.0).await?;
     // Its first run has not ended when its second minute comes.
-    create_minutely(&server, "long", &[("overlapPolicy", "skip")]).await?;
+    let mut long = minutely("long");
+    long.retain(|(name, _)| *name != "overlapPolicy");
+    server.create_task(&long).await?;
     let overlap = [kind, ("outcome", "skipped"), ("reason", "skipped_overlap")];
     let after = reaches(admin, "fires_total", &overlap, |count| count >= 1.0).await?;
     let value = |name, labels: &[(&str, &str)]| after.value(name, labels);
@@ -247,5 +249,36 @@ async fn a_fleet_tells_everything_of_the_contract() -> Result<()> {
         reaches(admin, "broker_connected", &[], |connected| connected == 1.0).await?;
         reaches(admin, "broker_reconnects_total", &[], |count| count >= 1.0).await?;
     }
+    Ok(())
+}
+
+/// Needs `--features otlp`.
+#[cfg(feature = "otlp")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_gets_a_runs_trace() -> Result<()> {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    let (dir, got) = (tempfile::tempdir()?, Arc::new(Mutex::new(Vec::new())));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let keep = Arc::clone(&got);
+    let take = async move |body: axum::body::Bytes| {
+        keep.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&body);
+    };
+    let collector = axum::Router::new().route("/v1/traces", axum::routing::post(take));
+    tokio::spawn(async move { axum::serve(listener, collector).await });
+    let drill = DrillServer::start().await?;
+    let options = ServerOptions::new(BINARY, dir.path().join("data"))
+        .env("ISOCHRONE__WORKER__DRILL_URL", drill.url())
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        .clock(30);
+    let server = Server::start(&options).await?.sign_in().await?;
+    server.create_task(&minutely("traced")).await?;
+    let begun = eventually("an attempt", async || Ok(drill.begun().into_iter().next())).await?;
+    ensure!(server.terminate().await?, "it ended badly");
+    let got = got.lock().unwrap_or_else(PoisonError::into_inner);
+    let has = |part: &[u8]| got.windows(part.len()).any(|window| window == part);
+    ensure!(has(begun.run.as_bytes()), "the run's trace is not there");
+    ensure!(has(b"fire") && has(b"attempt"), "a span is missing");
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use isochrone_telemetry::JsonLines;
+use isochrone_telemetry::{JsonLines, Traces};
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -35,8 +35,13 @@ impl LogFilter {
     }
 }
 
-/// Logs go to standard error: standard output is for results.
-pub(crate) fn init(log: &Log) -> Result<LogFilter> {
+/// Logs go to standard error: standard output is for results. Traces go where the environment says.
+pub(crate) fn init(log: &Log) -> Result<(LogFilter, Option<Traces>)> {
+    isochrone_arcgis::choose_cryptography();
+    let (traces, wrong) = match Traces::from_environment() {
+        Ok(traces) => (traces, None),
+        Err(wrong) => (None, Some(wrong)),
+    };
     let (layer, handle) = reload::Layer::new(filter(&log.filter).context("log.filter")?);
     let terminal = std::io::stderr().is_terminal();
     let lines = fmt::layer().with_writer(std::io::stderr);
@@ -47,8 +52,12 @@ pub(crate) fn init(log: &Log) -> Result<LogFilter> {
             lines.fmt_fields(JsonFields::new()).event_format(JsonLines).boxed()
         }
     };
-    tracing_subscriber::registry().with(layer).with(lines).init();
-    Ok(LogFilter { handle, told: Arc::new(Mutex::new(log.filter.clone())) })
+    tracing_subscriber::registry().with(layer).with(lines).with(traces.clone()).init();
+    if let Some(wrong) = wrong {
+        // The work goes on without them.
+        tracing::warn!("{wrong}");
+    }
+    Ok((LogFilter { handle, told: Arc::new(Mutex::new(log.filter.clone())) }, traces))
 }
 
 fn filter(directives: &str) -> Result<EnvFilter> {

@@ -1,11 +1,11 @@
 //! Decides what is due and keeps it: ledger rows, counts, runs and next fires, in one commit a batch.
 
 use futures::stream::{Stream, StreamExt, TryStreamExt, try_unfold};
-use isochrone_domain::{Decision, EpochMillis, FirePlan, PlannedFire, Reason, RunId, Task, plan_fires};
+use isochrone_domain::{Decision, EpochMillis, FirePlan, PlannedFire, Reason, Task, plan_fires};
 use isochrone_store::{DueTask, FireCommit, Saved, Store, StoreError, Unclaimed};
 use isochrone_telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, error_span, info, warn};
 
 use crate::Event;
 use crate::due::Due;
@@ -133,7 +133,7 @@ impl Fired {
         for (plan, fire) in self.fires() {
             let late_ms = self.decided.since(fire.planned);
             metrics.fire_decided(plan.task.kind, fire.decision, fire.reason, late_ms);
-            tell(plan, fire.planned, fire.reason, fire.id.run(), self.decided);
+            tell(plan, fire, late_ms);
         }
     }
 
@@ -142,13 +142,13 @@ impl Fired {
     }
 }
 
-fn tell(plan: &FirePlan, planned: EpochMillis, reason: Reason, run: RunId, now: EpochMillis) {
-    let (task, kind) = (plan.task.id, plan.task.kind);
-    let late_ms = now.since(planned);
-    match reason {
-        Reason::SkippedMisfire | Reason::Late | Reason::CaughtUp => {
-            warn!(task_id = %task, run_id = %run, %kind, %planned, late_ms, %reason, "misfired");
-        }
-        _ => info!(task_id = %task, run_id = %run, %kind, %planned, late_ms, %reason, "fired"),
-    }
+fn tell(plan: &FirePlan, fire: &PlannedFire, late_ms: i64) {
+    let (run, planned, reason) = (fire.id.run(), fire.planned, fire.reason);
+    // An error's level: no filter that shows the line leaves out what it is about.
+    let span = error_span!("fire", task_id = %plan.task.id, run_id = %run, fire_id = %fire.id,
+        kind = %plan.task.kind, %planned, late_ms, %reason);
+    span.in_scope(|| match reason {
+        Reason::SkippedMisfire | Reason::Late | Reason::CaughtUp => warn!("misfired"),
+        _ => info!("fired"),
+    });
 }

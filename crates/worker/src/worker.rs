@@ -201,7 +201,7 @@ impl Worker {
         };
         // An error's level: no filter that shows a line of the attempt leaves out whose line it is.
         let span = tracing::error_span!("attempt", run_id = %claimed.run.id, task_id = %claimed.task.id,
-            attempt = claimed.run.attempt, worker = %self.config.name);
+            fire_id = %claimed.run.fire, attempt = claimed.run.attempt, worker = %self.config.name);
         self.carry(claimed, executor, asked + lease.trusted).instrument(span).await;
     }
 

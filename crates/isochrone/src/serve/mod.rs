@@ -39,7 +39,7 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
         // The demo tells the story itself.
         "warn".clone_into(&mut log.filter);
     }
-    let log_filter = logging::init(&log)?;
+    let (log_filter, traces) = logging::init(&log)?;
     // A notebook runs as the same user: without this it could read our environment and memory.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let alone = check_roles(config, roles)?;
@@ -115,6 +115,10 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
         tracing::warn!("the broker was not told goodbye in time");
     }
     info!("stopped");
+    if let Some(traces) = traces {
+        // It waits for the collector.
+        tokio::task::spawn_blocking(move || traces.close()).await.context("the last traces")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
