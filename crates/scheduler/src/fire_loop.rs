@@ -115,6 +115,7 @@ impl Scheduler {
     /// Runs until `shutdown`. It ends between two steps, never within one.
     pub async fn run(mut self, shutdown: CancellationToken) {
         info!("the scheduler runs");
+        self.metrics.leads(false);
         let mut leading = match self.lead.take() {
             None => Leading::alone(),
             Some(lead) => Leading::ask(Arc::clone(&self.store), lead, shutdown.clone()),

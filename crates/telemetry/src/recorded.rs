@@ -42,7 +42,6 @@ impl Metrics {
             self.0.publishes.with_label_values(&[result.name()]);
         }
         self.0.publish_confirm.with_label_values(NONE);
-        self.leads(false);
     }
 
     /// It is a worker with so many slots for these types.

@@ -2,7 +2,7 @@
 
 use isochrone_domain::{Action, Amendment, FireId, Run, RunId, Task, TaskId, plan_request};
 use isochrone_store::{Cancelled, Page, Paged, Place, RunFilter, Saved, Stretch};
-use tracing::info;
+use tracing::{error_span, info};
 
 use super::{Caller, Submissions, SubmitError, TRIES, allow, too_busy};
 
@@ -25,7 +25,9 @@ impl Submissions {
             let audit = caller.did(Action::RunTask, &task, Some(run_id), now);
             match self.store.commit_request(task, run.clone(), audit).await? {
                 Saved::Done => {
-                    info!(task_id = %id, run_id = %run.id, by = %caller.user.name, "a run was asked for");
+                    // A fire's span, as the schedule's fires have one.
+                    error_span!("fire", task_id = %id, run_id = %run.id, fire_id = %run.fire)
+                        .in_scope(|| info!(by = %caller.user.name, "a run was asked for"));
                     self.wake.wake();
                     return Ok(run);
                 }
