@@ -35,7 +35,7 @@ const RULES: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("testkit", &["domain", "store"]),
+    ("testkit", &["domain", "store", "sandbox"]),
     ("xtask", &["testkit"]),
 ];
 

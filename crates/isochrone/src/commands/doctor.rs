@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use isochrone_domain::TaskType;
-use isochrone_executors::notebook::PythonEnvironment;
+use isochrone_executors::notebook::{Isolation, Isolator, PythonEnvironment, Tier};
 use isochrone_store::sqlite;
 use isochrone_telemetry::Metrics;
 use serde::Serialize;
@@ -68,7 +68,7 @@ pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCod
         Some(_) => vec![fleet_store(config).await, fleet_queue(config).await],
     };
     checks.extend(real_portal(config).await);
-    checks.extend([disk(config), clock(), python(config).await, sandbox(), backends(config)]);
+    checks.extend([disk(config), clock(), python(config).await, sandbox(config).await, backends(config)]);
     let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
     output::list(format, &checks)?;
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -250,13 +250,42 @@ async fn python(config: &Config) -> Check {
     }
 }
 
-fn sandbox() -> Check {
-    Check::other(
-        "sandbox",
-        Verdict::Warning,
-        "notebooks run as this user, with limits on memory, processes, files, output and time",
-        "let only people whom you trust with this account make tasks",
-    )
+async fn sandbox(config: &Config) -> Check {
+    const WHAT: &str = "sandbox";
+    let trust = "let only people whom you trust with this account make tasks";
+    let environment = PythonEnvironment::new(config.data_dir.join("python"), &config.notebook);
+    let Ok(python) = environment.at_hand().await else {
+        return Check::other(WHAT, Verdict::Warning, "without a Python it can't be tried", "see notebooks");
+    };
+    // Where notebooks have their folders, if any ran already.
+    let folders = std::path::absolute(config.data_dir.join("tmp")).ok().filter(|folder| folder.is_dir());
+    let isolator = Isolator::new(folders.unwrap_or_else(std::env::temp_dir), &config.notebook);
+    match isolator.tier(&python).await {
+        Ok(Tier::Bwrap) => {
+            Check::good(WHAT, "bwrap: notebooks have namespaces of their own; a probe could not get out")
+        }
+        Ok(Tier::Landlock) if config.notebook.isolation == Isolation::Landlock => {
+            Check::good(WHAT, "landlock: a probe could not get out")
+        }
+        Ok(Tier::Landlock) => Check::other(
+            WHAT,
+            Verdict::Warning,
+            "landlock: a probe could not get out, but notebooks see the machine's processes",
+            "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap): it holds more",
+        ),
+        Ok(Tier::None) => Check::other(
+            WHAT,
+            Verdict::Warning,
+            "none: notebooks run as this user, with limits on memory, processes, files, output and time",
+            format!("{trust}, or set notebook.isolation to auto"),
+        ),
+        Err(error) => Check::other(
+            WHAT,
+            Verdict::Bad,
+            error.to_string(),
+            "notebooks are refused: install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap)",
+        ),
+    }
 }
 
 fn backends(config: &Config) -> Check {
