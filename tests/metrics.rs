@@ -1,5 +1,7 @@
 //! What a process tells of itself, as Prometheus and a collector of logs read it.
 
+#![allow(clippy::float_cmp)] // What is counted is whole.
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 

@@ -49,7 +49,9 @@ impl Line {
     pub(crate) fn measure(&self, metrics: &Metrics, takes: &[TaskType]) {
         let Line::Rabbit(queue) = self else {
             metrics.broker(true, false);
-            takes.iter().for_each(|kind| metrics.consumers(*kind, 1));
+            for kind in takes {
+                metrics.consumers(*kind, 1);
+            }
             return;
         };
         let health = queue.health();

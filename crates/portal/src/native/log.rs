@@ -117,7 +117,7 @@ impl Following {
                 Ok(None) => {}
                 // It stays connected, and asks again.
                 Err(error) => {
-                    tracing::debug!(%error, run_id = %self.run, "a log could not be followed further")
+                    tracing::debug!(%error, run_id = %self.run, "a log could not be followed further");
                 }
             }
             if self.lines.is_empty() {

@@ -54,12 +54,9 @@ impl RabbitHeartbeats {
                 none.insert(opened.ok()?.ok()?)
             }
         };
-        let delivery = match timeout(QUIET, subscription.deliveries.next()).await {
-            Ok(Some(Ok(delivery))) => delivery,
-            _ => {
-                self.subscription = None;
-                return None;
-            }
+        let Ok(Some(Ok(delivery))) = timeout(QUIET, subscription.deliveries.next()).await else {
+            self.subscription = None;
+            return None;
         };
         if delivery.acker.ack(BasicAckOptions::default()).await.is_err() {
             self.subscription = None;
