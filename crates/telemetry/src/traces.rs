@@ -145,12 +145,11 @@ impl Open {
     /// None: it has not the ids that it should have.
     fn close(self, scope: &InstrumentationScope) -> Option<SpanData> {
         let fire = self.fields.text("fire_id").and_then(|id| context_of(&id));
-        let (context, kind) = match self.name {
-            "fire" => (fire.clone()?, SpanKind::Producer),
-            _ => {
-                let run = context_of(&self.fields.text("run_id")?)?;
-                (own(run.trace_id(), RandomIdGenerator::default().new_span_id()), SpanKind::Consumer)
-            }
+        let (context, kind) = if self.name == "fire" {
+            (fire.clone()?, SpanKind::Producer)
+        } else {
+            let run = context_of(&self.fields.text("run_id")?)?;
+            (own(run.trace_id(), RandomIdGenerator::default().new_span_id()), SpanKind::Consumer)
         };
         let mut links = SpanLinks::default();
         links.links.extend(fire.filter(|_| self.name != "fire").map(Link::with_context));
