@@ -29,11 +29,13 @@ def wrong(text):
     found.append(text)
 
 
-def run(*command, **more):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **more)
+def run(*command):
+    if shutil.which(str(command[0])) is None:
+        wrong(f"{command[0]} is not here; for promtool: apt-get install prometheus")
+        return
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         wrong(f"{' '.join(str(part) for part in command)}:\n{done.stdout}{done.stderr}")
-    return done
 
 
 def same(expected, there, remedy):
@@ -207,12 +209,22 @@ def units():
                 wrong(line)
 
 
+def one_library(folder):
+    """The wheel carries the same library under three names, of 85 MB each."""
+    first, *others = sorted(folder.glob("libhelm_c.so*")) or [None]
+    for other in others:
+        if not other.samefile(first) and other.read_bytes() == first.read_bytes():
+            other.unlink()
+            other.hardlink_to(first)
+
+
 def chart():
     import helm_python
     import kubernetes_validate
     import yaml
     sys.path.insert(0, str(HERE / "kubernetes"))
     import render
+    one_library(Path(helm_python.__file__).parent / "lib")
     folder = HERE / "kubernetes"
     remedy = "python3 deploy/kubernetes/render.py"
     same(HERE / "prometheus/rules", folder / "chart/files/rules", remedy)
