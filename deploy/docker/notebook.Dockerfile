@@ -16,7 +16,7 @@ FROM ${BUILDER} AS build
 ARG PREBUILT=
 WORKDIR /source
 COPY . .
-RUN set -eu; install -d -m 0700 /out/data; \
+RUN set -eu; mkdir -p /out/data; \
     if [ -n "$PREBUILT" ]; then cp "$PREBUILT" /out/isochrone; \
     else \
       cargo build --release --locked -p isochrone; \
