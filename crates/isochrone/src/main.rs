@@ -40,8 +40,10 @@ fn with_runtime(
     output: args::OutputFormat,
 ) -> anyhow::Result<ExitCode> {
     let loaded = config::load(global, &command)?;
-    if let Command::Config { command } = command {
-        return commands::config::run(&command, &loaded, output);
+    match command {
+        Command::Config { command } => return commands::config::run(&command, &loaded, output),
+        Command::Healthcheck { ready } => return commands::healthcheck::run(&loaded.config, ready),
+        _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
@@ -64,7 +66,9 @@ fn with_runtime(
             Command::Import(import) => commands::import::run(&loaded, import, output).await,
             Command::Sandbox(sandbox) => commands::sandbox::run(&loaded, &sandbox.write).await,
             Command::Doctor => commands::doctor::run(&loaded, output).await,
-            Command::Cron { .. } | Command::Config { .. } => unreachable!("answered above"),
+            Command::Cron { .. } | Command::Config { .. } | Command::Healthcheck { .. } => {
+                unreachable!("answered above")
+            }
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));

@@ -15,6 +15,7 @@ pub(crate) fn run() -> Result<()> {
     check_node()?;
     check_servers()?;
     check_bubblewrap()?;
+    check_promtool()?;
     // Read by this process's children alone.
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let args = ["test", "--workspace", "--locked"];
@@ -66,6 +67,12 @@ fn check_node() -> Result<()> {
     let there =
         |program| Command::new(program).arg("--version").output().is_ok_and(|told| told.status.success());
     if there("node") && there("npm") { Ok(()) } else { install("nodejs npm") }
+}
+
+/// The rules in deploy/prometheus are tested as Prometheus itself does.
+fn check_promtool() -> Result<()> {
+    let there = Command::new("promtool").arg("--version").output().is_ok_and(|told| told.status.success());
+    if there { Ok(()) } else { install("prometheus") }
 }
 
 /// The stores and queues of a fleet are tested on real servers, which the tests start themselves.

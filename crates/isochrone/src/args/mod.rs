@@ -102,6 +102,13 @@ pub(crate) enum Command {
     Sandbox(Sandbox),
     /// Checks what Isochrone needs here, and says what to do about what is missing.
     Doctor,
+    /// Asks the process that runs here whether it lives (/livez on admin.listen); the exit code tells. For
+    /// containers.
+    Healthcheck {
+        /// Ask whether it is ready (/readyz): its store and its queue answer, and it does not stop.
+        #[arg(long)]
+        ready: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]

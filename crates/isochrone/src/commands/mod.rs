@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod fleet;
+pub(crate) mod healthcheck;
 pub(crate) mod import;
 pub(crate) mod item;
 pub(crate) mod run;

@@ -17,6 +17,7 @@ use isochrone_scheduler::{Lead, Retention, Scheduler};
 use isochrone_store::Role;
 use isochrone_worker::Worker;
 use rustix::process::DumpableBehavior;
+use sd_notify::NotifyState;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
@@ -96,12 +97,14 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
         parts.spawn(admin::serve(listener, &house, &line, log_filter, &stop));
     }
     tell_ready(&house, roles, &name, address);
+    tell_systemd(NotifyState::Ready);
     match (address, &simulated) {
         (Some(address), Some(simulated)) => {
             Demo::new(&house, address, simulated).run(&stop.draining).await?;
         }
         _ => stop.draining.cancelled().await,
     }
+    tell_systemd(NotifyState::Stopping);
     if let Some(working) = working {
         working.await.context("the worker")?;
     }
@@ -146,6 +149,13 @@ fn tell_ready(house: &House, roles: &[Role], name: &str, address: Option<std::ne
     match http {
         Some(http) => eprintln!("Isochrone is ready at {http}/sharing/rest (Ctrl-C stops it)"),
         None => eprintln!("Isochrone's {name} is ready (Ctrl-C stops it)"),
+    }
+}
+
+/// A unit of `Type=notify` has started once it can work. Without systemd nobody listens.
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd could not be told");
     }
 }
 
