@@ -4,6 +4,7 @@ pub mod amqp;
 mod dir;
 mod ports;
 mod process;
+mod prometheus;
 mod pygeoapi;
 mod rabbit;
 mod rabbit_cluster;
@@ -11,6 +12,7 @@ mod redis;
 mod redis_cluster;
 mod redis_sentinel;
 
+pub use prometheus::PrometheusServer;
 pub use pygeoapi::PygeoapiServer;
 pub use rabbit::{RabbitServer, Traffic};
 pub use rabbit_cluster::RabbitCluster;
