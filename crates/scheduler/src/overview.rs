@@ -26,6 +26,10 @@ pub(crate) async fn keep_looking(store: &dyn Store, queue: &dyn Queue, metrics: 
         }
         if let Err(error) = look(store, metrics, &mut last).await {
             debug!(%error, "the store could not be looked at");
+            // Nothing comes back without it.
+            if let Some(sent) = last {
+                metrics.heartbeat_age(age(sent, store.clock().now()));
+            }
         }
         sleep(LOOK).await;
     }
@@ -55,6 +59,10 @@ async fn look(
     // What was sent before a clock was set back lies in what is the future now.
     let known = [*last, heard].into_iter().flatten().filter(|sent| *sent <= now).max();
     let sent = *last.insert(known.unwrap_or(now));
-    metrics.heartbeat_age(Duration::from_millis(u64::try_from(now.since(sent)).unwrap_or(0)));
+    metrics.heartbeat_age(age(sent, now));
     Ok(())
+}
+
+fn age(sent: EpochMillis, now: EpochMillis) -> Duration {
+    Duration::from_millis(u64::try_from(now.since(sent)).unwrap_or(0))
 }
