@@ -273,14 +273,21 @@ async fn a_running_notebook_is_cancelled() -> Result<()> {
 async fn a_drained_server_gives_its_run_back_and_the_next_one_ends_it() -> Result<()> {
     let place = place()?;
     // Slow the first time, quick the second.
-    let marker = place.options.data_dir.with_extension("marker");
+    let shared = place.options.data_dir.with_extension("shared");
+    std::fs::create_dir(&shared)?;
+    let marker = shared.join("marker");
     let source = format!(
         "import pathlib, time\nmarker = pathlib.Path({:?})\nif not marker.exists():\n    marker.touch()\n    \
          print('slow', flush=True)\n    time.sleep(3600)\nprint('quick')",
         marker.to_str().context("a path of text")?
     );
     add_notebook(&place.options, &notebook(&[(&source, &[])]))?;
-    let options = place.options.clone().env("ISOCHRONE__WORKER__DRAIN_SECONDS", 1);
+    // Isolated notebooks write to what is listed, and nowhere else.
+    let options = place
+        .options
+        .clone()
+        .env("ISOCHRONE__WORKER__DRAIN_SECONDS", 1)
+        .env("ISOCHRONE__NOTEBOOK__WRITABLE", format!("[{shared:?}]"));
     let server = Server::start(&options).await?.sign_in().await?;
     let task = server.create_task(&minutely("ExecuteNotebook", &[("itemId", ITEM)])).await?;
     server.post(&format!("{TASKS}/{task}/disable"), &[]).await?;

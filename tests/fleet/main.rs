@@ -2,6 +2,7 @@
 
 mod broker;
 mod confirm;
+mod doctor;
 mod leader;
 mod long_runs;
 mod mix;

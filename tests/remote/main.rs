@@ -1,5 +1,6 @@
 //! Task types whose work is done by another server: simulated here, with all that such servers do wrong.
 
+mod chaos;
 mod fleet;
 mod gp_service;
 mod http_job;

@@ -12,6 +12,8 @@ use crate::remote::{Away, LONGEST, Next, PATIENCE, SHORTEST, failed, is_passing,
 
 /// A job that was told to end is looked at so often.
 const AT_ITS_END: Duration = Duration::from_millis(500);
+/// Before the first look: a job that was found again may have ended long ago.
+const FIRST: Duration = Duration::from_millis(250);
 /// The longest pause that a server may ask for.
 const LONGEST_ASKED: Duration = Duration::from_mins(5);
 
@@ -43,14 +45,14 @@ pub(crate) enum Seen {
 
 /// Looks at the job until it has ended or the attempt must stop.
 pub(crate) async fn follow(job: &mut dyn RemoteJob, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
-    let (mut pause, mut away) = (SHORTEST, Away::default());
+    let (mut pause, mut away) = (FIRST, Away::default());
     loop {
         match next(attempt, spread(pause)).await {
             Next::Look => {}
             Next::GiveBack => return Ok(AttemptEnd::GivenBack),
             Next::End => return end(job, attempt).await,
         }
-        let longer = pause.mul_f32(1.5).min(LONGEST);
+        let longer = pause.mul_f32(1.5).clamp(SHORTEST, LONGEST);
         pause = match job.look(attempt).await {
             Ok(Seen::Ended(end)) => return Ok(end),
             Ok(Seen::GoesOn { news, again_in }) => {

@@ -6,6 +6,8 @@ use isochrone_arcgis::Result as Asked;
 use isochrone_arcgis::gp::NotSubmitted;
 use isochrone_domain::{AttemptEnd, CrashPolicy, LogStream, Reason};
 use isochrone_worker::{Attempt, NotKept};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 use crate::remote::{failed, refused};
@@ -52,22 +54,34 @@ where
     }
 }
 
-/// Keeps the handle for attempts to come.
-pub(crate) async fn keep(attempt: &Attempt, handle: &str) -> Result<(), NotKept> {
+/// Keeps the handle for attempts to come. A job (`job`: where it is, for people) that nobody could find again must not
+/// go on: it is told to `end`.
+pub(crate) async fn keep<F: Future<Output = Asked<()>>>(
+    attempt: &Attempt,
+    handle: &impl Serialize,
+    job: &str,
+    end: impl FnOnce() -> F,
+) -> Result<(), AttemptEnd> {
+    let handle = serde_json::to_string(handle).expect("texts are JSON");
     let mut tries = 1;
-    loop {
-        match attempt.checkpoint(handle).await {
+    let why = loop {
+        match attempt.checkpoint(&handle).await {
+            Ok(()) => return Ok(()),
             Err(NotKept::Storage(_)) if tries < KEEPING => {}
-            kept => return kept,
+            Err(why) => break why,
         }
         tries += 1;
         sleep(PAUSE).await;
+    };
+    if let Err(error) = Box::pin(end()).await {
+        tracing::warn!(job, %error, "a job that could not be kept goes on");
     }
+    Err(failed(Reason::Internal, &format!("the job's handle could not be kept: {why}")))
 }
 
-/// The end of an attempt whose job nobody could find again.
-pub(crate) fn not_kept(why: &NotKept) -> AttemptEnd {
-    failed(Reason::Internal, &format!("the job's handle could not be kept: {why}"))
+/// The handle that an earlier attempt has kept, if it is one of this kind.
+pub(crate) fn kept<H: DeserializeOwned>(attempt: &Attempt) -> Option<H> {
+    serde_json::from_str(attempt.run().handle.as_deref()?).ok()
 }
 
 /// The end of an attempt that was stopped in time.

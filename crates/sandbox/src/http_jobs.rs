@@ -56,6 +56,13 @@ impl SimulatedHttpJobs {
         self.0.state().orders
     }
 
+    /// The runs whose jobs were ended by request.
+    pub fn ended_runs(&self) -> Vec<String> {
+        let state = self.0.state();
+        let ended = state.jobs.iter().filter(|job| job.ended);
+        ended.map(|job| job.order["runId"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// How many jobs were ended by request.
     pub fn ended(&self) -> usize {
         self.0.state().jobs.iter().filter(|job| job.ended).count()

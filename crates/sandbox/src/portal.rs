@@ -134,6 +134,13 @@ impl SimulatedPortal {
         self.0.state().items.remove(id);
     }
 
+    /// The titles of the reports that were begun, each with whether it was removed.
+    pub fn report_titles(&self) -> Vec<(String, bool)> {
+        let state = self.0.state();
+        let removed = |report: &super::reports::Report| !state.items.contains_key(&report.item);
+        state.reports.iter().map(|report| (report.title.clone(), removed(report))).collect()
+    }
+
     /// How many reports were begun.
     pub fn reports(&self) -> usize {
         self.0.state().reports.len()

@@ -14,7 +14,8 @@ const TAKES: Duration = Duration::from_secs(2);
 /// A report that was asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
-    item: String,
+    pub(super) item: String,
+    pub(super) title: String,
     begun: Instant,
     /// Why it fails, if it does.
     failure: Option<&'static str>,
@@ -40,7 +41,8 @@ pub(super) fn begin(state: &mut State, asked: &Asked, owner: &str) -> Result<Val
     // An organization whose data are not there yet.
     let failure =
         (asked.parameter("title") == Some("Too early")).then_some("The data of this period are not there.");
-    state.reports.push(Report { item: id.clone(), begun: Instant::now(), failure });
+    let title = asked.parameter("title").unwrap_or_default().to_owned();
+    state.reports.push(Report { item: id.clone(), title, begun: Instant::now(), failure });
     Ok(json!({"itemId": id, "status": "processing"}))
 }
 

@@ -59,6 +59,12 @@ impl SimulatedWorkflowManager {
         self.0.state().jobs.iter().map(|(id, job)| (id.clone(), job.fields.clone())).collect()
     }
 
+    /// The jobs that were told to stop.
+    pub fn stopped_jobs(&self) -> Vec<String> {
+        let state = self.0.state();
+        state.jobs.iter().filter(|(_, job)| job.stopped).map(|(id, _)| id.clone()).collect()
+    }
+
     /// How many jobs were told to stop.
     pub fn stopped(&self) -> usize {
         self.0.state().jobs.values().filter(|job| job.stopped).count()

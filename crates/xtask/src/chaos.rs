@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use isochrone_testkit::chaos::{api, broker, confirm, leader, mix, pause, store, worker};
+use isochrone_testkit::chaos::{api, broker, confirm, leader, mix, pause, remote, store, worker};
 use isochrone_testkit::{ServerOptions, kills};
 
 /// What happens.
@@ -28,6 +28,10 @@ enum Row {
     Store,
     /// All of it at once.
     Mix,
+    /// SIGKILL while other servers do the work.
+    Remote,
+    /// Cancels at every moment of a run's life, of each type.
+    Cancel,
     /// Every case that the APIs' description allows, and others.
     Api,
 }
@@ -87,6 +91,14 @@ impl Row {
             Row::Store => {
                 let plan = if smoke { store::Plan::SMOKE } else { store::Plan::FULL };
                 store::run(binary, plan).await?.to_string()
+            }
+            Row::Remote => {
+                let plan = if smoke { remote::kills::Plan::SMOKE } else { remote::kills::Plan::FULL };
+                remote::kills::run(binary, plan).await?.to_string()
+            }
+            Row::Cancel => {
+                let plan = if smoke { remote::cancels::Plan::SMOKE } else { remote::cancels::Plan::FULL };
+                remote::cancels::run(binary, plan).await?.to_string()
             }
             Row::Api => {
                 let plan = if smoke { api::Plan::SMOKE } else { api::Plan::FULL };

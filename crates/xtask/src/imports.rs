@@ -33,7 +33,7 @@ const RULES: &[(&str, &[&str])] = &[
             "sandbox",
         ],
     ),
-    ("testkit", &["domain", "store"]),
+    ("testkit", &["domain", "store", "sandbox"]),
     ("xtask", &["testkit"]),
 ];
 

@@ -15,6 +15,7 @@ pub(crate) fn run() -> Result<()> {
     check_node()?;
     check_servers()?;
     check_promtool()?;
+    check_bubblewrap()?;
     // Read by this process's children alone.
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let args = ["test", "--workspace", "--locked"];
@@ -50,6 +51,14 @@ fn check_python() -> Result<()> {
         Ok(output) if output.status.success() => Ok(()),
         Ok(_) => install("python3-venv"),
         Err(_) => install("python3 python3-venv"),
+    }
+}
+
+/// Notebooks are isolated by it. Where it can't make namespaces, the tests fail and say so.
+fn check_bubblewrap() -> Result<()> {
+    match Command::new("bwrap").arg("--version").output() {
+        Ok(told) if told.status.success() => Ok(()),
+        _ => install("bubblewrap"),
     }
 }
 

@@ -31,8 +31,4 @@ impl Handle {
         // The task may be another one since.
         (handle.task_url == task_url).then_some(handle)
     }
-
-    pub(super) fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("texts are JSON")
-    }
 }

@@ -10,7 +10,7 @@ use isochrone_worker::Attempt;
 
 use crate::remote::bad_input;
 use crate::remote_job::follow;
-use crate::submission::{self, not_begun, not_kept, submit_until_known};
+use crate::submission::{self, not_begun, submit_until_known};
 use crate::way_out::WayOut;
 use following::Following;
 use handle::Handle;
@@ -73,16 +73,7 @@ impl GpJobs {
         let job = submit_until_known(attempt, || gp.submit(parameters), nowhere).await?.job_id;
         let handle = Handle::new(url, gp.job_url(&job), job);
         attempt.log(LogStream::System, format!("submitted: {}", handle.job_url)).await;
-        self.keep(gp, attempt, &handle).await?;
+        submission::keep(attempt, &handle, &handle.job_url, || gp.cancel(&handle.job_id)).await?;
         Ok(Some(handle))
-    }
-
-    /// Keeps the handle. A job that nobody could find again must not go on.
-    async fn keep(&self, gp: &GpTask, attempt: &Attempt, handle: &Handle) -> Result<(), AttemptEnd> {
-        let Err(why) = submission::keep(attempt, &handle.to_json()).await else { return Ok(()) };
-        if let Err(error) = gp.cancel(&handle.job_id).await {
-            tracing::warn!(job = %handle.job_url, %error, "a job that could not be kept goes on");
-        }
-        Err(not_kept(&why))
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::remote::{bad_input, failed};
 use crate::remote_job::{RemoteJob, Seen, follow};
-use crate::submission::{self, not_begun, not_kept, submit_until_known};
+use crate::submission::{self, not_begun, submit_until_known};
 use crate::way_out::WayOut;
 
 /// Of the run's result.
@@ -32,9 +32,7 @@ pub(super) async fn carry_out(
 ) -> Result<AttemptEnd, AttemptEnd> {
     let outbound = way_out.of(&attempt.task().owner).await?;
     let process = Process::new(outbound, url).map_err(|error| bad_input("taskURL", &error))?;
-    let kept = attempt.run().handle.as_deref();
-    let kept = kept.and_then(|text| serde_json::from_str::<Handle>(text).ok());
-    let location = match kept {
+    let location = match submission::kept(attempt) {
         Some(Handle { location }) => {
             attempt.log(LogStream::System, format!("goes on with the job {location}")).await;
             location
@@ -59,13 +57,7 @@ async fn begin(process: &Process, attempt: &Attempt) -> Result<Executed, Attempt
     let Executed::Job(location) = &executed else { return Ok(executed) };
     attempt.log(LogStream::System, format!("submitted: {location}")).await;
     let handle = Handle { location: location.clone() };
-    let handle = serde_json::to_string(&handle).expect("texts are JSON");
-    if let Err(why) = submission::keep(attempt, &handle).await {
-        if let Err(error) = process.dismiss(location).await {
-            tracing::warn!(job = location, %error, "a job that could not be kept goes on");
-        }
-        return Err(not_kept(&why));
-    }
+    submission::keep(attempt, &handle, location, || process.dismiss(location)).await?;
     Ok(executed)
 }
 

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::remote::{LONGEST, SHORTEST, failed, refused};
 use crate::remote_job::{RemoteJob, Seen, follow};
+use crate::submission;
 
 /// How long a server may be away before an order is given up.
 const NOT_TAKEN: Duration = Duration::from_mins(2);
@@ -41,9 +42,7 @@ impl HttpJob {
     }
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
-        let handle =
-            attempt.run().handle.as_deref().and_then(|text| serde_json::from_str::<Handle>(text).ok());
-        let location = match handle {
+        let location = match submission::kept(attempt) {
             Some(Handle { location }) => {
                 attempt.log(LogStream::System, format!("goes on with the job {location}")).await;
                 location

@@ -5,12 +5,33 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// How notebooks are kept apart from the rest of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// The strongest way that is real here: `Bwrap`, else `Landlock`; where neither is, notebooks are refused.
+    #[default]
+    Auto,
+    /// Namespaces of their own, made by the program bubblewrap.
+    Bwrap,
+    /// Linux's Landlock on files, and a filter on system calls.
+    Landlock,
+    /// Not at all: by this choice only.
+    None,
+}
+
 /// The configuration's section `[notebook]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// A Python that has nbclient (0.7 or later) and ipykernel. None: an environment is made on first use.
     pub python: Option<PathBuf>,
+    /// What keeps a notebook from what is not its own.
+    pub isolation: Isolation,
+    /// Files and folders that isolated notebooks may read, beside the system and the Python environment.
+    pub readable: Vec<PathBuf>,
+    /// Files and folders that isolated notebooks may read and write.
+    pub writable: Vec<PathBuf>,
     /// Memory of a notebook's processes together, in MiB.
     pub memory_mib: u64,
     /// Size of any one file that a notebook writes, in MiB.
@@ -27,6 +48,9 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             python: None,
+            isolation: Isolation::Auto,
+            readable: Vec::new(),
+            writable: Vec::new(),
             memory_mib: 4_096,
             file_mib: 1_024,
             processes: 256,

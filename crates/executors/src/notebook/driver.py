@@ -2,9 +2,10 @@
 
 The job comes as one JSON line on standard input, which then stays open for as long as the worker lives:
 when it closes, this process kills all that it started and ends. Events go out as JSON lines on what was
-standard output; when all is said, that is closed, and this process waits for the worker to kill it and
-whatever the notebook has left: until then it is their parent, by which they are found. The worker owns the
-deadline: SIGTERM interrupts the running cell, and 3 s later kills it.
+standard output; when all is said, the event `end` says so (the closing of a stream does not where another
+process holds it, too), and this process waits for the worker to kill it and whatever the notebook has left:
+until then it is their parent, by which they are found. The worker owns the deadline: SIGTERM interrupts the
+running cell, and 3 s later kills it.
 """
 
 import asyncio
@@ -41,11 +42,9 @@ class Refused(Exception):
 
 
 def contain():
-    """Makes every process that a cell leaves behind this one's child, and this one the first to go."""
+    """Makes every process that a cell leaves behind this one's child."""
     try:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write("500")
     except (OSError, AttributeError):
         pass  # Not Linux: the worker finds what is left by other ways.
     os.nice(10)
@@ -325,6 +324,8 @@ async def execute(job):
 def main():
     job = json.loads(sys.stdin.buffer.readline())
     contain()
+    # The first process of a namespace gets no signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     threading.Thread(target=follow_worker, daemon=True).start()
     try:
         asyncio.run(execute(job))
@@ -334,6 +335,7 @@ def main():
         traceback.print_exc()
         emit("driver_failed", message=f"{type(error).__name__}: {error}"[:4000])
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    emit("end")
     events.close()
     threading.Event().wait()
 

@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 
 use super::config::Config;
+use super::isolation::{Confined, Confinement, Parent};
 use super::limits;
 use super::scratch::Scratch;
 use super::tree::{Spare, Tree};
@@ -47,10 +48,12 @@ struct Job<'a> {
 /// A running driver. Dropping it kills it and all that it started.
 pub(super) struct Driver {
     child: Child,
+    pid: Pid,
     tree: Arc<Mutex<Tree>>,
     ended: bool,
     /// The driver ends itself and all others when this closes, so that they don't survive the worker.
     _lifeline: ChildStdin,
+    _parent: Parent,
 }
 
 /// A driver's output streams.
@@ -63,6 +66,7 @@ impl Driver {
     /// Starts the notebook whose bytes are `notebook`.
     pub(super) async fn start(
         python: &Path,
+        confinement: &Confinement,
         scratch: &Scratch,
         config: &Config,
         notebook: &[u8],
@@ -73,16 +77,18 @@ impl Driver {
         tokio::fs::write(&program, PROGRAM).await?;
         tokio::fs::write(scratch.path("input.ipynb"), notebook).await?;
         let token = TaskId::random().to_string();
-        let mut child = command(python, scratch, &token, run).arg("-I").arg(&program).spawn()?;
-        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let (Some(id), Some(mut lifeline), Some(events), Some(errors)) =
-            (id, child.stdin.take(), child.stdout.take(), child.stderr.take())
+        let mut start = confinement.start(python, scratch)?;
+        set_up(&mut start.command, python, scratch, &token, run);
+        start.command.arg("-I").arg(&program);
+        let Confined { mut child, pid, parent } = start.spawn().await?;
+        let (Some(mut lifeline), Some(events), Some(errors)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(io::Error::other("the driver ended before it began"));
         };
-        let tree = Arc::new(Mutex::new(Tree::new(id.as_raw_pid(), format!("{MARK}={token}"))));
+        let tree = Arc::new(Mutex::new(Tree::new(pid.as_raw_pid(), format!("{MARK}={token}"))));
         // Before it has read its job, it has started nothing.
-        limits::set(id, config)?;
+        limits::set(pid, config)?;
         let job = Job {
             notebook: &scratch.path("input.ipynb"),
             output: &executed(scratch),
@@ -96,7 +102,7 @@ impl Driver {
         line.push(b'\n');
         // A driver that dies at once is told by its exit, not by this.
         drop(lifeline.write_all(&line).await);
-        let driver = Driver { child, tree, ended: false, _lifeline: lifeline };
+        let driver = Driver { child, pid, tree, ended: false, _lifeline: lifeline, _parent: parent };
         Ok((driver, Streams { events, errors }))
     }
 
@@ -111,9 +117,9 @@ impl Driver {
 
     /// Asks the driver to interrupt the notebook and to end.
     pub(super) fn interrupt(&self) {
-        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+        if self.tree.lock().unwrap_or_else(PoisonError::into_inner).driver_lives() {
             // It may have ended by itself.
-            let _ = kill_process(pid, Signal::TERM);
+            let _ = kill_process(self.pid, Signal::TERM);
         }
     }
 
@@ -173,8 +179,7 @@ pub(super) fn executed(scratch: &Scratch) -> std::path::PathBuf {
 }
 
 /// Nothing of the worker's environment is passed on but the search path and the language.
-fn command(python: &Path, scratch: &Scratch, token: &str, run: &Run) -> Command {
-    let mut command = Command::new(python);
+fn set_up(command: &mut Command, python: &Path, scratch: &Scratch, token: &str, run: &Run) {
     command
         .env_clear()
         .env("PATH", search_path(python))
@@ -190,7 +195,6 @@ fn command(python: &Path, scratch: &Scratch, token: &str, run: &Run) -> Command 
         .env("ISOCHRONE_RUN_ID", run.id.to_string())
         .env("ISOCHRONE_PLANNED", run.planned.to_string())
         .env(MARK, token)
-        .current_dir(scratch.work())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -199,7 +203,6 @@ fn command(python: &Path, scratch: &Scratch, token: &str, run: &Run) -> Command 
     if scratch.auth_file().exists() {
         command.env("NB_AUTH_FILE", scratch.auth_file());
     }
-    command
 }
 
 /// The environment's own programs first, as if it were activated.

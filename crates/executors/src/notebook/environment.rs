@@ -129,6 +129,15 @@ impl PythonEnvironment {
         making.await.unwrap_or_else(|error| Err(self.0.io(&io::Error::other(error))))
     }
 
+    /// A Python that is there without making anything: the environment's, or the one that would make it.
+    pub async fn at_hand(&self) -> Result<PathBuf, EnvironmentError> {
+        if self.0.configured.is_some() || self.is_made().await {
+            return self.ready().await;
+        }
+        let base = self.0.base().await?;
+        Ok(base.split_once(' ').map_or_else(PathBuf::new, |(_, python)| python.into()))
+    }
+
     /// Whether [`Self::ready`] would answer at once, without making anything.
     pub async fn is_made(&self) -> bool {
         match &self.0.configured {

@@ -67,6 +67,8 @@ pub(super) enum Event {
         #[serde(rename = "peakMemory")]
         peak_memory: u64,
     },
+    /// The driver has no more to say.
+    End,
 }
 
 /// A kernel's output stream.

@@ -1,5 +1,6 @@
 //! What a notebook may use, and the ways to hold it to that.
 
+use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ const DATA_SLACK: u64 = 2;
 /// a bound for fork bombs, while [`watch`] counts the notebook's processes.
 const THREADS_EACH: u64 = 16;
 
+/// Of a machine without memory, notebooks go before the worker.
+const FIRST_TO_GO: &str = "500";
+
 /// The kernel of the operating system holds each process to these by itself; what the processes use
 /// together is for [`watch`].
 pub(super) fn set(pid: Pid, config: &Config) -> rustix::io::Result<()> {
@@ -33,6 +37,8 @@ pub(super) fn set(pid: Pid, config: &Config) -> rustix::io::Result<()> {
         let limit = getrlimit(resource).maximum.map_or(limit, |inherited| inherited.min(limit));
         prlimit(Some(pid), resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
     }
+    // Isolated, it can't do so itself. Where that is refused the kernel chooses as it does among all.
+    let _ = fs::write(format!("/proc/{}/oom_score_adj", pid.as_raw_pid()), FIRST_TO_GO);
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! ExecuteNotebook on this machine: a driver on nbclient, in a Python environment of our own making.
 //!
 //! The way of a run: get the item's bytes ([`Notebooks`]), make the environment if it is not there yet
-//! ([`PythonEnvironment`]), start the driver in a folder of its own, supervise it, keep what it
-//! executed, and say how it ended.
+//! ([`PythonEnvironment`]), find what isolates it ([`Isolator`]), start the driver in a folder of its own,
+//! supervise it, keep what it executed, and say how it ended.
 
 mod config;
 mod driver;
@@ -10,6 +10,7 @@ mod ending;
 mod environment;
 mod events;
 mod home;
+mod isolation;
 mod limits;
 mod lines;
 mod processes;
@@ -26,12 +27,15 @@ use bytes::Bytes;
 use isochrone_domain::{AttemptEnd, ItemId, LogStream, Reason, Task, TaskType};
 use isochrone_worker::{Attempt, Executor};
 
-pub use config::Config;
+pub use config::{Config, Isolation};
 pub use environment::{EnvironmentError, PythonEnvironment};
 pub use home::{Home, Homes};
 
+pub use isolation::{IsolationError, Isolator, Tier};
+
 use driver::Driver;
 use ending::Kept;
+use isolation::Confinement;
 use scratch::Scratch;
 
 /// Where notebooks come from.
@@ -46,6 +50,7 @@ pub trait Notebooks: Send + Sync {
 pub struct ExecuteNotebook {
     notebooks: Arc<dyn Notebooks>,
     environment: PythonEnvironment,
+    isolator: Isolator,
     config: Config,
     /// The folders of the attempts are in it.
     scratch: PathBuf,
@@ -63,7 +68,8 @@ impl ExecuteNotebook {
     ) -> ExecuteNotebook {
         let scratch = data_dir.join("tmp");
         scratch::sweep(&scratch);
-        ExecuteNotebook { notebooks, environment, config, scratch, homes: None }
+        let isolator = Isolator::new(&scratch, &config);
+        ExecuteNotebook { notebooks, environment, isolator, config, scratch, homes: None }
     }
 
     /// With `GIS("home")` leading where `homes` says.
@@ -71,17 +77,30 @@ impl ExecuteNotebook {
         ExecuteNotebook { homes: Some(homes), ..self }
     }
 
+    /// What finds out how notebooks are isolated here.
+    pub fn isolator(&self) -> Isolator {
+        self.isolator.clone()
+    }
+
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let notebook = self.notebook(attempt.task()).await?;
         let python = self.python(attempt).await?;
+        let confinement = self.confinement(&python).await?;
         let began = Instant::now();
         let scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
         let parameters = attempt.task().parameters.as_deref();
         let home = self.open_home(attempt, &scratch).await?;
-        let (driver, streams) =
-            Driver::start(&python, &scratch, &self.config, &notebook, parameters, attempt.run())
-                .await
-                .map_err(|error| internal("notebook driver", &error))?;
+        let (driver, streams) = Driver::start(
+            &python,
+            &confinement,
+            &scratch,
+            &self.config,
+            &notebook,
+            parameters,
+            attempt.run(),
+        )
+        .await
+        .map_err(|error| internal("notebook driver", &error))?;
         drop(notebook);
         let seen = supervise::supervise(driver, streams, attempt, &self.config).await;
         if let (Some(homes), Some(home)) = (&self.homes, &home) {
@@ -139,6 +158,13 @@ impl ExecuteNotebook {
                 }),
             }
         }
+    }
+
+    async fn confinement(&self, python: &Path) -> Result<Confinement, AttemptEnd> {
+        self.isolator.confinement(python).await.map_err(|error| AttemptEnd::SubmitFailed {
+            reason: Reason::BackendNotConfigured,
+            result: error.to_string(),
+        })
     }
 
     /// Keeps the executed notebook, whole or as far as it came.

@@ -141,6 +141,7 @@ impl<'a> Listener<'a> {
                 line = self.events.next() => match line {
                     None => return None,
                     Some(line) => match serde_json::from_slice(&line) {
+                        Ok(Event::End) => return None,
                         Ok(event) => if let Some(excess) = self.take(event).await {
                             return Some(excess);
                         },
@@ -166,6 +167,7 @@ impl<'a> Listener<'a> {
             Event::Notebook { cells } => self.seen.cells = cells,
             Event::Kernel { pid } => tracing::debug!(pid, "the notebook's kernel runs"),
             Event::CellStarted { cell } => self.cell_started(cell).await,
+            Event::End => {}
             Event::CellFinished => self.finish_lines().await,
             Event::Output { stream, text } => self.log(stream, &text).await,
             Event::OutputLimit => return Some(Excess::Output),

@@ -135,7 +135,8 @@ impl Tree {
         !members.iter().any(|process| self.is_alive(process, spare))
     }
 
-    fn driver_lives(&self) -> bool {
+    /// Whether the driver has not ended.
+    pub(super) fn driver_lives(&self) -> bool {
         let began = self.seen.get(&self.driver);
         processes::read(self.driver).is_some_and(|driver| !driver.zombie && Some(&driver.began) == began)
     }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::remote::{failed, refused};
 use crate::remote_job::{RemoteJob, Seen, follow};
-use crate::submission::{self, not_begun, not_kept, submit_until_known};
+use crate::submission::{self, not_begun, submit_until_known};
 use crate::way_out::WayOut;
 use parameters::Parameters;
 
@@ -43,9 +43,7 @@ impl RemoteNotebook {
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let outbound = self.way_out.of(&attempt.task().owner).await?;
         let server = NotebookServer::new(outbound, &self.server).map_err(|error| refused(&error))?;
-        let kept = attempt.run().handle.as_deref();
-        let kept = kept.and_then(|text| serde_json::from_str::<Handle>(text).ok());
-        let job_url = match kept {
+        let job_url = match submission::kept(attempt) {
             Some(Handle { job_url }) => {
                 attempt.log(LogStream::System, format!("goes on with the job {job_url}")).await;
                 job_url
@@ -85,13 +83,7 @@ impl RemoteNotebook {
         };
         attempt.log(LogStream::System, format!("submitted: {job_url}")).await;
         let handle = Handle { job_url: job_url.clone() };
-        let handle = serde_json::to_string(&handle).expect("texts are JSON");
-        if let Err(why) = submission::keep(attempt, &handle).await {
-            if let Err(error) = server.cancel(&job_url).await {
-                tracing::warn!(job = %job_url, %error, "a job that could not be kept goes on");
-            }
-            return Err(not_kept(&why));
-        }
+        submission::keep(attempt, &handle, &job_url, || server.cancel(&job_url)).await?;
         Ok(job_url)
     }
 }

@@ -16,7 +16,7 @@ use super::file_name;
 use super::portal_parameters::PortalReport;
 use crate::remote::{failed, refused};
 use crate::remote_job::{RemoteJob, Seen, follow};
-use crate::submission::{self, not_begun, not_kept, submit_until_known};
+use crate::submission::{self, not_begun, submit_until_known};
 
 /// A new item may not be seen for a while.
 const UNSEEN: Duration = Duration::from_secs(15);
@@ -35,9 +35,7 @@ pub(super) async fn carry_out(
     attempt: &Attempt,
     report: &PortalReport,
 ) -> Result<AttemptEnd, AttemptEnd> {
-    let kept = attempt.run().handle.as_deref();
-    let kept = kept.and_then(|text| serde_json::from_str::<Handle>(text).ok());
-    let handle = match kept {
+    let handle = match submission::kept::<Handle>(attempt) {
         Some(handle) => {
             let goes_on = format!("goes on with the report {}", reports.url(&handle.item_id));
             attempt.log(LogStream::System, goes_on).await;
@@ -59,13 +57,8 @@ async fn begin(reports: &Reports, attempt: &Attempt, report: &PortalReport) -> R
     let item_id = submit_until_known(attempt, || reports.begin(&owner, &report.form), nowhere).await?;
     attempt.log(LogStream::System, format!("begun: {}", reports.url(&item_id))).await;
     let handle = Handle { owner, item_id };
-    let text = serde_json::to_string(&handle).expect("texts are JSON");
-    if let Err(why) = submission::keep(attempt, &text).await {
-        if let Err(error) = reports.delete(&handle.owner, &handle.item_id).await {
-            tracing::warn!(item = %handle.item_id, %error, "a report that could not be kept goes on");
-        }
-        return Err(not_kept(&why));
-    }
+    let end = || reports.delete(&handle.owner, &handle.item_id);
+    submission::keep(attempt, &handle, &reports.url(&handle.item_id), end).await?;
     Ok(handle)
 }
 

@@ -11,7 +11,7 @@ use isochrone_domain::{
     Artifact, AttemptEnd, CronFields, EpochMillis, FireId, Generation, ItemId, LogStream, Policies, Reason,
     Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
 };
-use isochrone_executors::notebook::{Config, ExecuteNotebook, Notebooks, PythonEnvironment};
+use isochrone_executors::notebook::{Config, ExecuteNotebook, Isolation, Notebooks, PythonEnvironment};
 use isochrone_worker::{Attempt, Executor, Report, StopReason};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, memory::InMemory};
@@ -66,6 +66,7 @@ pub(crate) struct Bench {
     pub(crate) config: Config,
     pub(crate) task: Task,
     notebook: Vec<u8>,
+    data_dir: PathBuf,
     folder: TempDir,
 }
 
@@ -91,16 +92,41 @@ impl Bench {
     pub(crate) fn new(notebook: Vec<u8>) -> Bench {
         // A folder with a short path, so that the kernel's sockets are files.
         let folder = tempfile::tempdir().unwrap();
-        Bench { config: Config::default(), task: task(), notebook, folder }
+        let data_dir = folder.path().to_path_buf();
+        Bench { config: Config::default(), task: task(), notebook, data_dir, folder }
     }
 
     pub(crate) fn cells(sources: &[&str]) -> Bench {
         Bench::new(notebook(&sources.iter().map(|source| cell(source)).collect::<Vec<_>>()))
     }
 
+    pub(crate) fn with_cells(mut self, sources: &[&str]) -> Bench {
+        self.notebook = notebook(&sources.iter().map(|source| cell(source)).collect::<Vec<_>>());
+        self
+    }
+
     pub(crate) fn parameters(mut self, parameters: &str) -> Bench {
         self.task.parameters = Some(parameters.to_owned());
         self
+    }
+
+    pub(crate) fn isolated(mut self, isolation: Isolation) -> Bench {
+        self.config.isolation = isolation;
+        self
+    }
+
+    /// The worker's folder under another name.
+    pub(crate) fn through_a_link(mut self) -> Bench {
+        let link = self.folder.path().join("link");
+        fs::create_dir(self.folder.path().join("data")).unwrap();
+        std::os::unix::fs::symlink(self.folder.path().join("data"), &link).unwrap();
+        self.data_dir = link;
+        self
+    }
+
+    /// Where the attempt's folder will be, beside what else the worker has there.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone()
     }
 
     pub(crate) fn start(self) -> Execution {
@@ -109,7 +135,7 @@ impl Bench {
             None => environment(),
         };
         let notebooks = Arc::new(OneNotebook(self.notebook));
-        let executor = ExecuteNotebook::new(self.folder.path(), environment, notebooks, self.config);
+        let executor = ExecuteNotebook::new(&self.data_dir, environment, notebooks, self.config);
         let (stop, stopped) = watch::channel(None);
         let (reports, received) = mpsc::channel(64);
         let store = Arc::new(InMemory::new());
@@ -118,8 +144,9 @@ impl Bench {
         let reader = tokio::spawn(read(received, Arc::clone(&log)));
         let seen = Arc::clone(&log);
         let outcome = tokio::spawn(async move {
-            // The environment's making is no part of what is measured.
-            environment_ready().await;
+            // The environment's making is no part of what is measured, nor is the search for an isolation.
+            let python = environment_ready().await;
+            drop(executor.isolator().tier(&python).await);
             let began = Instant::now();
             let end = executor.execute(&attempt).await;
             let took = began.elapsed();
@@ -136,8 +163,8 @@ impl Bench {
     }
 }
 
-async fn environment_ready() {
-    environment().ready().await.expect("the Python environment can be made");
+async fn environment_ready() -> PathBuf {
+    environment().ready().await.expect("the Python environment can be made")
 }
 
 async fn read(

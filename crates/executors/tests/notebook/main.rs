@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod isolation;
 mod limits;
 mod outcomes;
 mod parameters;

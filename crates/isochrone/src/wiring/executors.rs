@@ -11,7 +11,7 @@ use isochrone_executors::drill::Drill;
 use isochrone_executors::gp_job::GpJobs;
 use isochrone_executors::gp_service::GpService;
 use isochrone_executors::http_job::HttpJob;
-use isochrone_executors::notebook::{ExecuteNotebook, Homes, Notebooks};
+use isochrone_executors::notebook::{ExecuteNotebook, Homes, Isolator, Notebooks, PythonEnvironment, Tier};
 use isochrone_executors::notebook_server::RemoteNotebook;
 use isochrone_executors::report::ExecuteReport;
 use isochrone_executors::scene_cook::{ExecuteSceneCook, Holds};
@@ -32,9 +32,23 @@ pub(crate) fn executors(house: &House, config: &Config) -> Result<Vec<Arc<dyn Ex
         Some(url) => TaskType::ALL.map(|kind| Arc::new(Drill::new(kind, url)) as Arc<dyn Executor>).to_vec(),
         None => backends(house, config)?,
     };
-    let types = &config.worker.types;
-    executors.retain(|executor| types.is_empty() || types.contains(&executor.kind()));
+    executors.retain(|executor| takes(config, executor.kind()));
     Ok(executors)
+}
+
+fn takes(config: &Config, kind: TaskType) -> bool {
+    config.worker.types.is_empty() || config.worker.types.contains(&kind)
+}
+
+/// Looks at start what isolates notebooks, so that nobody learns it from the first run.
+async fn tell_isolation(python: PythonEnvironment, isolator: Isolator) {
+    // Where there is no Python, the first run tells.
+    let Ok(python) = python.at_hand().await else { return };
+    match isolator.tier(&python).await {
+        Ok(Tier::None) => tracing::warn!("notebooks run without isolation: [notebook] isolation = \"none\""),
+        Ok(tier) => tracing::info!(%tier, "notebooks run isolated"),
+        Err(error) => tracing::error!(%error, "notebooks are refused"),
+    }
 }
 
 fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
@@ -51,6 +65,9 @@ fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
     let notebook =
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone())
             .with_homes(homes);
+    if takes(config, TaskType::ExecuteNotebook) && config.notebook_server.server.is_none() {
+        tokio::spawn(tell_isolation(house.python.clone(), notebook.isolator()));
+    }
     let report = ExecuteReport::new(
         Arc::new(StoreRecords(Arc::clone(&house.store))),
         portal.clone().map(Reports::new),

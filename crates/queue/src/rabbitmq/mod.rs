@@ -8,6 +8,7 @@ mod address;
 mod backoff;
 mod consumer;
 mod dead;
+mod greeting;
 mod keeper;
 mod link;
 mod mender;
@@ -15,6 +16,8 @@ mod message;
 mod publisher;
 mod shelf;
 mod topology;
+
+pub use greeting::{Greeting, greeting};
 
 use std::collections::HashMap;
 use std::path::PathBuf;

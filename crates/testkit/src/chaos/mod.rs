@@ -8,6 +8,7 @@ pub mod leader;
 mod limits;
 pub mod mix;
 pub mod pause;
+pub mod remote;
 pub mod store;
 pub mod worker;
 

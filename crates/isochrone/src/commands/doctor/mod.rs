@@ -1,17 +1,19 @@
 //! `isochrone doctor`: checks what Isochrone needs here, and says what to do about what is missing.
 
+mod fleet;
+mod notebooks;
+
 use std::process::ExitCode;
 
 use anyhow::Result;
 use isochrone_domain::TaskType;
-use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_store::sqlite;
 use serde::Serialize;
 
 use crate::args::OutputFormat;
 use crate::config::{Config, Loaded};
 use crate::output::{self, Row};
-use crate::wiring::{House, Line};
+use crate::wiring::House;
 
 /// Space below which the disk is told of, in MiB.
 const LITTLE_SPACE: u64 = 1_024;
@@ -64,10 +66,11 @@ pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCod
     let config = &loaded.config;
     let mut checks = match config.redis.url {
         None => vec![data_directory(config).await, server(config)],
-        Some(_) => vec![fleet_store(config).await, fleet_queue(config).await],
+        Some(_) => fleet::checks(config).await,
     };
     checks.extend(real_portal(config).await);
-    checks.extend([disk(config), clock(), python(config).await, sandbox(), backends(config)]);
+    checks.extend([disk(config), clock(), notebooks::python(config).await, notebooks::sandbox(config).await]);
+    checks.push(backends(config));
     let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
     output::list(format, &checks)?;
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -127,42 +130,6 @@ async fn real_portal(config: &Config) -> Option<Check> {
     })
 }
 
-async fn fleet_store(config: &Config) -> Check {
-    const WHAT: &str = "store";
-    match House::open(config).await {
-        Ok(house) => {
-            let ahead_ms = house.store.clock().now().since(isochrone_store::Clock::SYSTEM.now());
-            let found =
-                format!("Redis keeps what it acknowledges; its clock is {ahead_ms} ms ahead of this one");
-            if config.redis.allow_weak_durability {
-                let advice = "unset redis.allow_weak_durability";
-                return Check::other(WHAT, Verdict::Warning, "Redis may lose what it acknowledged", advice);
-            }
-            Check::good(WHAT, found)
-        }
-        Err(error) => {
-            Check::other(WHAT, Verdict::Bad, format!("{error:#}"), "mend what it says and look again")
-        }
-    }
-}
-
-async fn fleet_queue(config: &Config) -> Check {
-    const WHAT: &str = "queue";
-    if config.amqp.url.is_none() {
-        let advice = "set amqp.url (ISOCHRONE_AMQP_URL): schedulers and workers need it";
-        return Check::other(WHAT, Verdict::Warning, "amqp.url is not set", advice);
-    }
-    match Line::open(config, "isochrone-doctor").await {
-        Ok(line) => {
-            line.close().await;
-            Check::good(WHAT, "RabbitMQ takes and confirms messages")
-        }
-        Err(error) => {
-            Check::other(WHAT, Verdict::Bad, format!("{error:#}"), "mend what it says and look again")
-        }
-    }
-}
-
 fn server(config: &Config) -> Check {
     const WHAT: &str = "server";
     if !config.data_dir.is_dir() {
@@ -213,49 +180,6 @@ fn clock() -> Check {
         return Check::other(WHAT, Verdict::Bad, format!("it is {now}?"), advice);
     }
     Check::good(WHAT, format!("{now}; schedules are in UTC"))
-}
-
-async fn python(config: &Config) -> Check {
-    const WHAT: &str = "notebooks";
-    let environment = PythonEnvironment::new(config.data_dir.join("python"), &config.notebook);
-    if config.notebook.python.is_some() || environment.is_made().await {
-        return match environment.ready().await {
-            Ok(python) => Check::good(WHAT, format!("Jupyter with {}", python.display())),
-            Err(error) => Check::other(
-                WHAT,
-                Verdict::Bad,
-                error.to_string(),
-                "install nbclient and ipykernel there, or unset notebook.python",
-            ),
-        };
-    }
-    let venv = tokio::process::Command::new("python3").args(["-c", "import venv, ensurepip"]).output().await;
-    match venv {
-        Ok(output) if output.status.success() => {
-            Check::good(WHAT, "Python 3 with venv; the environment is made on first use")
-        }
-        Ok(_) => Check::other(
-            WHAT,
-            Verdict::Bad,
-            "Python 3 lacks its venv module",
-            "install it (Debian, Ubuntu: apt-get install python3-venv)",
-        ),
-        Err(_) => Check::other(
-            WHAT,
-            Verdict::Bad,
-            "no Python 3",
-            "install it (Debian, Ubuntu: apt-get install python3 python3-venv), or set notebook.python",
-        ),
-    }
-}
-
-fn sandbox() -> Check {
-    Check::other(
-        "sandbox",
-        Verdict::Warning,
-        "notebooks run as this user, with limits on memory, processes, files, output and time",
-        "let only people whom you trust with this account make tasks",
-    )
 }
 
 fn backends(config: &Config) -> Check {

@@ -1,0 +1,111 @@
+//! The program bubblewrap: a process in namespaces of its own.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+
+use super::super::processes;
+use super::super::scratch::Scratch;
+use super::view::View;
+
+const PROGRAM: &str = "bwrap";
+
+/// How long bubblewrap may take to make the program's process.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LONGEST_WORDS: u64 = 1_000;
+const LOOK: Duration = Duration::from_millis(2);
+
+/// The network is the machine's: notebooks read from it. The program is the first process of its namespace:
+/// with it all others end, and none of them can signal it.
+const NAMESPACES: [&str; 10] = [
+    "--unshare-user-try",
+    "--unshare-pid",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+    "--as-pid-1",
+    "--die-with-parent",
+    "--new-session",
+    "--cap-drop",
+    "ALL",
+];
+
+/// Starts `program` where nothing is but `view` and its own folder, with these filters on its system calls.
+pub(super) fn command(
+    program: &Path,
+    view: &View,
+    scratch: &Scratch,
+    filters: &[OwnedFd],
+) -> io::Result<Command> {
+    let mut command = Command::new(installed()?);
+    command.args(NAMESPACES);
+    for filter in filters {
+        command.arg("--add-seccomp-fd").arg(filter.as_raw_fd().to_string());
+    }
+    // Root's number is enough to write to much of the kernel there, without any privilege.
+    command.args(["--proc", "/proc", "--remount-ro", "/proc"]);
+    command.args(["--dev", "/dev", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
+    // On the disk, as all that it writes: memory would be nobody's.
+    command.arg("--bind").arg(scratch.temporary()).arg("/tmp");
+    for path in &view.readable {
+        match fs::read_link(path) {
+            // As /bin -> usr/bin.
+            Ok(target) if path.parent() == Some(Path::new("/")) => {
+                command.arg("--symlink").args([&target, path]);
+            }
+            _ => {
+                command.arg("--ro-bind-try").args([path, path]);
+            }
+        }
+    }
+    for path in &view.writable {
+        command.arg("--bind-try").args([path, path]);
+    }
+    command.arg("--bind").args([scratch.path(""), scratch.path("")]);
+    // The way to it may lead through links that are not there.
+    command.arg("--chdir").arg(scratch.work());
+    command.args(["--remount-ro", "/", "--"]).arg(program);
+    Ok(command)
+}
+
+fn installed() -> io::Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/bin".into()]);
+    let found = places.map(|folder| folder.join(PROGRAM)).find(|file| file.is_file());
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "bubblewrap is not installed"))
+}
+
+/// The process that becomes the program: bubblewrap's only child.
+pub(super) async fn program_of(bwrap: &mut Child, pid: Pid) -> io::Result<Pid> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let child = processes::all().find(|process| process.parent == pid.as_raw_pid() && !process.zombie);
+        if let Some(child) = child.and_then(|child| Pid::from_raw(child.pid)) {
+            return Ok(child);
+        }
+        if let Some(status) = bwrap.try_wait()? {
+            return Err(io::Error::other(format!(
+                "bubblewrap ended ({status}): {}",
+                last_words(bwrap).await
+            )));
+        }
+        if Instant::now() >= until {
+            return Err(io::Error::other("bubblewrap takes too long"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn last_words(bwrap: &mut Child) -> String {
+    let mut words = Vec::new();
+    if let Some(errors) = &mut bwrap.stderr {
+        drop(errors.take(LONGEST_WORDS).read_to_end(&mut words).await);
+    }
+    String::from_utf8_lossy(&words).trim().to_owned()
+}

@@ -1,0 +1,222 @@
+//! What keeps a notebook from what is not its own: other runs, the worker's secrets, the rest of the machine.
+//!
+//! There are two tiers. `bwrap` gives a notebook namespaces of its own, in which nothing is but the system,
+//! the Python environment and the attempt's folder. `landlock` leaves it in the machine's namespaces, and the
+//! kernel refuses it all files but those. In both a filter keeps system calls from it that no notebook needs.
+//! A tier is used only where a probe has shown that it holds.
+
+mod bwrap;
+mod landlock;
+mod parent;
+mod probe;
+mod syscalls;
+mod view;
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::Pid;
+use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
+
+use super::config::{Config, Isolation};
+use super::scratch::Scratch;
+pub(super) use parent::Parent;
+use view::View;
+
+/// How a notebook is isolated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// In namespaces of its own.
+    Bwrap,
+    /// By Landlock and a filter on system calls.
+    Landlock,
+    /// Not at all.
+    None,
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Tier::Bwrap => "bwrap",
+            Tier::Landlock => "landlock",
+            Tier::None => "none",
+        })
+    }
+}
+
+/// Why notebooks can't be isolated as the configuration wants, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IsolationError {
+    /// The one tier that may be used does not hold.
+    #[error(
+        "[notebook] isolation = \"{tier}\" does not hold on this machine: {why}; {}",
+        advice(*tier)
+    )]
+    NotReal {
+        /// The tier.
+        tier: Tier,
+        /// What the probe met.
+        why: String,
+    },
+    /// None of the tiers holds.
+    #[error(
+        "[notebook] isolation = \"auto\" finds no isolation on this machine (bwrap: {bwrap}; landlock: {landlock}); {}",
+        advice(Tier::Bwrap)
+    )]
+    NoneReal {
+        /// What the probe met in bwrap.
+        bwrap: String,
+        /// What it met under Landlock.
+        landlock: String,
+    },
+}
+
+fn advice(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Landlock => {
+            "it needs Linux 6.2 or later with Landlock switched on; or set [notebook] isolation to \"bwrap\""
+        }
+        Tier::Bwrap | Tier::None => {
+            "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap) and let it make namespaces, or set \
+             [notebook] isolation to \"none\" to run notebooks with all that this account may do"
+        }
+    }
+}
+
+/// Finds the tier that is used, and keeps what it found; clones share it.
+#[derive(Clone, Debug)]
+pub struct Isolator(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    /// Attempts have their folders in it.
+    scratch: PathBuf,
+    /// With the Python that it was found for.
+    found: Mutex<Option<(PathBuf, Confinement)>>,
+}
+
+impl Isolator {
+    /// For notebooks that have their folders in `scratch`, as `config` wants.
+    pub fn new(scratch: impl Into<PathBuf>, config: &Config) -> Isolator {
+        let found = Mutex::new(None);
+        Isolator(Arc::new(Shared { config: config.clone(), scratch: scratch.into(), found }))
+    }
+
+    /// The tier that notebooks of this Python get. A tier that was found to hold is not probed again; what
+    /// did not hold is, so that what was installed meanwhile counts.
+    pub async fn tier(&self, python: &Path) -> Result<Tier, IsolationError> {
+        self.confinement(python).await.map(|confinement| confinement.tier)
+    }
+
+    pub(super) async fn confinement(&self, python: &Path) -> Result<Confinement, IsolationError> {
+        let mut found = self.0.found.lock().await;
+        if let Some((_, confinement)) = found.as_ref().filter(|(probed, _)| probed == python) {
+            return Ok(confinement.clone());
+        }
+        let confinement = self.find(python).await?;
+        *found = Some((python.to_path_buf(), confinement.clone()));
+        Ok(confinement)
+    }
+
+    async fn find(&self, python: &Path) -> Result<Confinement, IsolationError> {
+        let tier = match self.0.config.isolation {
+            Isolation::None => return Ok(Confinement::none()),
+            Isolation::Bwrap => Tier::Bwrap,
+            Isolation::Landlock => Tier::Landlock,
+            Isolation::Auto => {
+                let bwrap = match self.probed(Tier::Bwrap, python).await {
+                    Ok(confinement) => return Ok(confinement),
+                    Err(why) => why,
+                };
+                let landlock = self.probed(Tier::Landlock, python).await;
+                return landlock.map_err(|landlock| IsolationError::NoneReal { bwrap, landlock });
+            }
+        };
+        self.probed(tier, python).await.map_err(|why| IsolationError::NotReal { tier, why })
+    }
+
+    /// The error is what does not hold.
+    async fn probed(&self, tier: Tier, python: &Path) -> Result<Confinement, String> {
+        let view = View::of(python, &self.0.config).await?;
+        let confinement = Confinement { tier, view: Arc::new(view) };
+        let held = probe::probe(&confinement, python, &self.0.scratch).await;
+        match &held {
+            Ok(()) => tracing::debug!(%tier, "a probe could not get out"),
+            Err(why) => tracing::warn!(%tier, why, "notebooks can't be isolated so"),
+        }
+        held.map(|()| confinement)
+    }
+}
+
+/// A tier with what it lets a notebook see.
+#[derive(Clone, Debug)]
+pub(super) struct Confinement {
+    pub(super) tier: Tier,
+    view: Arc<View>,
+}
+
+/// A process that was started in a confinement.
+pub(super) struct Confined {
+    /// What this process waits for: the program, or what was put before it and ends as it does.
+    pub(super) child: Child,
+    /// The program itself.
+    pub(super) pid: Pid,
+    /// To be dropped after the child.
+    pub(super) parent: Parent,
+}
+
+/// A command that is to be started in a confinement; its arguments and all else may still be added to.
+pub(super) struct Start {
+    pub(super) command: Command,
+    confinement: Confinement,
+    folder: PathBuf,
+    filters: Vec<OwnedFd>,
+}
+
+impl Confinement {
+    fn none() -> Confinement {
+        Confinement { tier: Tier::None, view: Arc::default() }
+    }
+
+    /// Starts `program` in a folder of its own, the only one to write in.
+    pub(super) fn start(&self, program: &Path, scratch: &Scratch) -> io::Result<Start> {
+        let mut filters = Vec::new();
+        let mut command = match self.tier {
+            Tier::Bwrap => {
+                filters = syscalls::filters_in_files()?;
+                bwrap::command(program, &self.view, scratch, &filters)?
+            }
+            Tier::Landlock | Tier::None => Command::new(program),
+        };
+        command.current_dir(scratch.work());
+        Ok(Start { command, confinement: self.clone(), folder: scratch.path(""), filters })
+    }
+}
+
+impl Start {
+    /// Starts it.
+    pub(super) async fn spawn(self) -> io::Result<Confined> {
+        let Start { command, confinement: Confinement { tier, view }, folder, filters } = self;
+        let prepare = move || match tier {
+            Tier::None => Ok(()),
+            Tier::Bwrap => filters.iter().try_for_each(|file| Ok(fcntl_setfd(file, FdFlags::empty())?)),
+            Tier::Landlock => {
+                landlock::restrict_thread(&view, &folder)?;
+                syscalls::restrict_thread()
+            }
+        };
+        let (mut child, parent) = Parent::spawn(command, prepare).await?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let mut pid = id.ok_or_else(|| io::Error::other("it ended before it began"))?;
+        if tier == Tier::Bwrap {
+            pid = bwrap::program_of(&mut child, pid).await?;
+        }
+        Ok(Confined { child, pid, parent })
+    }
+}

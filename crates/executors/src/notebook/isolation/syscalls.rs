@@ -1,0 +1,164 @@
+//! System calls that no notebook needs and that lead out of what holds it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+/// Refused with EPERM.
+const REFUSED: &[libc::c_long] = &[
+    // Others' memory and files.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_open_by_handle_at,
+    // Other views of the machine.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    // The kernel itself.
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_syslog,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_vhangup,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_modify_ldt,
+];
+
+/// Said not to exist, so that libraries take the older calls, which the filter can look into.
+const UNKNOWN: &[libc::c_long] =
+    &[libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+
+/// The flags of `clone` that make namespaces.
+const NAMESPACES: [libc::c_int; 7] = [
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWCGROUP,
+];
+
+/// What puts input into a terminal, as if its user had typed it.
+const TERMINAL_INPUT: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
+
+/// On x86-64, kernels that know the x32 ABI have the same calls under second numbers.
+#[cfg(target_arch = "x86_64")]
+const X32: libc::c_long = 0x4000_0000;
+
+/// There these have others: ioctl, ptrace, kexec_load, process_vm_readv, process_vm_writev
+/// (arch/x86/entry/syscalls/syscall_64.tbl).
+#[cfg(target_arch = "x86_64")]
+const OF_X32: [libc::c_long; 5] = [514, 521, 528, 539, 540];
+
+/// The thread and all that it starts can't make these calls from here on.
+pub(super) fn restrict_thread() -> io::Result<()> {
+    for filter in filters()? {
+        seccompiler::apply_filter(&filter).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+/// The filters as programs that can read them from an open file take them.
+pub(super) fn filters_in_files() -> io::Result<Vec<OwnedFd>> {
+    filters()?.iter().map(in_file).collect()
+}
+
+fn in_file(filter: &BpfProgram) -> io::Result<OwnedFd> {
+    let file = memfd_create("isochrone-filter", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = File::from(file);
+    for step in filter {
+        file.write_all(&step.code.to_ne_bytes())?;
+        file.write_all(&[step.jt, step.jf])?;
+        file.write_all(&step.k.to_ne_bytes())?;
+    }
+    file.rewind()?;
+    // Another child that is started in that moment inherits it, too: it must not be able to change it.
+    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(file.into())
+}
+
+fn filters() -> io::Result<[BpfProgram; 2]> {
+    let refused = refused().and_then(|rules| compiled(rules, libc::EPERM));
+    let unknown = compiled(always(UNKNOWN), libc::ENOSYS);
+    Ok([refused.map_err(io::Error::other)?, unknown.map_err(io::Error::other)?])
+}
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+fn always(calls: &[libc::c_long]) -> Rules {
+    calls.iter().map(|call| (*call, Vec::new())).collect()
+}
+
+fn refused() -> Result<Rules, BackendError> {
+    use SeccompCmpArgLen::Dword;
+    let mut rules = always(REFUSED);
+    let makes_namespace = |flag: libc::c_int| {
+        let flag = flag as u64;
+        SeccompRule::new(vec![SeccompCondition::new(0, Dword, SeccompCmpOp::MaskedEq(flag), flag)?])
+    };
+    rules.insert(libc::SYS_clone, NAMESPACES.into_iter().map(makes_namespace).collect::<Result<_, _>>()?);
+    let types_in = |code| SeccompRule::new(vec![SeccompCondition::new(1, Dword, SeccompCmpOp::Eq, code)?]);
+    rules.insert(libc::SYS_ioctl, TERMINAL_INPUT.into_iter().map(types_in).collect::<Result<_, _>>()?);
+    Ok(rules)
+}
+
+fn compiled(rules: Rules, error: libc::c_int) -> Result<BpfProgram, BackendError> {
+    let arch: TargetArch = std::env::consts::ARCH.try_into()?;
+    #[cfg(target_arch = "x86_64")]
+    let rules = rules
+        .into_iter()
+        .flat_map(|(call, when)| [(call | X32, when.clone()), (call, when)])
+        .chain(OF_X32.map(|call| (call | X32, Vec::new())));
+    let filter = SeccompFilter::new(
+        rules.into_iter().collect(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(error as u32),
+        arch,
+    )?;
+    filter.try_into()
+}

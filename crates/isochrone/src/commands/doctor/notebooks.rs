@@ -1,0 +1,78 @@
+//! Whether notebooks can be executed here, and how they are isolated.
+
+use isochrone_executors::notebook::{Isolation, Isolator, PythonEnvironment, Tier};
+
+use super::{Check, Verdict};
+use crate::config::Config;
+
+pub(super) async fn python(config: &Config) -> Check {
+    const WHAT: &str = "notebooks";
+    let environment = PythonEnvironment::new(config.data_dir.join("python"), &config.notebook);
+    if config.notebook.python.is_some() || environment.is_made().await {
+        return match environment.ready().await {
+            Ok(python) => Check::good(WHAT, format!("Jupyter with {}", python.display())),
+            Err(error) => Check::other(
+                WHAT,
+                Verdict::Bad,
+                error.to_string(),
+                "install nbclient and ipykernel there, or unset notebook.python",
+            ),
+        };
+    }
+    let venv = tokio::process::Command::new("python3").args(["-c", "import venv, ensurepip"]).output().await;
+    match venv {
+        Ok(output) if output.status.success() => {
+            Check::good(WHAT, "Python 3 with venv; the environment is made on first use")
+        }
+        Ok(_) => Check::other(
+            WHAT,
+            Verdict::Bad,
+            "Python 3 lacks its venv module",
+            "install it (Debian, Ubuntu: apt-get install python3-venv)",
+        ),
+        Err(_) => Check::other(
+            WHAT,
+            Verdict::Bad,
+            "no Python 3",
+            "install it (Debian, Ubuntu: apt-get install python3 python3-venv), or set notebook.python",
+        ),
+    }
+}
+
+pub(super) async fn sandbox(config: &Config) -> Check {
+    const WHAT: &str = "sandbox";
+    let trust = "let only people whom you trust with this account make tasks";
+    let environment = PythonEnvironment::new(config.data_dir.join("python"), &config.notebook);
+    let Ok(python) = environment.at_hand().await else {
+        return Check::other(WHAT, Verdict::Warning, "without a Python it can't be tried", "see notebooks");
+    };
+    // Where notebooks have their folders, if any ran already.
+    let folders = std::path::absolute(config.data_dir.join("tmp")).ok().filter(|folder| folder.is_dir());
+    let isolator = Isolator::new(folders.unwrap_or_else(std::env::temp_dir), &config.notebook);
+    match isolator.tier(&python).await {
+        Ok(Tier::Bwrap) => {
+            Check::good(WHAT, "bwrap: notebooks have namespaces of their own; a probe could not get out")
+        }
+        Ok(Tier::Landlock) if config.notebook.isolation == Isolation::Landlock => {
+            Check::good(WHAT, "landlock: a probe could not get out")
+        }
+        Ok(Tier::Landlock) => Check::other(
+            WHAT,
+            Verdict::Warning,
+            "landlock: a probe could not get out, but notebooks see the machine's processes",
+            "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap): it holds more",
+        ),
+        Ok(Tier::None) => Check::other(
+            WHAT,
+            Verdict::Warning,
+            "none: notebooks run as this user, with limits on memory, processes, files, output and time",
+            format!("{trust}, or set notebook.isolation to auto"),
+        ),
+        Err(error) => Check::other(
+            WHAT,
+            Verdict::Bad,
+            error.to_string(),
+            "notebooks are refused: install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap)",
+        ),
+    }
+}
