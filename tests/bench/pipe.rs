@@ -17,6 +17,7 @@ use isochrone_queue::rabbitmq::RabbitQueue;
 use isochrone_scheduler::{Event, Scheduler, Wake};
 use isochrone_store::redis::{Options, RedisStore};
 use isochrone_store::{AuditStore, Saved, TaskStore};
+use isochrone_telemetry::Metrics;
 use isochrone_worker::{Attempt, Executor, Worker, WorkerConfig, WorkerParts};
 use object_store::memory::InMemory;
 use tokio::sync::{Notify, broadcast};
@@ -44,6 +45,7 @@ pub(crate) async fn run(redis: &str, rabbit: &str, runs: usize) -> Result<Seen> 
     add_tasks(&store, runs).await?;
     let nothing = Arc::new(Nothing { ended: AtomicUsize::new(0), runs, all: Notify::new() });
     let parts = WorkerParts {
+        metrics: Metrics::new(),
         store: store.clone(),
         queue: queue.clone(),
         artifacts: Arc::new(InMemory::new()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, Url};
 
-use crate::{Error, Result, answer};
+use crate::{Error, Result, answer, observed};
 
 /// Of a document.
 const LARGEST_DOCUMENT: usize = 16 << 20;
@@ -111,7 +111,7 @@ pub(crate) async fn state(request: RequestBuilder) -> Result<String> {
 }
 
 async fn text_of(request: RequestBuilder) -> Result<(u16, String)> {
-    let response = request.send().await.map_err(unavailable)?;
+    let response = observed::sent(request).await.map_err(unavailable)?;
     let status = response.status().as_u16();
     let body = bytes(response, LARGEST_DOCUMENT).await?;
     let body = String::from_utf8(body).map_err(|_| Error::Unreadable("it is not UTF-8".to_owned()))?;
@@ -120,7 +120,7 @@ async fn text_of(request: RequestBuilder) -> Result<(u16, String)> {
 
 /// Sends a request that begins something, once. The outer error: nothing was begun. The inner one: nobody knows.
 pub(crate) async fn begun(request: RequestBuilder) -> Result<Result<String>> {
-    let response = match request.send().await {
+    let response = match observed::sent(request).await {
         Ok(response) => response,
         Err(error) if error.is_connect() || error.is_builder() => return Err(unavailable(error)),
         Err(error) => return Ok(Err(unavailable(error))),
@@ -143,7 +143,7 @@ pub(crate) async fn begun(request: RequestBuilder) -> Result<Result<String>> {
 /// Sends a request for a file and gives its bytes, `most` at most. A failure comes as JSON in place of the file:
 /// what is asked for must not have ArcGIS's shape of one.
 pub(crate) async fn file(request: RequestBuilder, most: usize) -> Result<Vec<u8>> {
-    let response = request.send().await.map_err(unavailable)?;
+    let response = observed::sent(request).await.map_err(unavailable)?;
     let status = response.status();
     let body = bytes(response, most).await?;
     let told = match std::str::from_utf8(&body) {

@@ -10,7 +10,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 
 use crate::http::{bytes, unavailable};
-use crate::{Egress, Error, Outbound, Refusal, Result, Trust};
+use crate::{Egress, Error, Outbound, Refusal, Result, Trust, observed};
 
 /// Of an answer.
 const LARGEST: usize = 1 << 20;
@@ -141,7 +141,7 @@ impl HttpJobs {
 
 /// Status, headers and body of an answer that is none of a failure.
 async fn answer(request: RequestBuilder) -> Result<(StatusCode, HeaderMap, Vec<u8>)> {
-    let response: Response = request.send().await.map_err(unavailable)?;
+    let response: Response = observed::sent(request).await.map_err(unavailable)?;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = bytes(response, LARGEST).await?;
     if status.is_success() {

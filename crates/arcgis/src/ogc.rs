@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::gp::NotSubmitted;
 use crate::http::{bytes, unavailable};
-use crate::{Error, Outbound, Refusal, Result};
+use crate::{Error, Outbound, Refusal, Result, observed};
 
 /// Of an answer.
 const LARGEST: usize = 16 << 20;
@@ -153,7 +153,7 @@ fn id_of(path: &str) -> Option<&str> {
 
 /// The outer error: nothing was begun. The inner one: nobody knows.
 async fn begun(request: RequestBuilder) -> Result<Result<(StatusCode, HeaderMap, String)>> {
-    let response = match request.send().await {
+    let response = match observed::sent(request).await {
         Ok(response) => response,
         Err(error) if error.is_connect() || error.is_builder() => return Err(unavailable(error)),
         Err(error) => return Ok(Err(unavailable(error))),
@@ -169,7 +169,7 @@ async fn begun(request: RequestBuilder) -> Result<Result<(StatusCode, HeaderMap,
 }
 
 async fn answer(request: RequestBuilder) -> Result<(StatusCode, HeaderMap, String)> {
-    read(request.send().await.map_err(unavailable)?).await
+    read(observed::sent(request).await.map_err(unavailable)?).await
 }
 
 async fn read(response: reqwest::Response) -> Result<(StatusCode, HeaderMap, String)> {

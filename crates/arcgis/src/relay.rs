@@ -6,7 +6,7 @@ use reqwest::header::{self, HeaderMap, HeaderName};
 use reqwest::redirect::Policy;
 use reqwest::{Body, Client, Method, Response, Url};
 
-use crate::{Connection, Result, http};
+use crate::{Connection, Result, http, observed};
 
 /// Between two pieces of an answer.
 const SILENT_AT_MOST: Duration = Duration::from_mins(2);
@@ -87,7 +87,7 @@ impl Relay {
         body: Body,
     ) -> Result<Response> {
         let request = self.client.request(method, address).headers(picked(headers, &OF_REQUESTS)).body(body);
-        let mut response = request.send().await.map_err(http::unavailable)?;
+        let mut response = observed::sent(request).await.map_err(http::unavailable)?;
         *response.headers_mut() = picked(response.headers(), &OF_ANSWERS);
         Ok(response)
     }

@@ -17,6 +17,7 @@
 //! | `maxConsecutiveFailures` | 1 to 1000000, or -1 for "never disable" | the operator's, 5 |
 
 mod answer;
+mod counted;
 pub mod front;
 mod identity;
 mod items;
@@ -40,6 +41,7 @@ use axum::Router;
 use isochrone_domain::Policies;
 use isochrone_scheduler::Submissions;
 use isochrone_store::Store;
+use isochrone_telemetry::Metrics;
 use object_store::ObjectStore;
 
 /// What the portal needs of the house.
@@ -54,6 +56,8 @@ pub struct Portal {
     pub front: Option<front::Front>,
     /// The operator's choices.
     pub config: Config,
+    /// Where requests are counted.
+    pub metrics: Metrics,
 }
 
 /// The operator's choices for the portal.
@@ -98,5 +102,7 @@ pub fn router(portal: Portal) -> Router {
         router = router.nest(&format!("/{context}{}", native::ROOT), native);
         router = router.nest(&format!("/{context}"), described);
     }
-    router.fallback(serve::handle).with_state(Arc::new(serve::Served::new(portal)))
+    let served = Arc::new(serve::Served::new(portal));
+    let counted = axum::middleware::from_fn_with_state(Arc::clone(&served), counted::count);
+    router.fallback(serve::handle).layer(counted).with_state(served)
 }

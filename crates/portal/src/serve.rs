@@ -11,6 +11,7 @@ use isochrone_arcgis::Bearer;
 use isochrone_domain::{Role, User};
 use isochrone_scheduler::Submissions;
 use isochrone_store::Store;
+use isochrone_telemetry::Metrics;
 use object_store::ObjectStore;
 
 use crate::answer::{Answer, Failure};
@@ -27,14 +28,15 @@ pub(crate) struct Served {
     pub config: Config,
     pub sign_in: SignIn,
     pub front: Option<Arc<Front>>,
+    pub metrics: Metrics,
 }
 
 impl Served {
     pub(crate) fn new(portal: Portal) -> Served {
-        let Portal { store, submissions, artifacts, config, front } = portal;
+        let Portal { store, submissions, artifacts, config, front, metrics } = portal;
         let front = front.map(Arc::new);
-        let sign_in = SignIn::new(Arc::clone(&store), front.clone());
-        Served { store, submissions, artifacts, config, sign_in, front }
+        let sign_in = SignIn::new(Arc::clone(&store), front.clone(), metrics.clone());
+        Served { store, submissions, artifacts, config, sign_in, front, metrics }
     }
 
     /// The user of this name. A real portal behind this one may know somebody who was never here.

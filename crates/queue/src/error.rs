@@ -10,6 +10,10 @@ pub enum QueueError {
     #[error("the queue is unavailable: {0}")]
     Unavailable(String),
 
+    /// The line of its type does not exist in the broker. It is made again.
+    #[error("the queue {0} does not exist")]
+    Returned(String),
+
     /// Nobody who speaks AMQP answers at the broker's address. It may be starting.
     #[error("no broker answers at {address}: {cause}")]
     Unreachable {

@@ -10,7 +10,7 @@ pub mod rabbitmq;
 pub use error::{QueueError, Setting};
 
 use async_trait::async_trait;
-use isochrone_domain::{RunId, TaskType};
+use isochrone_domain::{EpochMillis, RunId, TaskType};
 
 /// "There is a run for you."
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +34,20 @@ pub trait Queue: Send + Sync {
     /// How many wake-ups of a type are in line or, as far as this process knows, taken and not
     /// acknowledged.
     async fn depth(&self, kind: TaskType) -> Result<u64, QueueError>;
+
+    /// Puts a heartbeat in a line of its own, from which every worker takes: it shows that the way is open, and
+    /// is no run. It carries the moment at which it is `sent`.
+    async fn send_heartbeat(&self, sent: EpochMillis) -> Result<(), QueueError>;
+
+    /// Begins to take heartbeats.
+    async fn heartbeats(&self) -> Result<Box<dyn Heartbeats>, QueueError>;
+}
+
+/// A worker's place at the line of heartbeats.
+#[async_trait]
+pub trait Heartbeats: Send {
+    /// Waits for the next one and gives the moment at which it was sent. An error: begin anew.
+    async fn next(&mut self) -> Result<EpochMillis, QueueError>;
 }
 
 /// A worker's place at one line.

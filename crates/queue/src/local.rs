@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use isochrone_domain::TaskType;
-use tokio::sync::Semaphore;
+use isochrone_domain::{EpochMillis, TaskType};
+use tokio::sync::{Semaphore, watch};
 
-use crate::{Consumer, Delivery, Queue, QueueError, WakeUp};
+use crate::{Consumer, Delivery, Heartbeats, Queue, QueueError, WakeUp};
 
 /// The line inside one process. A clone is the same line.
 ///
@@ -17,6 +17,8 @@ use crate::{Consumer, Delivery, Queue, QueueError, WakeUp};
 #[derive(Clone, Debug)]
 pub struct LocalQueue {
     lines: Arc<[Arc<Line>; TaskType::ALL.len()]>,
+    /// The last heartbeat.
+    heartbeat: Arc<watch::Sender<EpochMillis>>,
 }
 
 /// The line of one type.
@@ -36,7 +38,10 @@ struct LineState {
 impl LocalQueue {
     /// An empty line for each type.
     pub fn new() -> LocalQueue {
-        LocalQueue { lines: Arc::new(std::array::from_fn(|_| Arc::new(Line::new()))) }
+        LocalQueue {
+            lines: Arc::new(std::array::from_fn(|_| Arc::new(Line::new()))),
+            heartbeat: Arc::new(watch::Sender::new(EpochMillis(0))),
+        }
     }
 
     /// Ends it: nothing is published any more, and whoever waits for a wake-up learns it.
@@ -72,6 +77,31 @@ impl Queue for LocalQueue {
     async fn depth(&self, kind: TaskType) -> Result<u64, QueueError> {
         let state = self.line(kind).state();
         Ok(state.waiting.len() as u64 + state.taken)
+    }
+
+    async fn send_heartbeat(&self, sent: EpochMillis) -> Result<(), QueueError> {
+        // Nobody needs to take it.
+        self.heartbeat.send_replace(sent);
+        Ok(())
+    }
+
+    async fn heartbeats(&self) -> Result<Box<dyn Heartbeats>, QueueError> {
+        let mut heartbeat = self.heartbeat.subscribe();
+        if *heartbeat.borrow() > EpochMillis(0) {
+            // It was in line before anybody took.
+            heartbeat.mark_changed();
+        }
+        Ok(Box::new(LocalHeartbeats(heartbeat)))
+    }
+}
+
+struct LocalHeartbeats(watch::Receiver<EpochMillis>);
+
+#[async_trait]
+impl Heartbeats for LocalHeartbeats {
+    async fn next(&mut self) -> Result<EpochMillis, QueueError> {
+        self.0.changed().await.map_err(|_| closed())?;
+        Ok(*self.0.borrow_and_update())
     }
 }
 

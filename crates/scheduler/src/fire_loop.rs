@@ -7,6 +7,7 @@ use futures::TryStreamExt;
 use isochrone_domain::EpochMillis;
 use isochrone_queue::Queue;
 use isochrone_store::{Store, StoreError};
+use isochrone_telemetry::Metrics;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use crate::backoff::Backoff;
 use crate::firing::{Fired, fire_due};
 use crate::lead::{Lead, Leading};
 use crate::outbox::{self, Outbox};
+use crate::overview;
 use crate::reaper::{self, reap_batch};
 use crate::{Event, Retention, Wake};
 
@@ -58,6 +60,7 @@ pub struct Scheduler {
     stuck: Backoff,
     lead: Option<Lead>,
     retention: Option<Arc<Retention>>,
+    metrics: Metrics,
 }
 
 impl Scheduler {
@@ -74,6 +77,7 @@ impl Scheduler {
             stuck: Backoff::new(Duration::from_millis(5), LONGEST_SLEEP),
             lead: None,
             retention: None,
+            metrics: Metrics::new(),
         }
     }
 
@@ -96,6 +100,13 @@ impl Scheduler {
         self
     }
 
+    /// Counts there what it does.
+    pub fn with_metrics(mut self, metrics: Metrics) -> Scheduler {
+        self.outbox.metrics = metrics.clone();
+        self.metrics = metrics;
+        self
+    }
+
     /// What the loop does from now on. A watcher that is thousands of events behind misses some.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.0.subscribe()
@@ -104,6 +115,7 @@ impl Scheduler {
     /// Runs until `shutdown`. It ends between two steps, never within one.
     pub async fn run(mut self, shutdown: CancellationToken) {
         info!("the scheduler runs");
+        self.metrics.leads(false);
         let mut leading = match self.lead.take() {
             None => Leading::alone(),
             Some(lead) => Leading::ask(Arc::clone(&self.store), lead, shutdown.clone()),
@@ -116,6 +128,9 @@ impl Scheduler {
             let stop = shutdown.child_token();
             let mut watched = leading.clone();
             let retention = self.retention.clone();
+            let (store, queue) = (Arc::clone(&self.store), Arc::clone(&self.outbox.queue));
+            let metrics = self.metrics.clone();
+            metrics.leads(true);
             tokio::select! {
                 // Between two steps: what was begun is ended.
                 () = self.work(stop.clone()) => {}
@@ -130,7 +145,9 @@ impl Scheduler {
                     }
                     std::future::pending::<()>().await;
                 } => {}
+                () = overview::keep_looking(&*store, &*queue, &metrics) => {}
             }
+            self.metrics.leads(false);
             // What another leader published meanwhile is compared with the queue.
             self.compare_at = None;
         }
@@ -210,7 +227,7 @@ impl Scheduler {
             self.outbox.publish(&runs).await;
             for fired in batches.drain(..) {
                 any |= fired.any();
-                fired.log();
+                fired.tell(&self.metrics);
             }
         }
         any
@@ -220,7 +237,7 @@ impl Scheduler {
         let mut any = false;
         loop {
             let now = self.store.now().await?;
-            let reaped = reap_batch(&*self.store, now, &self.events).await?;
+            let reaped = reap_batch(&*self.store, now, &self.events, &self.metrics).await?;
             any |= reaped > 0;
             if reaped < reaper::BATCH {
                 return Ok(any);

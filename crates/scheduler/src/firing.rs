@@ -1,10 +1,11 @@
 //! Decides what is due and keeps it: ledger rows, counts, runs and next fires, in one commit a batch.
 
 use futures::stream::{Stream, StreamExt, TryStreamExt, try_unfold};
-use isochrone_domain::{Decision, EpochMillis, FirePlan, PlannedFire, Reason, RunId, Task, plan_fires};
+use isochrone_domain::{Decision, EpochMillis, FirePlan, PlannedFire, Reason, Task, plan_fires};
 use isochrone_store::{DueTask, FireCommit, Saved, Store, StoreError, Unclaimed};
+use isochrone_telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, error_span, info, warn};
 
 use crate::Event;
 use crate::due::Due;
@@ -46,10 +47,15 @@ pub(crate) fn fire_due(
 }
 
 /// Decides what of one task is due at `now`. False: nothing is, or somebody else was first.
-pub(crate) async fn fire_task(store: &dyn Store, task: Task, now: EpochMillis) -> Result<bool, StoreError> {
+pub(crate) async fn fire_task(
+    store: &dyn Store,
+    task: Task,
+    now: EpochMillis,
+    metrics: &Metrics,
+) -> Result<bool, StoreError> {
     let unfinished = store.unfinished(task.id).await?;
     let fired = fire_all(store, vec![DueTask { task, unfinished }], now).await?;
-    fired.log();
+    fired.tell(metrics);
     Ok(fired.any())
 }
 
@@ -61,7 +67,7 @@ async fn fire_all(store: &dyn Store, due: Vec<DueTask>, now: EpochMillis) -> Res
         match answer {
             Saved::Done => fired.kept.push(plan),
             Saved::Stale | Saved::Repeated => {
-                debug!(task = %plan.task.id, ?answer, "somebody else was first with this task's fires");
+                debug!(task_id = %plan.task.id, ?answer, "somebody else was first with this task's fires");
             }
         }
     }
@@ -78,13 +84,13 @@ fn plan(due: Vec<DueTask>, now: EpochMillis) -> Vec<FirePlan> {
             break;
         }
         let Ok(schedule) = task.cron.compile(false) else {
-            error!(task = %task.id, "a stored schedule can't be read; the task does not fire");
+            error!(task_id = %task.id, "a stored schedule can't be read; the task does not fire");
             continue;
         };
         let plan = plan_fires(&task, &schedule, unfinished, now, share.min(room));
         // A disabled task without an undecided fire leaves the due index by its plan.
         if plan.fires.is_empty() && plan.task.next_fire == task.next_fire {
-            warn!(task = %task.id, "the due index names a task that plans no fire");
+            warn!(task_id = %task.id, "the due index names a task that plans no fire");
             continue;
         }
         room -= plan.fires.len();
@@ -122,10 +128,12 @@ impl Fired {
         })
     }
 
-    /// One line a fire. It takes a while where there are many: work that waits comes first.
-    pub(crate) fn log(&self) {
+    /// One line a fire, and its count. It takes a while where there are many: work that waits comes first.
+    pub(crate) fn tell(&self, metrics: &Metrics) {
         for (plan, fire) in self.fires() {
-            tell(plan, fire.planned, fire.reason, fire.id.run(), self.decided);
+            let late_ms = self.decided.since(fire.planned);
+            metrics.fire_decided(plan.task.kind, fire.decision, fire.reason, late_ms);
+            tell(plan, fire, late_ms);
         }
     }
 
@@ -134,13 +142,13 @@ impl Fired {
     }
 }
 
-fn tell(plan: &FirePlan, planned: EpochMillis, reason: Reason, run: RunId, now: EpochMillis) {
-    let (task, kind) = (plan.task.id, plan.task.kind);
-    let late_ms = now.since(planned);
-    match reason {
-        Reason::SkippedMisfire | Reason::Late | Reason::CaughtUp => {
-            warn!(%task, %run, %kind, %planned, late_ms, %reason, "misfired");
-        }
-        _ => info!(%task, %run, %kind, %planned, late_ms, %reason, "fired"),
-    }
+fn tell(plan: &FirePlan, fire: &PlannedFire, late_ms: i64) {
+    let (run, planned, reason) = (fire.id.run(), fire.planned, fire.reason);
+    // An error's level: no filter that shows the line leaves out what it is about.
+    let span = error_span!("fire", task_id = %plan.task.id, run_id = %run, fire_id = %fire.id,
+        kind = %plan.task.kind, %planned, late_ms, %reason);
+    span.in_scope(|| match reason {
+        Reason::SkippedMisfire | Reason::Late | Reason::CaughtUp => warn!("misfired"),
+        _ => info!("fired"),
+    });
 }

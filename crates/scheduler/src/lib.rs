@@ -10,6 +10,7 @@ mod fire_loop;
 mod firing;
 mod lead;
 mod outbox;
+mod overview;
 mod reaper;
 mod republish;
 mod retention;

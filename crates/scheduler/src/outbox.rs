@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isochrone_domain::EpochMillis;
-use isochrone_queue::{Queue, WakeUp};
+use isochrone_queue::{Queue, QueueError, WakeUp};
 use isochrone_store::{Store, StoreError, Unclaimed};
+use isochrone_telemetry::{Metrics, Published};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -23,6 +24,7 @@ pub(crate) const BATCH: u64 = 500;
 pub(crate) struct Outbox {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) metrics: Metrics,
     events: Events,
     backoff: Backoff,
     /// The queue failed: it is not asked again before this moment.
@@ -34,7 +36,7 @@ pub(crate) struct Outbox {
 impl Outbox {
     pub(crate) fn new(store: Arc<dyn Store>, queue: Arc<dyn Queue>, events: Events) -> Outbox {
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
-        Outbox { store, queue, events, backoff, rest: None, unmarked: Vec::new() }
+        Outbox { store, queue, metrics: Metrics::new(), events, backoff, rest: None, unmarked: Vec::new() }
     }
 
     /// When the queue is asked again; none: now.
@@ -49,12 +51,14 @@ impl Outbox {
             return;
         }
         let wake_ups: Vec<_> = runs.iter().map(|run| WakeUp { run: run.run, kind: run.kind }).collect();
+        let asked = Instant::now();
         let answers = self.queue.publish(&wake_ups).await;
+        self.metrics.published(answers.iter().map(word), asked.elapsed());
         let mut refused = None;
         for (run, answer) in runs.iter().zip(answers) {
             match answer {
                 Ok(()) => {
-                    debug!(run = %run.run, attempt = run.attempt, "published");
+                    debug!(run_id = %run.run, attempt = run.attempt, "published");
                     self.events.tell(Event::Published { run: run.run });
                     self.unmarked.push(*run);
                 }
@@ -97,5 +101,13 @@ impl Outbox {
         let runs = self.store.unpublished(now, BATCH).await?;
         self.publish(&runs).await;
         self.mark().await
+    }
+}
+
+fn word(answer: &Result<(), QueueError>) -> Published {
+    match answer {
+        Ok(()) => Published::Ack,
+        Err(QueueError::Returned(_)) => Published::Returned,
+        Err(_) => Published::Failed,
     }
 }

@@ -2,6 +2,7 @@
 
 use isochrone_domain::{EpochMillis, Run};
 use isochrone_store::{Store, StoreError};
+use isochrone_telemetry::{AttemptResult, Metrics};
 use tracing::warn;
 
 use crate::event::Event;
@@ -16,10 +17,13 @@ pub(crate) async fn reap_batch(
     store: &dyn Store,
     now: EpochMillis,
     events: &Events,
+    metrics: &Metrics,
 ) -> Result<u64, StoreError> {
     let lapsed = store.reap(now, BATCH).await?;
-    for Run { id: run, task, attempt, status, .. } in &lapsed {
-        warn!(%task, %run, attempt, status = status.wire(), "an attempt lost its lease");
+    for lost in &lapsed {
+        metrics.attempt_ended(lost, AttemptResult::Lost);
+        let Run { id: run, task, attempt, status, .. } = lost;
+        warn!(task_id = %task, run_id = %run, attempt, status = status.wire(), "an attempt lost its lease");
         events.tell(Event::Reaped { run: *run, status: status.clone() });
     }
     Ok(lapsed.len() as u64)

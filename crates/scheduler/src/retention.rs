@@ -124,7 +124,7 @@ impl Retention {
 
     async fn delete_artifacts_of(&self, run: RunId) {
         if let Err(error) = delete_artifacts(&*self.artifacts, run).await {
-            warn!(%run, %error, "artifacts of a forgotten run are left");
+            warn!(run_id = %run, %error, "artifacts of a forgotten run are left");
         }
     }
 

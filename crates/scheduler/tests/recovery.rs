@@ -12,7 +12,7 @@ use isochrone_domain::{
     Action, Decision, EpochMillis, MisfirePolicy, OverlapPolicy, Policies, Role, RunId, RunStatus, TaskType,
 };
 use isochrone_queue::local::LocalQueue;
-use isochrone_queue::{Consumer, Queue, QueueError, WakeUp};
+use isochrone_queue::{Consumer, Heartbeats, Queue, QueueError, WakeUp};
 use isochrone_scheduler::{Event, Scheduler, Wake};
 use isochrone_store::sqlite::SqliteStore;
 use isochrone_store::{AuditStore, Claim, Finished, Refusal, RunStore};
@@ -285,6 +285,14 @@ impl Queue for Fragile {
             return Err(QueueError::Unavailable("cut off".to_owned()));
         }
         self.inner.depth(kind).await
+    }
+
+    async fn send_heartbeat(&self, sent: EpochMillis) -> Result<(), QueueError> {
+        self.inner.send_heartbeat(sent).await
+    }
+
+    async fn heartbeats(&self) -> Result<Box<dyn Heartbeats>, QueueError> {
+        self.inner.heartbeats().await
     }
 }
 

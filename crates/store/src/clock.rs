@@ -29,6 +29,11 @@ impl Clock {
         Clock { ahead_ms, ..self }
     }
 
+    /// How many milliseconds the store's time is ahead of this machine's (behind, if negative).
+    pub fn ahead_ms(&self) -> i64 {
+        self.ahead_ms
+    }
+
     /// What it shows.
     pub fn now(&self) -> EpochMillis {
         self.at_real(machine_ms() + self.ahead_ms)

@@ -41,6 +41,9 @@ pub struct Member {
     pub slots: BTreeMap<TaskType, u64>,
     /// Runs that it carries.
     pub runs: Vec<RunId>,
+    /// When the last heartbeat was sent that reached it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<EpochMillis>,
 }
 
 /// A member that was heard of lately.

@@ -24,8 +24,8 @@ pub use fleet::{FleetStore, Leadership, Member, Present, Role};
 pub use holds::HoldStore;
 pub use items::ItemStore;
 pub use runs::{
-    Cancelled, Claim, Claimed, Finished, Held, Keep, LONGEST_LEASE, Refusal, Renewal, RunFilter, RunStore,
-    Unclaimed,
+    Backlog, Cancelled, Claim, Claimed, Finished, Held, Keep, LONGEST_LEASE, Refusal, Renewal, RunFilter,
+    RunStore, Unclaimed,
 };
 pub use tasks::{DueTask, FireCommit, Saved, TaskFilter, TaskStore};
 

@@ -1,5 +1,6 @@
 //! Runs, their leases and their logs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,6 +44,17 @@ pub struct Unclaimed {
     pub kind: TaskType,
     /// Attempts begun so far: tells this time in the queue from an earlier one.
     pub attempt: u32,
+}
+
+/// The runs that wait for a worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Queued runs that are due or published, by type. Of a long outbox, the first ones are counted.
+    pub queued: BTreeMap<TaskType, u64>,
+    /// Those that are due and not published.
+    pub unpublished: u64,
+    /// When the first of those was due.
+    pub oldest: Option<EpochMillis>,
 }
 
 /// Why a worker does not get a run, or does not have it any more.
@@ -144,6 +156,9 @@ pub trait RunStore: Send + Sync {
 
     /// Runs that were published before `before` and are still queued, the longest first.
     async fn unclaimed(&self, kind: TaskType, before: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>>;
+
+    /// How much waits for workers at `now`.
+    async fn backlog(&self, now: EpochMillis) -> Result<Backlog>;
 
     /// Gives a worker a queued run as its next attempt, with a lease of this length, or of
     /// [`LONGEST_LEASE`]. Repeated by the same worker for the same attempt it is refused as held. A

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use isochrone_domain::{Artifact, AttemptEnd, Reason, RunId, Task};
 use isochrone_store::{Claimed, Finished};
+use isochrone_telemetry::AttemptResult;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -27,6 +28,8 @@ pub(crate) async fn carry(
 ) {
     let Claimed { run, task } = claimed;
     let (run_id, attempt_number) = (run.id, run.attempt);
+    parts.metrics.run_started(&run);
+    let _in_progress = parts.metrics.run_in_progress(run.kind);
     let deadline = deadline(&task, &*executor);
     let (reports, receiver) = mpsc::channel(REPORTS_IN_FLIGHT);
     let attempt = Attempt::new(task, run.clone(), Arc::clone(&parts.artifacts), reports, lease.stop.clone());
@@ -41,7 +44,8 @@ pub(crate) async fn carry(
     if let Some(end) = end {
         finish(parts, run_id, attempt_number, end, artifacts, lease.trusted_until).await;
     } else {
-        tracing::warn!(%run_id, attempt = attempt_number, "attempt abandoned: its lease is lost");
+        parts.metrics.lease_lost();
+        tracing::warn!("attempt abandoned: its lease is lost");
     }
     leases.let_go(run_id, attempt_number);
 }
@@ -135,21 +139,23 @@ async fn finish(
     trusted_until: watch::Receiver<Instant>,
 ) {
     let mut wait = Duration::from_millis(50);
+    let result = AttemptResult::from(&end);
     loop {
         match parts.store.finish(run, attempt, end.clone(), artifacts.clone()).await {
             Ok(Finished::Kept(run)) => {
-                tracing::info!(run_id = %run.id, task_id = %run.task, attempt, status = run.status.wire(),
-                    reason = reason_code(&run), "attempt ended");
+                parts.metrics.attempt_ended(&run, result);
+                tracing::info!(status = run.status.wire(), reason = reason_code(&run), "attempt ended");
                 break;
             }
             Ok(Finished::Fenced(refusal)) => {
-                tracing::warn!(run_id = %run, attempt, %refusal, "the attempt's end was refused");
+                parts.metrics.write_fenced();
+                tracing::warn!(%refusal, "the attempt's end was refused");
                 break;
             }
-            Err(error) => tracing::warn!(run_id = %run, attempt, %error, "the attempt's end is not kept yet"),
+            Err(error) => tracing::warn!(%error, "the attempt's end is not kept yet"),
         }
         if Instant::now() + wait > *trusted_until.borrow() {
-            tracing::warn!(run_id = %run, attempt, "the attempt's end could not be kept while its lease lasted");
+            tracing::warn!("the attempt's end could not be kept while its lease lasted");
             break;
         }
         tokio::time::sleep(wait).await;

@@ -88,7 +88,10 @@ impl<'a> Journal<'a> {
             Report::Checkpoint(handle, answer) => {
                 let kept = match self.store().checkpoint(self.run.id, self.run.attempt, &handle).await {
                     Ok(Finished::Kept(_)) => Ok(()),
-                    Ok(Finished::Fenced(_)) => Err(NotKept::Fenced),
+                    Ok(Finished::Fenced(_)) => {
+                        self.parts.metrics.write_fenced();
+                        Err(NotKept::Fenced)
+                    }
                     Err(error) => Err(NotKept::Storage(error.to_string())),
                 };
                 // The executor may have been dropped meanwhile: then nobody needs the answer.
@@ -111,7 +114,7 @@ impl<'a> Journal<'a> {
             return;
         }
         if let Err(error) = self.spool(&line) {
-            tracing::warn!(run_id = %self.run.id, %error, "the log can't be spooled");
+            tracing::warn!(%error, "the log can't be spooled");
         }
         if self.stored_bytes + cost <= STORED_LOG {
             self.stored_bytes += cost;
@@ -134,9 +137,9 @@ impl<'a> Journal<'a> {
         match answer {
             Ok(Finished::Kept(_)) => self.sent_lines += lines.len() as u64,
             // Nobody will read them: the attempt is over.
-            Ok(Finished::Fenced(_)) => {}
+            Ok(Finished::Fenced(_)) => self.parts.metrics.write_fenced(),
             Err(error) => {
-                tracing::warn!(run_id = %self.run.id, %error, "log lines were not kept yet");
+                tracing::warn!(%error, "log lines were not kept yet");
                 self.unsent = lines;
             }
         }
@@ -163,7 +166,7 @@ impl<'a> Journal<'a> {
         if self.spooled_bytes > STORED_LOG {
             match self.keep_whole_log().await {
                 Ok(artifact) => self.artifacts.push(artifact),
-                Err(error) => tracing::warn!(run_id = %self.run.id, %error, "the whole log was not kept"),
+                Err(error) => tracing::warn!(%error, "the whole log was not kept"),
             }
         }
         self.artifacts

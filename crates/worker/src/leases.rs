@@ -9,11 +9,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use isochrone_domain::{Progress, RunId};
-use isochrone_store::{Held, Renewal, Store};
+use isochrone_store::{Held, Renewal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::StopReason;
+use crate::{StopReason, WorkerParts};
 
 /// The attempts that a worker has at the moment.
 #[derive(Default)]
@@ -90,26 +90,28 @@ impl Leases {
     }
 
     /// Renews every lease, again and again.
-    pub(crate) async fn keep_renewing(&self, store: &dyn Store, every: Duration, lease: LeaseLength) {
+    pub(crate) async fn keep_renewing(&self, parts: &WorkerParts, every: Duration, lease: LeaseLength) {
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             // Bounded, so that a store that hangs does not cost the renewals after it.
-            let renewal = tokio::time::timeout(lease.trusted / 2, self.renew(store, lease));
+            let renewal = tokio::time::timeout(lease.trusted / 2, self.renew(parts, lease));
             if renewal.await.is_err() {
                 tracing::warn!("the store did not answer a renewal in time");
             }
         }
     }
 
-    async fn renew(&self, store: &dyn Store, lease: LeaseLength) {
+    async fn renew(&self, parts: &WorkerParts, lease: LeaseLength) {
         let held = self.to_renew();
         if held.is_empty() {
             return;
         }
         let asked = Instant::now();
-        match store.renew(&held, lease.on_clock).await {
+        let answers = parts.store.renew(&held, lease.on_clock).await;
+        parts.metrics.leases_renewed(asked.elapsed());
+        match answers {
             Ok(answers) => {
                 for (held, answer) in held.iter().zip(answers) {
                     self.renewed(held, answer, asked + lease.trusted);

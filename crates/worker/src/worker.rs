@@ -3,16 +3,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use isochrone_domain::{RunId, TaskType};
+use isochrone_domain::{EpochMillis, RunId, TaskType};
 use isochrone_queue::{Consumer, Delivery, Queue};
-use isochrone_store::{Claim, Store};
+use isochrone_store::{Claim, Claimed, Store};
+use isochrone_telemetry::Metrics;
 use object_store::ObjectStore;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::carry::carry;
 use crate::leases::{LeaseLength, Leases};
@@ -26,6 +29,8 @@ pub struct WorkerParts {
     pub queue: Arc<dyn Queue>,
     /// Where runs leave their artifacts.
     pub artifacts: Arc<dyn ObjectStore>,
+    /// Where it counts what it does.
+    pub metrics: Metrics,
     /// Called after each attempt: a retry or a waiting run may be due.
     pub on_finished: Box<dyn Fn() + Send + Sync>,
 }
@@ -37,6 +42,8 @@ pub struct Worker {
     config: WorkerConfig,
     leases: Leases,
     attempts: TaskTracker,
+    /// When the last heartbeat was sent that came here; 0: none did.
+    heartbeat: AtomicI64,
 }
 
 impl Worker {
@@ -47,7 +54,14 @@ impl Worker {
         config: WorkerConfig,
     ) -> Arc<Worker> {
         let executors = executors.into_iter().map(|executor| (executor.kind(), executor)).collect();
-        Arc::new(Worker { parts, executors, config, leases: Leases::default(), attempts: TaskTracker::new() })
+        Arc::new(Worker {
+            parts,
+            executors,
+            config,
+            leases: Leases::default(),
+            attempts: TaskTracker::new(),
+            heartbeat: AtomicI64::new(0),
+        })
     }
 
     /// The runs that it carries at the moment.
@@ -60,6 +74,12 @@ impl Worker {
         self.executors.keys().map(|kind| (*kind, self.config.slots_for(*kind) as u64)).collect()
     }
 
+    /// When the last heartbeat was sent that reached it.
+    pub fn heartbeat(&self) -> Option<EpochMillis> {
+        let sent = self.heartbeat.load(Ordering::Relaxed);
+        (sent > 0).then_some(EpochMillis(sent))
+    }
+
     /// Works until `drain` is cancelled, then takes no new run, gives the running ones the grace time,
     /// tells those that are left to stop, and gives their runs back.
     pub async fn run(self: Arc<Self>, drain: CancellationToken) {
@@ -68,10 +88,10 @@ impl Worker {
             takers.spawn(Arc::clone(&self).take_all(kind, drain.clone()));
         }
         takers.close();
-        let renewing =
-            self.leases.keep_renewing(&*self.parts.store, self.config.renew_every, self.lease_length());
+        let renewing = self.leases.keep_renewing(&self.parts, self.config.renew_every, self.lease_length());
         tokio::select! {
             () = renewing => {}
+            () = self.take_heartbeats() => {}
             () = self.drained(takers, drain) => {}
         }
     }
@@ -88,6 +108,24 @@ impl Worker {
             if tokio::time::timeout(STOP_GRACE * 2, self.attempts.wait()).await.is_err() {
                 tracing::warn!(runs = self.attempts.len(), "work did not stop; its leases will lapse");
             }
+        }
+    }
+
+    /// Takes heartbeats for ever; whoever tells of this worker tells of them, too.
+    async fn take_heartbeats(&self) {
+        loop {
+            let taken = async {
+                let mut heartbeats = self.parts.queue.heartbeats().await?;
+                loop {
+                    let sent = heartbeats.next().await?;
+                    self.heartbeat.store(sent.0, Ordering::Relaxed);
+                }
+            };
+            let ended: Result<(), isochrone_queue::QueueError> = taken.await;
+            if let Err(error) = ended {
+                tracing::debug!(%error, "no heartbeats can be taken");
+            }
+            tokio::time::sleep(Duration::from_secs(5)).await;
         }
     }
 
@@ -161,9 +199,15 @@ impl Worker {
             tracing::error!(run_id = %wake_up.run, kind = %claimed.run.kind, "no executor for this type here");
             return;
         };
-        tracing::info!(run_id = %claimed.run.id, task_id = %claimed.task.id, kind = %claimed.run.kind,
-            attempt = claimed.run.attempt, "attempt begins");
-        let held = self.leases.hold(claimed.run.id, claimed.run.attempt, asked + lease.trusted).await;
+        // An error's level: no filter that shows a line of the attempt leaves out whose line it is.
+        let span = tracing::error_span!("attempt", run_id = %claimed.run.id, task_id = %claimed.task.id,
+            fire_id = %claimed.run.fire, attempt = claimed.run.attempt, worker = %self.config.name);
+        self.carry(claimed, executor, asked + lease.trusted).instrument(span).await;
+    }
+
+    async fn carry(&self, claimed: Claimed, executor: Arc<dyn Executor>, trusted_until: Instant) {
+        tracing::info!(kind = %claimed.run.kind, "attempt begins");
+        let held = self.leases.hold(claimed.run.id, claimed.run.attempt, trusted_until).await;
         if claimed.run.cancel.is_some() {
             // It has a remote job that is to be told.
             self.leases.stop(claimed.run.id, claimed.run.attempt, StopReason::Cancelled);

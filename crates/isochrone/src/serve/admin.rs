@@ -1,4 +1,4 @@
-//! Where probes ask: `/livez`, does the process live; `/readyz`, can it do its work.
+//! Where probes ask: `/livez`, does the process live; `/readyz`, can it do its work; `/metrics`, what has it done. `/log-filter`, what does it log: that can be changed there.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,24 +7,32 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use isochrone_store::Store;
+use isochrone_telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::stop::Stop;
 use crate::config::Loaded;
+use crate::logging::LogFilter;
 use crate::wiring::{House, Line};
 
 /// How long the store may take to answer a probe.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Prometheus's text format.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[derive(Clone)]
 struct Probed {
     store: Arc<dyn Store>,
     line: Line,
     draining: CancellationToken,
+    metrics: Metrics,
+    log_filter: LogFilter,
 }
 
 /// None: the default port is another process's, as where several members of a fleet share a machine.
@@ -46,18 +54,48 @@ pub(super) fn serve(
     listener: TcpListener,
     house: &House,
     line: &Line,
+    log_filter: LogFilter,
     stop: &Stop,
 ) -> impl Future<Output = ()> + use<> {
-    let probed =
-        Probed { store: Arc::clone(&house.store), line: line.clone(), draining: stop.draining.clone() };
-    let router =
-        Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(ready)).with_state(probed);
+    let probed = Probed {
+        store: Arc::clone(&house.store),
+        line: line.clone(),
+        draining: stop.draining.clone(),
+        metrics: house.metrics.clone(),
+        log_filter,
+    };
+    let router = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/log-filter", get(log_filter_now).put(set_log_filter))
+        .with_state(probed);
     let stopped = stop.stopped.clone();
     async move {
         let served = axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned()).await;
         if let Err(error) = served {
             tracing::error!(%error, "the admin listener failed");
         }
+    }
+}
+
+async fn metrics(State(probed): State<Probed>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, TEXT)], probed.metrics.render())
+}
+
+async fn log_filter_now(State(probed): State<Probed>) -> String {
+    format!("{}\n", probed.log_filter.get())
+}
+
+/// The body has the directives, such as `isochrone_worker=debug,info`. A restart forgets them.
+async fn set_log_filter(State(probed): State<Probed>, directives: String) -> (StatusCode, String) {
+    match probed.log_filter.set(directives.trim()) {
+        Ok(()) => {
+            let filter = probed.log_filter.get();
+            tracing::warn!(filter, "the log's filter was changed");
+            (StatusCode::OK, format!("{filter}\n"))
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error:#}\n")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The parts that a process of Isochrone can be: portal, scheduler, worker; together or alone.
 
 mod admin;
+mod gauges;
 mod portal;
 mod presence;
 mod stop;
@@ -39,7 +40,7 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
         // The demo tells the story itself.
         "warn".clone_into(&mut log.filter);
     }
-    logging::init(&log)?;
+    let (log_filter, traces) = logging::init(&log)?;
     // A notebook runs as the same user: without this it could read our environment and memory.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let alone = check_roles(config, roles)?;
@@ -48,7 +49,7 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
     let locked = alone || roles.contains(&Role::Worker);
     let _lock = locked.then(|| isochrone_store::sqlite::lock(&house.data_dir)).transpose()?;
     let name = process_name();
-    let line = Line::open(config, &name).await?;
+    let line = Line::open(config, &name, &house.metrics).await?;
 
     // What it can't be made of is told before anything else begins.
     let works = roles.contains(&Role::Worker);
@@ -62,7 +63,7 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
         // Before the first user is made: a port that is taken must not cost the password that is shown
         // once.
         let listener = portal::listen(config).await?;
-        let secure = tls::listen(loaded, &house.data_dir)?;
+        let secure = tls::listen(loaded, &house)?;
         portal::first_user(&house, config).await?;
         address = Some(listener.local_addr()?);
         // The ArcGIS API for Python insists on HTTPS. A URL that the operator configured goes before this.
@@ -78,6 +79,7 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
     }
     if roles.contains(&Role::Scheduler) {
         let mut scheduler = Scheduler::new(Arc::clone(&house.store), line.queue(), house.wake.clone())
+            .with_metrics(house.metrics.clone())
             .with_retention(Retention::new(
                 Arc::clone(&house.store),
                 Arc::clone(&house.artifacts),
@@ -88,10 +90,11 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
         }
         parts.spawn(scheduler.run(stop.stopped.clone()));
     }
+    parts.spawn(gauges::measure(&house, roles, &line, worker.as_deref(), stop.stopped.clone()));
     let working = worker.clone().map(|worker| tokio::spawn(worker.run(stop.draining.clone())));
     parts.spawn(presence::announce(&house, roles, &name, worker, stop.stopped.clone()).await?);
     if let Some(listener) = admin::listen(loaded).await? {
-        parts.spawn(admin::serve(listener, &house, &line, &stop));
+        parts.spawn(admin::serve(listener, &house, &line, log_filter, &stop));
     }
     tell_ready(&house, roles, &name, address);
     tell_systemd(NotifyState::Ready);
@@ -115,6 +118,10 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
         tracing::warn!("the broker was not told goodbye in time");
     }
     info!("stopped");
+    if let Some(traces) = traces {
+        // It waits for the collector.
+        tokio::task::spawn_blocking(move || traces.close()).await.context("the last traces")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

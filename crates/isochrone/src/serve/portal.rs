@@ -34,6 +34,7 @@ pub(super) fn router(house: &House, config: &Config) -> Result<axum::Router> {
             policies: config.policies(),
             ..isochrone_portal::Config::default()
         },
+        metrics: house.metrics.clone(),
         front: front.transpose().context("[portal]")?,
     }))
 }

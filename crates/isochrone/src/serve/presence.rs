@@ -36,6 +36,7 @@ pub(super) async fn announce(
         since: store.now().await?,
         slots: worker.as_ref().map_or_else(BTreeMap::new, |worker| worker.slots()),
         runs: Vec::new(),
+        heartbeat: None,
     };
     let remembered = store.clock().of_real(REMEMBERED);
     store.announce(&member, remembered).await?;
@@ -46,6 +47,7 @@ pub(super) async fn announce(
                 () = tokio::time::sleep(EVERY) => {}
             }
             member.runs = worker.as_ref().map_or_else(Vec::new, |worker| worker.carries());
+            member.heartbeat = worker.as_ref().and_then(|worker| worker.heartbeat());
             if let Err(error) = store.announce(&member, remembered).await {
                 tracing::warn!(%error, "the fleet could not be told that this process is there");
             }

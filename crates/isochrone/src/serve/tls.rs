@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::presence;
 use crate::config::{Config, Loaded};
-use crate::wiring::make_private_dir;
+use crate::wiring::{House, make_private_dir};
 
 /// How long requests may go on when the process ends.
 const GRACE: Duration = Duration::from_secs(3);
@@ -33,7 +33,7 @@ pub(super) struct Secure {
 }
 
 /// None: the default port is another process's, as where several members of a fleet share a machine.
-pub(super) fn listen(loaded: &Loaded, data_dir: &Path) -> Result<Option<Secure>> {
+pub(super) fn listen(loaded: &Loaded, house: &House) -> Result<Option<Secure>> {
     let config = &loaded.config;
     let address = config.https.listen;
     let listener = match TcpListener::bind(address) {
@@ -51,11 +51,14 @@ pub(super) fn listen(loaded: &Loaded, data_dir: &Path) -> Result<Option<Secure>>
     let (files, own) = if let (Some(cert), Some(key)) = (&config.https.cert_file, &config.https.key_file) {
         (Files { cert: cert.clone(), key: key.clone() }, None)
     } else {
-        let files = Files::own(config, data_dir)?;
+        let files = Files::own(config, &house.data_dir)?;
         let cert = files.cert.clone();
         (files, Some(cert))
     };
     let config = RustlsConfig::from_config(Arc::new(files.server_config()?));
+    if let Some(expiry) = files.expiry() {
+        house.metrics.certificate_expires(expiry);
+    }
     Ok(Some(Secure { address: listener.local_addr()?, listener, config, own }))
 }
 
@@ -124,6 +127,13 @@ impl Files {
         std::fs::write(&self.key, key.serialize_pem())?;
         std::fs::write(&self.cert, cert.pem())?;
         Ok(())
+    }
+
+    /// When the server's own certificate ends, in seconds since 1970 UTC.
+    fn expiry(&self) -> Option<i64> {
+        let chain = CertificateDer::from_pem_file(&self.cert).ok()?;
+        let (_, certificate) = x509_parser::parse_x509_certificate(&chain).ok()?;
+        Some(certificate.validity().not_after.timestamp())
     }
 
     fn server_config(&self) -> Result<ServerConfig> {

@@ -27,6 +27,7 @@ pub(super) fn worker(house: &House, config: &Config, line: &Line, name: &str) ->
         store: Arc::clone(&house.store),
         queue: line.queue(),
         artifacts: Arc::clone(&house.artifacts),
+        metrics: house.metrics.clone(),
         on_finished: Box::new(move || wake.wake()),
     };
     Ok(Worker::new(parts, wiring::executors(house, config)?, worker_config))

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use isochrone_domain::TaskType;
 use isochrone_queue::Queue;
 use isochrone_queue::local::LocalQueue;
 use isochrone_queue::rabbitmq::{Options, RabbitQueue};
+use isochrone_telemetry::Metrics;
 
 use crate::config::Config;
 
@@ -20,12 +22,16 @@ pub(crate) enum Line {
 
 impl Line {
     /// Opens the line that is configured. `name` is this process's, for the broker's own tools.
-    pub(crate) async fn open(config: &Config, name: &str) -> Result<Line> {
+    pub(crate) async fn open(config: &Config, name: &str, metrics: &Metrics) -> Result<Line> {
         let Some(url) = &config.amqp.url else {
             return Ok(Line::Local(Arc::new(LocalQueue::new())));
         };
-        let options =
-            Options { name: name.to_owned(), ca_file: config.amqp.ca_file.clone(), ..Options::default() };
+        let options = Options {
+            name: name.to_owned(),
+            ca_file: config.amqp.ca_file.clone(),
+            metrics: metrics.clone(),
+            ..Options::default()
+        };
         let queue = RabbitQueue::connect(url.reveal(), options)
             .await
             .context("amqp.url (ISOCHRONE_AMQP_URL, --amqp-url)")?;
@@ -36,6 +42,23 @@ impl Line {
         match self {
             Line::Local(queue) => Arc::clone(queue) as Arc<dyn Queue>,
             Line::Rabbit(queue) => Arc::clone(queue) as Arc<dyn Queue>,
+        }
+    }
+
+    /// Tells how it is. `takes`: the types of this process's worker.
+    pub(crate) fn measure(&self, metrics: &Metrics, takes: &[TaskType]) {
+        let Line::Rabbit(queue) = self else {
+            metrics.broker(true, false);
+            for kind in takes {
+                metrics.consumers(*kind, 1);
+            }
+            return;
+        };
+        let health = queue.health();
+        metrics.broker(health.publishing || health.blocked, health.blocked);
+        for kind in takes {
+            let able = health.consumers.iter().filter(|(of, serving)| of == kind && *serving).count();
+            metrics.consumers(*kind, able as u64);
         }
     }
 

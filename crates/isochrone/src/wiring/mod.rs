@@ -3,6 +3,7 @@
 mod executors;
 mod homes;
 mod line;
+mod measured;
 mod notebooks;
 mod records;
 
@@ -16,6 +17,7 @@ use isochrone_scheduler::{Caller, Submissions, Wake};
 use isochrone_store::Store;
 use isochrone_store::redis::{Options, RedisStore};
 use isochrone_store::sqlite::SqliteStore;
+use isochrone_telemetry::Metrics;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 
@@ -23,6 +25,7 @@ use crate::config::Config;
 
 pub(crate) use executors::executors;
 pub(crate) use line::Line;
+use measured::Measured;
 
 /// The store and what stands on it: all that a command needs.
 pub(crate) struct House {
@@ -35,6 +38,8 @@ pub(crate) struct House {
     pub(crate) python: PythonEnvironment,
     /// How notebooks reach the portal, once that is known.
     pub(crate) portal_url: Arc<OnceLock<String>>,
+    /// What this process counts.
+    pub(crate) metrics: Metrics,
 }
 
 impl House {
@@ -44,7 +49,9 @@ impl House {
         make_private_dir(dir)?;
         // Absolute: child processes have working directories of their own.
         let data_dir = std::path::absolute(dir).context("the data directory's path")?;
+        let metrics = Metrics::new();
         let store = open_store(config, &data_dir).await?;
+        let store: Arc<dyn Store> = Arc::new(Measured { store, metrics: metrics.clone() });
         let artifacts_dir = config.artifacts.dir.clone().unwrap_or_else(|| data_dir.join("artifacts"));
         make_private_dir(&artifacts_dir)?;
         let artifacts =
@@ -52,15 +59,12 @@ impl House {
         // What a finished run lists must be there after a power failure.
         let artifacts: Arc<dyn ObjectStore> = Arc::new(artifacts.with_fsync(true));
         let wake = Wake::new();
-        let submissions = Arc::new(Submissions::new(
-            Arc::clone(&store),
-            config.domain_limits(),
-            config.quotas(),
-            wake.clone(),
-        ));
+        let submissions =
+            Submissions::new(Arc::clone(&store), config.domain_limits(), config.quotas(), wake.clone());
+        let submissions = Arc::new(submissions.with_metrics(metrics.clone()));
         let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
         let portal_url = Arc::new(config.http.public_url.clone().map_or_else(OnceLock::new, OnceLock::from));
-        Ok(House { data_dir, store, artifacts, submissions, wake, python, portal_url })
+        Ok(House { data_dir, store, artifacts, submissions, wake, python, portal_url, metrics })
     }
 
     /// Opens a store that is there.

@@ -79,13 +79,17 @@ impl Failure {
         (self.code, self.message, self.parameter)
     }
 
+    pub(super) fn code(&self) -> u16 {
+        self.code
+    }
+
     /// The parameter that it is about.
     pub(crate) fn parameter_name(&self) -> Option<&'static str> {
         self.parameter
     }
 
     /// Whether a token would help.
-    pub(super) fn asks_for_token(&self) -> bool {
+    pub(crate) fn asks_for_token(&self) -> bool {
         matches!(self.code, 498 | 499)
     }
 

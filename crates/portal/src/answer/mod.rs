@@ -14,6 +14,7 @@ use serde::Serialize;
 pub(crate) use failure::{Failure, Shape, missing};
 pub(crate) use sign_in::SignInPage;
 
+use crate::counted::ErrorCode;
 use crate::request::{Parameters, Place};
 
 /// How an answer is written.
@@ -181,7 +182,9 @@ impl Failure {
         let at_sign_in = place.segments.as_deref().is_some_and(|segments| segments == ["generateToken"]);
         let page =
             if self.asks_for_token() || at_sign_in { page.with_sign_in() } else { page.without_forms() };
-        page.respond(format, place)
+        let mut response = page.respond(format, place);
+        response.extensions_mut().insert(ErrorCode(self.code()));
+        response
     }
 }
 

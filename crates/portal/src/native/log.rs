@@ -116,7 +116,9 @@ impl Following {
                 }
                 Ok(None) => {}
                 // It stays connected, and asks again.
-                Err(error) => tracing::debug!(%error, run = %self.run, "a log could not be followed further"),
+                Err(error) => {
+                    tracing::debug!(%error, run_id = %self.run, "a log could not be followed further");
+                }
             }
             if self.lines.is_empty() {
                 tokio::time::sleep(EVERY).await;

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 
 pub(crate) use parameters::Parameters;
 pub(crate) use values::Limit;
@@ -149,9 +149,18 @@ impl Place {
         self.root.trim_end_matches("/sharing/rest")
     }
 
+    /// Where a request goes.
+    pub(crate) fn of_request(request: &Request, config: &Config) -> Place {
+        Place::of_head(request.uri(), request.headers(), request.extensions().get::<OverTls>(), config)
+    }
+
     /// Where a request goes, by its head.
     pub(crate) fn of(parts: &Parts, config: &Config) -> Place {
-        let mut segments = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).peekable();
+        Place::of_head(&parts.uri, &parts.headers, parts.extensions.get::<OverTls>(), config)
+    }
+
+    fn of_head(uri: &Uri, headers: &HeaderMap, over_tls: Option<&OverTls>, config: &Config) -> Place {
+        let mut segments = uri.path().split('/').filter(|segment| !segment.is_empty()).peekable();
         let context = config.context.trim_matches('/');
         let context = match segments.next_if(|first| *first == context) {
             Some(context) => format!("/{context}"),
@@ -175,7 +184,7 @@ impl Place {
                 let path = host_and_path.find('/').map_or("", |at| &host_and_path[at..]);
                 (url.to_owned(), path.to_owned())
             }
-            None => (format!("{}{context}", origin(parts)), context),
+            None => (format!("{}{context}", origin(headers, over_tls)), context),
         };
         Place { root: format!("{prefix}/sharing/rest"), base, segments: below, token: None }
     }
@@ -188,12 +197,12 @@ pub(crate) fn callback_refused() -> Failure {
 }
 
 /// How the client calls this server; `Host` is the client's word, so only a plain one is repeated.
-fn origin(parts: &Parts) -> String {
-    let scheme = if parts.extensions.get::<OverTls>().is_some() { "https" } else { "http" };
+fn origin(headers: &HeaderMap, over_tls: Option<&OverTls>) -> String {
+    let scheme = if over_tls.is_some() { "https" } else { "http" };
     let plain = |host: &String| {
         host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b)) && host.len() <= 255
     };
-    let host = header_text(&parts.headers, &header::HOST).filter(plain);
+    let host = header_text(headers, &header::HOST).filter(plain);
     format!("{scheme}://{}", host.unwrap_or_else(|| "localhost".to_owned()))
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use isochrone_domain::User;
 use isochrone_scheduler::Caller;
 use isochrone_store::{Store, Token, TokenBinding, TokenHash};
+use isochrone_telemetry::{AuthFailure, Metrics};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
@@ -33,16 +34,22 @@ pub(crate) struct SignIn {
     turns: Arc<Semaphore>,
     /// Whose word counts, where there is one.
     front: Option<Arc<Front>>,
+    metrics: Metrics,
 }
 
 impl SignIn {
-    pub(crate) fn new(store: Arc<dyn Store>, front: Option<Arc<Front>>) -> SignIn {
-        SignIn { store, throttle: Throttle::default(), turns: Arc::new(Semaphore::new(2)), front }
+    pub(crate) fn new(store: Arc<dyn Store>, front: Option<Arc<Front>>, metrics: Metrics) -> SignIn {
+        SignIn { store, throttle: Throttle::default(), turns: Arc::new(Semaphore::new(2)), front, metrics }
     }
 
     /// The user with this name and password. None: there is none, or too many guesses were wrong lately.
     pub(crate) async fn check(&self, name: &str, password: String) -> Result<Option<User>, Failure> {
-        if !User::valid_name(name) || !self.throttle.admits(name) {
+        if !User::valid_name(name) {
+            self.metrics.auth_failed(AuthFailure::Password);
+            return Ok(None);
+        }
+        if !self.throttle.admits(name) {
+            self.metrics.auth_failed(AuthFailure::Locked);
             return Ok(None);
         }
         let user = self.store.user(name).await?;
@@ -53,6 +60,7 @@ impl SignIn {
         };
         // Guesses that came all at once were all admitted; those that waited know better by now.
         if !self.throttle.admits(name) {
+            self.metrics.auth_failed(AuthFailure::Locked);
             return Ok(None);
         }
         let right = tokio::task::spawn_blocking(move || {
@@ -61,6 +69,9 @@ impl SignIn {
         });
         let right = right.await.map_err(|_| Failure::internal())?;
         self.throttle.note(name, right);
+        if !right {
+            self.metrics.auth_failed(AuthFailure::Password);
+        }
         Ok(user.filter(|_| right))
     }
 
@@ -82,16 +93,23 @@ impl SignIn {
         ip: Option<IpAddr>,
         referer: Option<&str>,
     ) -> Result<Caller, Failure> {
-        let ip_text = ip.map(|ip| ip.to_string());
+        let user = self.owner(token, ip, referer).await.inspect_err(|failure| {
+            if failure.asks_for_token() {
+                self.metrics.auth_failed(AuthFailure::Token);
+            }
+        })?;
+        Ok(Caller { user, ip: ip.map(|ip| ip.to_string()) })
+    }
+
+    async fn owner(&self, token: &str, ip: Option<IpAddr>, referer: Option<&str>) -> Result<User, Failure> {
         if let Some(front) = &self.front {
-            let user = front.bearer(&*self.store, token, referer).await?;
-            return Ok(Caller { user, ip: ip_text });
+            return front.bearer(&*self.store, token, referer).await;
         }
         let known = self.store.bearer(hash(token)).await?;
         let now = self.store.now().await?;
         let held = known.filter(|(known, _)| known.expires > now && fits(known, ip, referer));
         let (_, user) = held.ok_or_else(|| Failure::new(498, "Invalid token."))?;
-        Ok(Caller { user, ip: ip_text })
+        Ok(user)
     }
 }
 

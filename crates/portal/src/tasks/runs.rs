@@ -90,7 +90,7 @@ pub(crate) async fn delete(of: Of<'_>, task: &str, run: &str) -> Result<Answer, 
     let (_, run) = admitted.run(task, run).await?;
     let run = admitted.portal.submissions.delete_run(&admitted.caller, run.id).await?;
     if let Err(error) = delete_artifacts(&*admitted.portal.artifacts, run.id).await {
-        tracing::warn!(run = %run.id, %error, "artifacts of a deleted run are left");
+        tracing::warn!(run_id = %run.id, %error, "artifacts of a deleted run are left");
     }
     let runs = format!("{}/runs", admitted.path(run.task));
     Ok(Document::new("Run deleted", Changed::run(&run)).link("Runs", runs).into())

@@ -12,6 +12,7 @@ use isochrone_store::{
     AccountStore, AuditStore, Clock, Page, TaskFilter, TaskStore, Token, TokenBinding, TokenHash,
     TokenPurpose,
 };
+use isochrone_telemetry::Metrics;
 use object_store::memory::InMemory;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -49,6 +50,7 @@ impl Server {
             artifacts: artifacts.clone(),
             front: None,
             config,
+            metrics: Metrics::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use isochrone_domain::TaskType;
+use isochrone_telemetry::Metrics;
 use lapin::Channel;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
@@ -33,7 +34,7 @@ const MOST_AHEAD: usize = 200;
 const UNASKED: Duration = Duration::from_secs(1);
 
 /// How long a subscription may take.
-const SUBSCRIBE: Duration = Duration::from_secs(10);
+pub(super) const SUBSCRIBE: Duration = Duration::from_secs(10);
 
 /// How long the end of a subscription may take.
 const CANCEL: Duration = Duration::from_secs(2);
@@ -53,6 +54,7 @@ pub(super) struct Place {
     /// What this process has of the type, unsettled.
     pub(super) held: Arc<AtomicU64>,
     pub(super) status: Arc<Status>,
+    pub(super) metrics: Metrics,
     pub(super) tasks: TaskTracker,
 }
 
@@ -167,7 +169,7 @@ impl Supervisor {
 
     async fn subscribe(&self, ahead: usize) -> Result<Subscription, String> {
         let link = self.place.keeper.link().await;
-        let opening = timeout(SUBSCRIBE, Subscription::open(&link, self.place.kind, ahead)).await;
+        let opening = timeout(SUBSCRIBE, Subscription::open(&link, Line::Runs(self.place.kind), ahead)).await;
         let opened = opening.unwrap_or_else(|_| {
             link.abandon();
             Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
@@ -239,6 +241,9 @@ impl Supervisor {
     fn receive(&self, delivery: lapin::message::Delivery, channel: &Arc<Channel>) {
         let place = &self.place;
         let held = Held::one_more(&place.held);
+        if delivery.redelivered {
+            place.metrics.redelivered(place.kind);
+        }
         match read(&delivery.data, place.kind) {
             Ok(wake_up) => {
                 if let Some(parent) = TraceParent::from(delivery.properties.headers().as_ref()) {
@@ -261,14 +266,13 @@ impl Supervisor {
 }
 
 /// A channel and its consumer.
-struct Subscription {
+pub(super) struct Subscription {
     channel: Arc<Channel>,
-    deliveries: lapin::Consumer,
+    pub(super) deliveries: lapin::Consumer,
 }
 
 impl Subscription {
-    async fn open(link: &Link, kind: TaskType, ahead: usize) -> lapin::Result<Subscription> {
-        let line = Line::Runs(kind);
+    pub(super) async fn open(link: &Link, line: Line, ahead: usize) -> lapin::Result<Subscription> {
         declare(link, [line]).await?;
         let channel = link.channel().await?;
         let ahead = u16::try_from(ahead).unwrap_or(u16::MAX);

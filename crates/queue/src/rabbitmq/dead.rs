@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use isochrone_domain::RunId;
+use isochrone_telemetry::Metrics;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicRejectOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -16,11 +17,12 @@ use crate::rabbitmq::topology::Line;
 pub(super) struct DeadLetters {
     publisher: Arc<Publisher>,
     count: AtomicU64,
+    metrics: Metrics,
 }
 
 impl DeadLetters {
-    pub(super) fn new(publisher: Arc<Publisher>) -> DeadLetters {
-        DeadLetters { publisher, count: AtomicU64::new(0) }
+    pub(super) fn new(publisher: Arc<Publisher>, metrics: Metrics) -> DeadLetters {
+        DeadLetters { publisher, count: AtomicU64::new(0), metrics }
     }
 
     /// How many there were since the start.
@@ -31,6 +33,9 @@ impl DeadLetters {
     /// Puts a message among the dead letters. If that fails, the broker does it where its policy says so.
     pub(super) async fn bury(&self, mut delivery: Delivery, line: Line, junk: Junk) {
         self.count.fetch_add(1, Ordering::Relaxed);
+        if let Line::Runs(kind) = line {
+            self.metrics.dead_lettered(kind);
+        }
         tracing::warn!(queue = %line, reason = junk.code(), %junk, "a message is no wake-up; it goes to the dead letters");
         let letter = letter(&mut delivery, line, junk);
         let buried = self.publisher.send(&[letter]).await.pop().unwrap_or(Ok(()));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use isochrone_telemetry::Metrics;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,17 +57,19 @@ pub(super) struct Keeper {
     address: Address,
     name: String,
     purpose: Purpose,
+    metrics: Metrics,
 }
 
 impl Keeper {
     /// A keeper without a connection; [`Keeper::keep`] makes it.
-    pub(super) fn new(address: Address, name: &str, purpose: Purpose) -> Keeper {
+    pub(super) fn new(address: Address, name: &str, purpose: Purpose, metrics: Metrics) -> Keeper {
         let name = format!("{name} {}", purpose.name());
         Keeper {
             state: watch::Sender::new(State::Down("not connected yet".to_owned())),
             address,
             name,
             purpose,
+            metrics,
         }
     }
 
@@ -105,6 +108,7 @@ impl Keeper {
             match link {
                 Ok(link) => {
                     if lost {
+                        self.metrics.broker_reconnected();
                         tracing::info!(broker = %self.address, purpose = self.purpose.name(), "the broker is back");
                     }
                     self.state.send_replace(State::Up(Arc::clone(&link)));

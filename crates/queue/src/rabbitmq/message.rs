@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use isochrone_domain::{RunId, TaskType};
+use isochrone_domain::{EpochMillis, RunId, TaskType};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,23 @@ pub(super) fn properties(wake_up: WakeUp) -> BasicProperties {
         .with_type("isochrone.wake-up".into())
         .with_content_type("application/json".into())
         .with_headers(headers)
+}
+
+#[derive(Serialize, Deserialize)]
+struct Beat {
+    v: u64,
+    sent: EpochMillis,
+}
+
+/// A heartbeat's body.
+pub(super) fn heartbeat(sent: EpochMillis) -> Vec<u8> {
+    serde_json::to_vec(&Beat { v: VERSION, sent }).expect("two numbers are JSON")
+}
+
+/// When a heartbeat was sent. None: it is none.
+pub(super) fn read_heartbeat(body: &[u8]) -> Option<EpochMillis> {
+    let Beat { v, sent } = serde_json::from_slice(body).ok()?;
+    (v == VERSION).then_some(sent)
 }
 
 /// What each message of ours has: it survives the broker, and says when it was sent.

@@ -9,6 +9,7 @@ mod backoff;
 mod consumer;
 mod dead;
 mod greeting;
+mod heartbeat;
 mod keeper;
 mod link;
 mod mender;
@@ -26,7 +27,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use isochrone_domain::TaskType;
+use isochrone_domain::{EpochMillis, RunId, TaskType};
+use isochrone_telemetry::Metrics;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,11 +36,12 @@ use tokio_util::task::TaskTracker;
 use crate::rabbitmq::address::Address;
 use crate::rabbitmq::consumer::{Place, RabbitConsumer, Status};
 use crate::rabbitmq::dead::DeadLetters;
+use crate::rabbitmq::heartbeat::RabbitHeartbeats;
 use crate::rabbitmq::keeper::{Keeper, Purpose, State};
 use crate::rabbitmq::mender::Mender;
 use crate::rabbitmq::publisher::{Outgoing, Publisher};
 use crate::rabbitmq::topology::{Line, declare, ready};
-use crate::{Consumer, Queue, QueueError, WakeUp};
+use crate::{Consumer, Heartbeats, Queue, QueueError, WakeUp};
 
 /// How a queue in RabbitMQ behaves.
 #[derive(Clone, Debug)]
@@ -49,11 +52,18 @@ pub struct Options {
     pub ca_file: Option<PathBuf>,
     /// How long a publish waits for the broker's confirms.
     pub publish_timeout: Duration,
+    /// Where it counts what happens.
+    pub metrics: Metrics,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { name: "isochrone".to_owned(), ca_file: None, publish_timeout: Duration::from_secs(10) }
+        Options {
+            name: "isochrone".to_owned(),
+            ca_file: None,
+            publish_timeout: Duration::from_secs(10),
+            metrics: Metrics::new(),
+        }
     }
 }
 
@@ -84,6 +94,7 @@ pub struct RabbitQueue {
     held: HashMap<TaskType, Arc<AtomicU64>>,
     consumers: Mutex<Vec<Weak<Status>>>,
     answer_within: Duration,
+    metrics: Metrics,
     tasks: TaskTracker,
     closed: CancellationToken,
 }
@@ -95,7 +106,9 @@ impl RabbitQueue {
     /// losses are mended in the background.
     pub async fn connect(url: &str, options: Options) -> Result<RabbitQueue, QueueError> {
         let address = Address::parse(url, options.ca_file.as_deref())?;
-        let publishing = Arc::new(Keeper::new(address.clone(), &options.name, Purpose::Publishing));
+        let keeper =
+            |purpose| Arc::new(Keeper::new(address.clone(), &options.name, purpose, options.metrics.clone()));
+        let (publishing, consuming) = (keeper(Purpose::Publishing), keeper(Purpose::Consuming));
         let first = publishing.open().await?;
         let declared = timeout(options.publish_timeout, declare(&first, Line::all())).await;
         declared
@@ -107,15 +120,16 @@ impl RabbitQueue {
         let (tasks, closed) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(Arc::clone(&publishing).keep(Some(first), closed.clone()));
         Ok(RabbitQueue {
-            dead_letters: Arc::new(DeadLetters::new(Arc::clone(&publisher))),
+            dead_letters: Arc::new(DeadLetters::new(Arc::clone(&publisher), options.metrics.clone())),
             publishing,
             publisher,
             mender,
-            consuming: Arc::new(Keeper::new(address, &options.name, Purpose::Consuming)),
+            consuming,
             consuming_begun: AtomicBool::new(false),
             held: TaskType::ALL.into_iter().map(|kind| (kind, Arc::default())).collect(),
             consumers: Mutex::default(),
             answer_within: options.publish_timeout,
+            metrics: options.metrics,
             tasks,
             closed,
         })
@@ -148,6 +162,16 @@ impl RabbitQueue {
         self.tasks.wait().await;
     }
 
+    fn begin_consuming(&self) -> Result<(), QueueError> {
+        if self.closed.is_cancelled() {
+            return Err(QueueError::Unavailable("it is closed".to_owned()));
+        }
+        if !self.consuming_begun.swap(true, Ordering::Relaxed) {
+            self.tasks.spawn(Arc::clone(&self.consuming).keep(None, self.closed.clone()));
+        }
+        Ok(())
+    }
+
     fn held(&self, kind: TaskType) -> &Arc<AtomicU64> {
         self.held.get(&kind).expect("there is a count for each type")
     }
@@ -172,12 +196,7 @@ impl Queue for RabbitQueue {
     }
 
     async fn consume(&self, kind: TaskType, slots: usize) -> Result<Box<dyn Consumer>, QueueError> {
-        if self.closed.is_cancelled() {
-            return Err(QueueError::Unavailable("it is closed".to_owned()));
-        }
-        if !self.consuming_begun.swap(true, Ordering::Relaxed) {
-            self.tasks.spawn(Arc::clone(&self.consuming).keep(None, self.closed.clone()));
-        }
+        self.begin_consuming()?;
         let status = Arc::new(Status { kind, serving: AtomicBool::new(false) });
         self.consumers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&status));
         let place = Place {
@@ -186,6 +205,7 @@ impl Queue for RabbitQueue {
             dead_letters: Arc::clone(&self.dead_letters),
             held: Arc::clone(self.held(kind)),
             status,
+            metrics: self.metrics.clone(),
             tasks: self.tasks.clone(),
         };
         Ok(Box::new(RabbitConsumer::start(place, slots, &self.closed)))
@@ -203,6 +223,21 @@ impl Queue for RabbitQueue {
             0
         });
         Ok(ready + self.held(kind).load(Ordering::Relaxed))
+    }
+
+    async fn send_heartbeat(&self, sent: EpochMillis) -> Result<(), QueueError> {
+        let message = Outgoing {
+            line: Line::Heartbeat,
+            id: RunId::random().to_string(),
+            properties: heartbeat::properties(),
+            body: message::heartbeat(sent),
+        };
+        self.publisher.send(&[message]).await.pop().unwrap_or(Ok(()))
+    }
+
+    async fn heartbeats(&self) -> Result<Box<dyn Heartbeats>, QueueError> {
+        self.begin_consuming()?;
+        Ok(Box::new(RabbitHeartbeats::new(Arc::clone(&self.consuming), self.closed.clone())))
     }
 }
 

@@ -173,8 +173,7 @@ impl<'a> Batch<'a> {
         self.heard.resize(self.messages.len(), Err(missing.clone()));
         for (at, message) in self.messages.iter().enumerate() {
             if self.is_returned(message) {
-                self.heard[at] =
-                    Err(QueueError::Unavailable(format!("the queue {} does not exist", message.line)));
+                self.heard[at] = Err(QueueError::Returned(message.line.to_string()));
             }
         }
         self.heard

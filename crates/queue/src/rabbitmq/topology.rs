@@ -1,4 +1,4 @@
-//! The queues: one a task type and one for dead letters.
+//! The queues: one a task type, one for heartbeats and one for dead letters.
 //!
 //! They are declared with nothing but their type. What can be tuned is policy (deploy/rabbitmq), because
 //! a queue can't be declared with other arguments than it was made with.
@@ -17,13 +17,15 @@ use crate::rabbitmq::message::text;
 pub(super) enum Line {
     /// The wake-ups of a type.
     Runs(TaskType),
+    /// What shows that the way to the workers is open.
+    Heartbeat,
     /// What could not be read.
     Dead,
 }
 
 impl Line {
     pub(super) fn all() -> impl Iterator<Item = Line> {
-        TaskType::ALL.into_iter().map(Line::Runs).chain([Line::Dead])
+        TaskType::ALL.into_iter().map(Line::Runs).chain([Line::Heartbeat, Line::Dead])
     }
 }
 
@@ -31,6 +33,7 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Line::Runs(kind) => write!(f, "isochrone.runs.{kind}"),
+            Line::Heartbeat => f.write_str("isochrone.heartbeat"),
             Line::Dead => f.write_str("isochrone.dead"),
         }
     }

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isochrone_domain::{RunId, TaskType};
+use isochrone_domain::{EpochMillis, RunId, TaskType};
 use isochrone_queue::{Consumer, Delivery, Queue, WakeUp};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -41,6 +41,7 @@ macro_rules! queue_conformance {
             answers_each_publish_in_a_batch,
             carries_ten_thousand,
             gives_a_double_twice,
+            brings_heartbeats_beside_wake_ups,
         );
     };
     ($fresh:expr; $($case:ident),* $(,)?) => {
@@ -257,4 +258,19 @@ pub(crate) async fn gives_a_double_twice(fresh: &impl Fresh) {
     let mut consumer = consumer(&queue, TaskType::ExecuteNotebook).await;
     assert_eq!(take_and_ack(&mut consumer).await, double);
     assert_eq!(take_and_ack(&mut consumer).await, double);
+}
+
+pub(crate) async fn brings_heartbeats_beside_wake_ups(fresh: &impl Fresh) {
+    let queue = fresh.queue().await;
+    queue.send_heartbeat(EpochMillis(1)).await.expect("it is taken before a worker is there");
+    let mut heartbeats = queue.heartbeats().await.expect("a healthy queue lets a worker take them");
+    for sent in [EpochMillis(1), EpochMillis(2)] {
+        if sent > EpochMillis(1) {
+            queue.send_heartbeat(sent).await.expect("it is taken");
+        }
+        assert_eq!(timeout(DEADLINE, heartbeats.next()).await.expect("in time"), Ok(sent));
+    }
+    for kind in TaskType::ALL {
+        assert_eq!(queue.depth(kind).await, Ok(0), "it is in no line of runs");
+    }
 }

@@ -1,6 +1,8 @@
 //! Messages that are no wake-ups: they go to the dead letters, and the consumer goes on.
 
 use isochrone_queue::Queue;
+use isochrone_queue::rabbitmq::{Options, RabbitQueue};
+use isochrone_telemetry::Metrics;
 use isochrone_testkit::eventually;
 use isochrone_testkit::servers::amqp;
 use lapin::options::BasicGetOptions;
@@ -19,7 +21,9 @@ fn header(headers: &FieldTable, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_kind_of_junk_goes_to_the_dead_letters_with_its_reason() {
     let url = fresh_vhost().await;
-    let queue = connect(&url).await;
+    let metrics = Metrics::new();
+    let options = Options { metrics: metrics.clone(), ..Options::default() };
+    let queue = RabbitQueue::connect(&url, options).await.expect("the broker is there");
     let mut consumer = queue.consume(KIND, 8).await.unwrap();
     let stranger = Stranger::connect(&url).await;
     let run = wake_up(1).run;
@@ -44,6 +48,8 @@ async fn each_kind_of_junk_goes_to_the_dead_letters_with_its_reason() {
     publish(&queue, &[wake_up(1)]).await;
     assert_eq!(take_and_ack(&mut consumer).await, wake_up(1));
     assert_eq!(queue.health().dead_lettered, cases.len() as u64);
+    let counted = format!("isochrone_dead_letters_total{{type=\"ExecuteNotebook\"}} {}", cases.len());
+    assert!(metrics.render().contains(&counted), "{}", metrics.render());
     depth_becomes(&queue, 0).await;
 }
 

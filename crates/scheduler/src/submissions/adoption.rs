@@ -59,7 +59,7 @@ impl Submissions {
         let audit = caller.did(Action::CreateTask, &task, None, now);
         match self.store.insert_task(&task, audit).await? {
             Saved::Done => {
-                info!(task = %task.id, kind = %task.kind, owner = %task.owner, "a task was taken over");
+                info!(task_id = %task.id, kind = %task.kind, owner = %task.owner, "a task was taken over");
                 Ok(Some(Adopted::New))
             }
             Saved::Repeated | Saved::Stale => Ok(None),
@@ -93,7 +93,7 @@ impl Submissions {
         let audit = caller.did(Action::UpdateTask, &new, None, now);
         match self.store.save_task(&new, audit).await? {
             Saved::Done | Saved::Repeated => {
-                info!(task = %new.id, next_fire = ?new.next_fire, "another task took its place");
+                info!(task_id = %new.id, next_fire = ?new.next_fire, "another task took its place");
                 Ok(Some(Adopted::Replaced))
             }
             Saved::Stale => Ok(None),

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use isochrone_domain::{Action, EpochMillis, Outcome, Problem, Run, TaskId, plan_backfill, planned_minutes};
 use isochrone_store::Saved;
-use tracing::info;
+use tracing::{error_span, info};
 
 use super::{Caller, Submissions, SubmitError, TRIES, too_busy};
 
@@ -68,7 +68,8 @@ impl Submissions {
             let audit = caller.did(Action::RunTask, &task, Some(run.id), now);
             match self.store.commit_request(task, run.clone(), audit).await? {
                 Saved::Done => {
-                    info!(task = %id, run = %run.id, planned = %minute, by = %caller.user.name, "backfilled");
+                    error_span!("fire", task_id = %id, run_id = %run.id, fire_id = %run.fire)
+                        .in_scope(|| info!(planned = %minute, by = %caller.user.name, "backfilled"));
                     return Ok(Some(run));
                 }
                 Saved::Repeated => return Ok(self.store.run(run.id).await?),

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use isochrone_domain::{Action, AuditEntry, EpochMillis, Limits, RunId, Task, TaskId, User};
 use isochrone_store::{Store, StoreError};
+use isochrone_telemetry::Metrics;
 
 use crate::Wake;
 use crate::firing::fire_task;
@@ -37,6 +38,7 @@ pub struct Submissions {
     limits: Limits,
     quotas: Quotas,
     wake: Wake,
+    metrics: Metrics,
 }
 
 /// A task that somebody wants to change.
@@ -82,7 +84,13 @@ const TRIES: usize = 16;
 impl Submissions {
     /// `wake` is the loop that must look when something changed.
     pub fn new(store: Arc<dyn Store>, limits: Limits, quotas: Quotas, wake: Wake) -> Submissions {
-        Submissions { store, limits, quotas, wake }
+        Submissions { store, limits, quotas, wake, metrics: Metrics::new() }
+    }
+
+    /// Counts what it decides and ends there.
+    pub fn with_metrics(mut self, metrics: Metrics) -> Submissions {
+        self.metrics = metrics;
+        self
     }
 
     /// The task, whosesoever it is.
@@ -114,7 +122,9 @@ impl Submissions {
                 return Ok((task, now));
             }
             let version = task.version;
-            if !fire_task(&*self.store, task, now).await? && self.found(id).await?.version == version {
+            if !fire_task(&*self.store, task, now, &self.metrics).await?
+                && self.found(id).await?.version == version
+            {
                 // Nothing can be decided, whoever tries.
                 return Err(too_busy());
             }

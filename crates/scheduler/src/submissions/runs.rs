@@ -2,7 +2,7 @@
 
 use isochrone_domain::{Action, Amendment, FireId, Run, RunId, Task, TaskId, plan_request};
 use isochrone_store::{Cancelled, Page, Paged, Place, RunFilter, Saved, Stretch};
-use tracing::info;
+use tracing::{error_span, info};
 
 use super::{Caller, Submissions, SubmitError, TRIES, allow, too_busy};
 
@@ -25,7 +25,9 @@ impl Submissions {
             let audit = caller.did(Action::RunTask, &task, Some(run_id), now);
             match self.store.commit_request(task, run.clone(), audit).await? {
                 Saved::Done => {
-                    info!(task = %id, run = %run.id, by = %caller.user.name, "a run was asked for");
+                    // A fire's span, as the schedule's fires have one.
+                    error_span!("fire", task_id = %id, run_id = %run.id, fire_id = %run.fire)
+                        .in_scope(|| info!(by = %caller.user.name, "a run was asked for"));
                     self.wake.wake();
                     return Ok(run);
                 }
@@ -78,6 +80,10 @@ impl Submissions {
         let task = self.writable_run(caller, id).await?;
         let audit = caller.did(Action::CancelRun, &task, Some(id), self.now().await?);
         let answer = self.store.cancel_run(id, audit).await?;
+        if let Cancelled::Done(run) = &answer {
+            // Only what had not ended is cancelled.
+            self.metrics.run_ended(run);
+        }
         self.settled(caller, Action::CancelRun, answer, |run| {
             format!("the run has ended already: {}", run.status.wire())
         })
@@ -133,7 +139,7 @@ impl Submissions {
     ) -> Result<Run, SubmitError> {
         match answer {
             Cancelled::Done(run) => {
-                info!(task = %run.task, run = %run.id, action = action.name(), by = %caller.user.name, "asked");
+                info!(task_id = %run.task, run_id = %run.id, action = action.name(), by = %caller.user.name, "asked");
                 self.wake.wake();
                 Ok(*run)
             }

@@ -71,7 +71,7 @@ impl Submissions {
     }
 
     fn created(&self, task: Task) -> Task {
-        info!(task = %task.id, kind = %task.kind, owner = %task.owner, "a task was created");
+        info!(task_id = %task.id, kind = %task.kind, owner = %task.owner, "a task was created");
         self.wake.wake();
         task
     }
@@ -151,7 +151,7 @@ impl Submissions {
         if !self.store.delete_task(id, audit).await? {
             return Err(SubmitError::NotFound { what: "task" });
         }
-        info!(task = %id, owner = %task.owner, "a task was deleted");
+        info!(task_id = %id, owner = %task.owner, "a task was deleted");
         self.wake.wake();
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Submissions {
             let audit = caller.did(action, &new, None, now);
             match self.store.save_task(&new, audit).await? {
                 Saved::Done | Saved::Repeated => {
-                    info!(task = %id, action = action.name(), next_fire = ?new.next_fire, "a task was changed");
+                    info!(task_id = %id, action = action.name(), next_fire = ?new.next_fire, "a task was changed");
                     self.wake.wake();
                     return Ok(new);
                 }

@@ -317,7 +317,7 @@ impl RedisStore {
         if let RunStatus::Executing { lease } = &mut run.status
             && lease.until > self.latest_lease_end(now)
         {
-            warn!(run = %run.id, until = %lease.until, "the clock was set back; the lease is cut short");
+            warn!(run_id = %run.id, until = %lease.until, "the clock was set back; the lease is cut short");
             lease.until = now + self.clock.of_real(TO_RENEW);
             let mut commit = Commit::new(Shard::of_run(id));
             self.update_run(&mut commit, &stored, &run, 0);

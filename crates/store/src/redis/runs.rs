@@ -1,5 +1,6 @@
 //! Runs and the outbox.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,9 +15,12 @@ use super::keys::{Index, Shard};
 use super::lists::{From, Source, Span};
 use super::records::{id_of, queued};
 use crate::{
-    Cancelled, Claim, Finished, Held, Keep, Page, Paged, Place, Renewal, Result, RunFilter, RunStore,
-    Stretch, Unclaimed,
+    Backlog, Cancelled, Claim, Finished, Held, Keep, Page, Paged, Place, Renewal, Result, RunFilter,
+    RunStore, Stretch, Unclaimed,
 };
+
+/// Runs of the outbox whose types are looked up for a count.
+const COUNTED: u64 = 1_000;
 
 #[async_trait]
 impl RunStore for RedisStore {
@@ -88,6 +92,10 @@ impl RunStore for RedisStore {
         let sources: Vec<Source> =
             Shard::of_tasks().map(|shard| (shard, self.keys.published(shard, kind))).collect();
         self.queued_in(&sources, &Span::before(before.0), limit).await
+    }
+
+    async fn backlog(&self, now: EpochMillis) -> Result<Backlog> {
+        self.count_backlog(now).await
     }
 
     async fn claim(&self, run: RunId, worker: &str, lease: Duration) -> Result<Claim> {
@@ -208,6 +216,35 @@ impl RedisStore {
     }
 
     /// The queued runs that indexes name.
+    async fn count_backlog(&self, now: EpochMillis) -> Result<Backlog> {
+        let mut batch = Batch::default();
+        for shard in Shard::of_tasks() {
+            for kind in TaskType::ALL {
+                batch.add(shard, ["ZCARD", &self.keys.published(shard, kind)]);
+            }
+            let outbox = self.keys.index(shard, Index::Outbox);
+            batch.add(shard, ["ZCOUNT", &outbox, "-inf", &now.0.to_string()]);
+            batch.add(shard, ["ZRANGE", &outbox, "0", "0", "WITHSCORES"]);
+        }
+        let mut answers = self.ask(batch).await?;
+        let (mut queued, mut unpublished, mut oldest) = (BTreeMap::new(), 0, None);
+        for _ in Shard::of_tasks() {
+            for kind in TaskType::ALL {
+                *queued.entry(kind).or_default() += answers.count()?;
+            }
+            unpublished += answers.count()?;
+            let first = answers.scored()?.first().map(|(_, due)| EpochMillis(*due as i64));
+            oldest = [oldest, first.filter(|due| *due <= now)].into_iter().flatten().min();
+        }
+        if unpublished > 0 {
+            for run in self.unpublished(now, COUNTED).await? {
+                *queued.entry(run.kind).or_default() += 1;
+            }
+        }
+        queued.retain(|_, count| *count > 0);
+        Ok(Backlog { queued, unpublished, oldest })
+    }
+
     async fn queued_in(&self, sources: &[Source], span: &Span, limit: u64) -> Result<Vec<Unclaimed>> {
         let entries = self.first(sources, From::Lowest, span, limit).await?;
         let ids = entries.iter().map(|entry| id_of(&entry.member)).collect::<Result<Vec<RunId>>>()?;

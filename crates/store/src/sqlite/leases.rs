@@ -135,7 +135,7 @@ fn shorten(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) -> Resul
     let far: Vec<Run> = rows::many(db, sql, [latest.0, rows::signed(limit)], rows::body)?;
     for mut run in far {
         if let RunStatus::Executing { lease } = &mut run.status {
-            warn!(run = %run.id, until = %lease.until, "the clock was set back; the lease is cut short");
+            warn!(run_id = %run.id, until = %lease.until, "the clock was set back; the lease is cut short");
             lease.until = now + clock.of_real(TO_RENEW);
         }
         runs::update(db, &run)?;

@@ -13,8 +13,8 @@ use rusqlite::{Connection, Row, params};
 use super::rows::{self, Conditions, signed};
 use super::{SqliteStore, audit, fires, leases, logs, retention, tasks};
 use crate::{
-    Cancelled, Claim, Finished, Held, Keep, LONGEST_LEASE, Page, Paged, Place, Renewal, Result, RunFilter,
-    RunStore, Stretch, Unclaimed,
+    Backlog, Cancelled, Claim, Finished, Held, Keep, LONGEST_LEASE, Page, Paged, Place, Renewal, Result,
+    RunFilter, RunStore, Stretch, Unclaimed,
 };
 
 #[async_trait]
@@ -49,6 +49,10 @@ impl RunStore for SqliteStore {
 
     async fn unclaimed(&self, kind: TaskType, before: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
         self.read(move |db| unclaimed(db, kind, before, limit)).await
+    }
+
+    async fn backlog(&self, now: EpochMillis) -> Result<Backlog> {
+        self.read(move |db| backlog(db, now)).await
     }
 
     async fn claim(&self, run: RunId, worker: &str, lease: Duration) -> Result<Claim> {
@@ -239,6 +243,28 @@ fn unclaimed(db: &Connection, kind: TaskType, before: EpochMillis, limit: u64) -
                WHERE status = 'queued' AND published IS NOT NULL AND kind = ?1 AND published < ?2
                ORDER BY published, seq LIMIT ?3";
     rows::many(db, sql, params![kind.name(), before.0, signed(limit)], read_unclaimed)
+}
+
+/// Each half has its index.
+fn backlog(db: &Connection, now: EpochMillis) -> Result<Backlog> {
+    let mut backlog = Backlog::default();
+    let sql = "SELECT kind, COUNT(*) FROM runs
+               WHERE status = 'queued' AND published IS NOT NULL GROUP BY kind";
+    for (kind, count) in rows::many(db, sql, [], |row| Ok((rows::task_type(row, 0)?, row.get::<_, u32>(1)?)))?
+    {
+        backlog.queued.insert(kind, count.into());
+    }
+    let sql = "SELECT kind, COUNT(*), MIN(due) FROM runs
+               WHERE status = 'queued' AND published IS NULL AND due <= ?1 GROUP BY kind";
+    let unpublished = rows::many(db, sql, [now.0], |row| {
+        Ok((rows::task_type(row, 0)?, u64::from(row.get::<_, u32>(1)?), rows::moment(row, 2)?))
+    })?;
+    for (kind, count, due) in unpublished {
+        *backlog.queued.entry(kind).or_default() += count;
+        backlog.unpublished += count;
+        backlog.oldest = Some(backlog.oldest.map_or(due, |oldest| oldest.min(due)));
+    }
+    Ok(backlog)
 }
 
 fn read_unclaimed(row: &Row<'_>) -> rusqlite::Result<Unclaimed> {

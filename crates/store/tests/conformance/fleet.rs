@@ -66,6 +66,7 @@ pub(crate) async fn knows_who_is_there(fresh: &impl Fresh) {
         since,
         slots: BTreeMap::from([(KIND, 8)]),
         runs: Vec::new(),
+        heartbeat: None,
     };
     world.announce(&member("silent"), SHORT).await.unwrap();
     world.reach(world.now().await.unwrap() + SHORT).await;

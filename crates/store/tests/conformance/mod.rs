@@ -44,7 +44,7 @@ macro_rules! store_conformance {
                 counts_a_repeated_commit_once, counts_a_repeated_request_once, refuses_a_stale_request,
                 fires_no_minute_again_after_an_import;
             outbox: holds_a_run_until_it_is_published, holds_a_run_again_for_each_attempt,
-                holds_a_retry_until_it_is_due, gives_the_longest_due_first, knows_what_nobody_claimed,
+                holds_a_retry_until_it_is_due, gives_the_longest_due_first, knows_what_nobody_claimed, counts_what_waits,
                 wakes_for_the_earliest_thing_to_do;
             leases: one_of_fifty_claimers_wins, refuses_claims_with_the_right_word,
                 begins_attempts_with_rising_numbers, renews_in_order_and_keeps_progress,

@@ -1,9 +1,10 @@
 //! What is to be published, and when there is something to do.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use isochrone_domain::{AttemptEnd, EpochMillis, RunStatus, TaskType, disable};
-use isochrone_store::{Held, Unclaimed};
+use isochrone_store::{Backlog, Held, Unclaimed};
 
 use super::Fresh;
 use super::world::{KIND, LONG, World, failed, kept, succeeded};
@@ -96,6 +97,24 @@ pub(crate) async fn knows_what_nobody_claimed(fresh: &impl Fresh) {
     world.mark_published(&[message]).await.unwrap();
     assert_eq!(world.unclaimed(KIND, published, 10).await.unwrap(), []);
     assert_eq!(world.unclaimed(KIND, LATER, 0).await.unwrap(), []);
+}
+
+pub(crate) async fn counts_what_waits(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let backlog = async || world.backlog(world.now().await.unwrap()).await.unwrap();
+    assert_eq!(backlog().await, Backlog::default());
+    let (first, second) = (world.some_run().await, world.some_run().await);
+    let RunStatus::Queued { due } = first.status else { panic!("{:?}", first.status) };
+    let both = BTreeMap::from([(KIND, 2)]);
+    assert_eq!(backlog().await, Backlog { queued: both.clone(), unpublished: 2, oldest: Some(due) });
+    let message = |run| Unclaimed { run, kind: KIND, attempt: 0 };
+    world.mark_published(&[message(first.id), message(second.id)]).await.unwrap();
+    assert_eq!(backlog().await, Backlog { queued: both, ..Backlog::default() });
+    world.claimed(first.id, LONG).await;
+    assert_eq!(backlog().await.queued, BTreeMap::from([(KIND, 1)]));
+    let earlier = EpochMillis(due.0 - 1);
+    world.carried_out(second.id, AttemptEnd::GivenBack).await;
+    assert_eq!(world.backlog(earlier).await.unwrap(), Backlog::default(), "it is due later");
 }
 
 pub(crate) async fn wakes_for_the_earliest_thing_to_do(fresh: &impl Fresh) {

@@ -13,6 +13,7 @@ use isochrone_queue::local::LocalQueue;
 use isochrone_queue::{Queue, WakeUp};
 use isochrone_store::sqlite::SqliteStore;
 use isochrone_store::{Clock, Page, RunStore, TaskStore};
+use isochrone_telemetry::Metrics;
 use isochrone_worker::{Attempt, Executor, Worker, WorkerConfig, WorkerParts};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -100,6 +101,7 @@ impl House {
 
     pub(crate) fn work(&self, executor: impl Executor + 'static, config: WorkerConfig) -> Working {
         let parts = WorkerParts {
+            metrics: Metrics::new(),
             store: self.store.clone(),
             queue: self.queue.clone(),
             artifacts: self.artifacts.clone(),

@@ -7,6 +7,7 @@ use anyhow::Result;
 use isochrone_domain::{TaskState, TaskType};
 use isochrone_queue::rabbitmq::{Greeting, greeting};
 use isochrone_store::{Page, TaskFilter};
+use isochrone_telemetry::Metrics;
 
 use super::{Check, Verdict};
 use crate::config::{Config, Secret};
@@ -93,7 +94,7 @@ async fn queue(config: &Config) -> Check {
         let advice = "set amqp.url (ISOCHRONE_AMQP_URL): schedulers and workers need it";
         return Check::other(WHAT, Verdict::Warning, "amqp.url is not set", advice);
     };
-    let line = match Line::open(config, "isochrone-doctor").await {
+    let line = match Line::open(config, "isochrone-doctor", &Metrics::new()).await {
         Ok(line) => line,
         Err(error) => {
             let advice = "mend what it says and look again";
