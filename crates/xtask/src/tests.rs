@@ -14,8 +14,8 @@ pub(crate) fn run() -> Result<()> {
     check_python()?;
     check_node()?;
     check_servers()?;
-    check_promtool()?;
     check_bubblewrap()?;
+    check_promtool()?;
     // Read by this process's children alone.
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let args = ["test", "--workspace", "--locked"];
