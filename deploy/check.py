@@ -82,16 +82,23 @@ def asked_by_boards():
 
 def names():
     """Whatever metric is named anywhere is one that docs/metrics.md lists; a rule's own name is one that a rule records."""
-    listed = {}
+    listed, labels = {}, {}
     for line in (ROOT / "docs/metrics.md").read_text(encoding="utf-8").splitlines():
-        row = re.match(r"\| `(isochrone_\w+)` \| (counter|gauge|histogram) \|", line)
+        row = re.match(r"\| `(isochrone_\w+)` \| (counter|gauge|histogram) \| ([^|]*)\|", line)
         if row:
-            listed[row[1]] = row[2]
+            listed[row[1]], labels[row[1]] = row[2], re.findall(r"`(\w+)`", row[3])
     known = {name for name, kind in listed.items() if kind != "histogram"}
     known |= {name + end for name, kind in listed.items() if kind == "histogram" for end in ("_bucket", "_sum", "_count")}
     known |= set(listed)
     if len(listed) < 30:
         wrong("docs/metrics.md lists no metrics: was its table changed?")
+    # The binary registers what is listed, with these labels, and nothing else.
+    catalogue = (ROOT / "crates/telemetry/src/catalogue.rs").read_text(encoding="utf-8")
+    registered = {"isochrone_" + name: re.findall(r'"(\w+)"', given)
+                  for name, given in re.findall(r'&r,\s*"([a-z_]+)",\s*"[^"]*",\s*&\[([^\]]*)\]', catalogue)}
+    for name in sorted(set(registered) | set(listed)):
+        if registered.get(name) != labels.get(name):
+            wrong(f"{name}: docs/metrics.md lists it with {labels.get(name)}, crates/telemetry has {registered.get(name)}")
     recorded = {name for file in RULES for name in re.findall(r"record: (\S+)", file.read_text(encoding="utf-8"))}
     places = [*RULES, RULE_TESTS, *BOARDS.glob("*.json"), *RUNBOOKS.glob("*.md"), HERE / "grafana/generate.py",
               *(HERE / "kubernetes/chart/templates").glob("*.yaml"), *(HERE / "kubernetes/manifests").rglob("*.yaml")]

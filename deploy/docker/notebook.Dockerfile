@@ -29,7 +29,7 @@ FROM python:3.12.12-slim-bookworm
 LABEL org.opencontainers.image.title="Isochrone for notebooks" \
       org.opencontainers.image.description="Scheduled GIS work that provably ran: the worker of ExecuteNotebook" \
       org.opencontainers.image.licenses="Apache-2.0 OR MIT"
-# bubblewrap: for the sandbox of notebooks.
+# bubblewrap isolates notebooks where the container may make namespaces (docs/containers.md); elsewhere Landlock does.
 RUN apt-get update && apt-get install -y --no-install-recommends bubblewrap ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 COPY crates/executors/src/notebook/requirements.txt /opt/notebook/requirements.txt
