@@ -1,12 +1,14 @@
-//! Where probes ask: `/livez`, does the process live; `/readyz`, can it do its work; `/metrics`, what has it done. `/log-filter`, what does it log: that can be changed there.
+//! Where probes ask: `/livez`, does the process live; `/readyz`, can it do its work; `/metrics`, what has it done;
+//! `/log-filter`, what does it log, which can be changed from the same machine.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -72,7 +74,8 @@ pub(super) fn serve(
         .with_state(probed);
     let stopped = stop.stopped.clone();
     async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned()).await;
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).await;
         if let Err(error) = served {
             tracing::error!(%error, "the admin listener failed");
         }
@@ -88,7 +91,15 @@ async fn log_filter_now(State(probed): State<Probed>) -> String {
 }
 
 /// The body has the directives, such as `isochrone_worker=debug,info`. A restart forgets them.
-async fn set_log_filter(State(probed): State<Probed>, directives: String) -> (StatusCode, String) {
+async fn set_log_filter(
+    State(probed): State<Probed>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    directives: String,
+) -> (StatusCode, String) {
+    // Where the listener is open to Prometheus, nobody signs in.
+    if !peer.ip().to_canonical().is_loopback() {
+        return (StatusCode::FORBIDDEN, "the filter is changed from this machine alone\n".to_owned());
+    }
     match probed.log_filter.set(directives.trim()) {
         Ok(()) => {
             let filter = probed.log_filter.get();
