@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use isochrone_testkit::fleet::{Fleet, Script, create_minutely};
+use isochrone_testkit::fleet::{Fleet, Script, TASKS, create_minutely};
 use isochrone_testkit::servers::PrometheusServer;
 use isochrone_testkit::{Server, eventually_within};
 use serde_json::Value;
@@ -113,6 +113,8 @@ async fn every_expression_has_data_and_alerts_fire_for_their_faults() -> Result<
     ensure!(asked.len() > 30 && records.len() > 5 && alerts.len() > 15, "some are not found");
     let wanted: Vec<&String> = asked.iter().chain(&records).collect();
     let everything = eventually_within(WITHIN, "data for every expression", async || {
+        // A client of the API, too.
+        scheduler.get(TASKS, &[]).await?;
         Ok(without_data(&prometheus, &wanted).await?.is_empty().then_some(()))
     })
     .await;
