@@ -158,6 +158,13 @@ async fn what_goes_wrong_between_two_looks_changes_nothing() -> Result<()> {
         assert_eq!(outcome(&run), ("succeeded", "done"), "{fault:?}: {run}");
         assert_eq!(gis.submissions().len(), submitted + 1, "{fault:?}");
     }
+    // A server that says when it wants to be asked again is asked no sooner.
+    gis.plan_fault("/jobs/", 0, 1, Fault::Busy(4));
+    let (asked, began) = (gis.asked("/jobs/"), std::time::Instant::now());
+    let running = begin(&server, &gp(&gis.task("Slow"), r#"{"seconds": 1}"#)).await?;
+    assert_eq!(outcome(&running.ended().await?), ("succeeded", "done"));
+    // The first look, the one after the pause, and its result.
+    assert!(began.elapsed().as_secs() >= 4 && gis.asked("/jobs/") == asked + 3);
     let forgotten = begin(&server, &gp(&gis.task("Slow"), r#"{"seconds": 30}"#)).await?;
     forgotten.once("the job to execute", |run| run["progress"]["percent"].as_u64() > Some(0)).await?;
     gis.forget_jobs();

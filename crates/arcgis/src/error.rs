@@ -1,6 +1,7 @@
 //! Why ArcGIS did not do what it was asked for.
 
 use std::fmt;
+use std::time::Duration;
 
 /// What an answer says of its failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub enum Error {
     /// It could not be reached, or can't answer now: trying again may help.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// It can't answer now, and says when it can.
+    #[error("unavailable: it wants to be asked again in {} s", .0.as_secs())]
+    Busy(Duration),
     /// It answered something that is no answer.
     #[error("the answer can't be read: {0}")]
     Unreadable(String),
@@ -39,7 +43,15 @@ pub enum Error {
 impl Error {
     /// Whether the same request may succeed a little later.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Error::Unavailable(_))
+        matches!(self, Error::Unavailable(_) | Error::Busy(_))
+    }
+
+    /// When the server wants to be asked again, if it says so.
+    pub fn again_in(&self) -> Option<Duration> {
+        match self {
+            Error::Busy(again_in) => Some(*again_in),
+            _ => None,
+        }
     }
 
     /// What a failure that was told becomes, by its code.

@@ -124,7 +124,9 @@ impl Federated {
         let request = self.client.post(format!("{}/rest/info", self.root)).query(&[("f", "json")]);
         let info: Info = match http::document(request).await {
             Ok(text) => answer::parse(&text)?,
-            Err(error @ (Error::Unavailable(_) | Error::Unreadable(_))) => return Err(error),
+            Err(error @ (Error::Unavailable(_) | Error::Busy(_) | Error::Unreadable(_))) => {
+                return Err(error);
+            }
             // Not every server tells of itself.
             Err(_) => return Ok(None),
         };

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use reqwest::header::{self, HeaderMap};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, Url};
 
@@ -113,9 +114,20 @@ pub(crate) async fn state(request: RequestBuilder) -> Result<String> {
 async fn text_of(request: RequestBuilder) -> Result<(u16, String)> {
     let response = observed::sent(request).await.map_err(unavailable)?;
     let status = response.status().as_u16();
+    if matches!(status, 429 | 503)
+        && let Some(again_in) = retry_after(response.headers())
+    {
+        return Err(Error::Busy(again_in));
+    }
     let body = bytes(response, LARGEST_DOCUMENT).await?;
     let body = String::from_utf8(body).map_err(|_| Error::Unreadable("it is not UTF-8".to_owned()))?;
     Ok((status, body))
+}
+
+/// When the server wants to be asked again, in seconds; dates are not read.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// Sends a request that begins something, once. The outer error: nothing was begun. The inner one: nobody knows.

@@ -9,7 +9,7 @@ use reqwest::header::{self, HeaderMap};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 
-use crate::http::{bytes, unavailable};
+use crate::http::{bytes, retry_after, unavailable};
 use crate::{Egress, Error, Outbound, Refusal, Result, Trust, observed};
 
 /// Of an answer.
@@ -155,6 +155,5 @@ async fn answer(request: RequestBuilder) -> Result<(StatusCode, HeaderMap, Vec<u
 
 fn told(headers: &HeaderMap, body: &[u8]) -> Result<Told> {
     let told: Told = serde_json::from_slice(body).map_err(|error| Error::Unreadable(error.to_string()))?;
-    let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok(Told { again_in: seconds.map(Duration::from_secs), ..told })
+    Ok(Told { again_in: retry_after(headers), ..told })
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::gp::NotSubmitted;
-use crate::http::{bytes, unavailable};
+use crate::http::{bytes, retry_after, unavailable};
 use crate::{Error, Outbound, Refusal, Result, observed};
 
 /// Of an answer.
@@ -112,8 +112,7 @@ impl Process {
     pub async fn job(&self, location: &str) -> Result<Job> {
         let (_, headers, body) = self.ask(Method::GET, self.own(location)?).await?;
         let job: Job = serde_json::from_str(&body).map_err(|error| Error::Unreadable(error.to_string()))?;
-        let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(Job { again_in: seconds.map(Duration::from_secs), ..job })
+        Ok(Job { again_in: retry_after(&headers), ..job })
     }
 
     /// What came of a job, as the server wrote it.

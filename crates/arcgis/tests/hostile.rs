@@ -126,6 +126,7 @@ fn word(outcome: &std::result::Result<(), NotSubmitted>) -> String {
         Error::Forbidden(_) => "forbidden",
         Error::Refused(_) => "refused",
         Error::Unavailable(_) => "unavailable",
+        Error::Busy(_) => "busy",
         Error::Unreadable(_) => "unreadable",
         Error::Config(_) => "config",
     };
@@ -157,6 +158,7 @@ async fn every_hostile_answer_has_an_outcome() -> Result<()> {
         (Fault::InvalidToken,   ever, "token",       "token",       "token",       ("token", 2, 0)),
         (Fault::ErrorInBody,    ever, "unavailable", "unavailable", "unavailable", ("unknown, unavailable", 1, 0)),
         (Fault::Http500,        ever, "unavailable", "unavailable", "unavailable", ("unknown, unavailable", 1, 0)),
+        (Fault::Busy(7),        ever, "busy",        "busy",        "unavailable", ("unavailable", 1, 0)),
         (Fault::GatewayTimeout, ever, "unavailable", "unavailable", "unavailable", ("unknown, unavailable", 1, 1)),
         (Fault::Page,           ever, "unreadable",  "unreadable",  "done",        ("unknown, unreadable", 1, 0)),
         (Fault::Truncated,      ever, "unreadable",  "unreadable",  "done",        ("unknown, unreadable", 1, 0)),

@@ -90,7 +90,7 @@ pub(crate) fn refused(error: &Error) -> AttemptEnd {
     let reason = match error {
         Error::Token(_) | Error::Forbidden(_) => Reason::NotAllowed,
         Error::Refused(_) | Error::Config(_) => Reason::BadInput,
-        Error::Unavailable(_) | Error::Unreadable(_) => Reason::BackendUnavailable,
+        Error::Unavailable(_) | Error::Busy(_) | Error::Unreadable(_) => Reason::BackendUnavailable,
     };
     AttemptEnd::SubmitFailed { reason, result: format!("the server took no job: {error}") }
 }

@@ -58,11 +58,11 @@ pub(crate) async fn follow(job: &mut dyn RemoteJob, attempt: &Attempt) -> Result
             Ok(Seen::GoesOn { news, again_in }) => {
                 away.is_back();
                 let usual = if news { SHORTEST } else { longer };
-                again_in.map_or(usual, |asked| asked.min(LONGEST_ASKED))
+                again_in.map_or(usual, |asked| asked.clamp(SHORTEST, LONGEST_ASKED))
             }
             Err(error) if is_passing(&error) => {
                 away.is_away(attempt, &error, job.url()).await?;
-                longer
+                error.again_in().map_or(longer, |asked| asked.clamp(SHORTEST, LONGEST_ASKED))
             }
             Err(error) => return Err(lost(&error, job.url())),
         };

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use futures::stream::{self, Stream, StreamExt};
 use serde_json::json;
@@ -24,6 +24,8 @@ pub enum Fault {
     ErrorInBody,
     /// HTTP 500 and a page.
     Http500,
+    /// HTTP 503, and when to ask again, in seconds.
+    Busy(u16),
     /// HTTP 200 and a page.
     Page,
     /// The right answer, so much later.
@@ -108,6 +110,10 @@ impl Fault {
             Fault::ErrorInBody => error(500, "Unable to complete operation."),
             Fault::Http500 => {
                 (StatusCode::INTERNAL_SERVER_ERROR, Html("<html>Server Error</html>")).into_response()
+            }
+            Fault::Busy(seconds) => {
+                let wait = [(header::RETRY_AFTER, seconds.to_string())];
+                (StatusCode::SERVICE_UNAVAILABLE, wait, Html("<html>Busy</html>")).into_response()
             }
             Fault::Page => Html("<html><title>Maintenance</title></html>").into_response(),
             Fault::Slow(time) => {

@@ -85,7 +85,7 @@ fn failure(error: &Error) -> Failure {
             let told = Failure::new(code, refusal.message.clone());
             refusal.details.iter().fold(told, |told, detail| told.with_detail(detail.clone()))
         }
-        Error::Unavailable(_) | Error::Unreadable(_) | Error::Config(_) => {
+        Error::Unavailable(_) | Error::Busy(_) | Error::Unreadable(_) | Error::Config(_) => {
             tracing::warn!(%error, "the portal behind this one does not answer as it should");
             Failure::new(503, "The portal behind this one does not answer. Try again.")
         }
