@@ -17,8 +17,9 @@ use crate::{Proxy, Server, eventually_within};
 /// However the cut falls, the run is executed within this time, and published again.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// Class and method of `basic.publish` in AMQP 0-9-1.
-const PUBLISH: &[u8] = &[0, 60, 0, 40];
+/// `basic.publish` in AMQP 0-9-1 by the exchange without a name: what follows is the queue's name, with its length
+/// before it. Heartbeats are published, too.
+const PUBLISH: &[u8] = &[0, 60, 0, 40, 0, 0, 0];
 /// Of `basic.ack`, by which the broker confirms.
 const CONFIRM: &[u8] = &[0, 60, 0, 80];
 
@@ -110,7 +111,8 @@ async fn cut(fleet: &mut Fleet, plan: Plan) -> Result<Seen> {
 /// Asks for a run, and waits until its publish has reached the broker and the confirm is lost.
 async fn published_and_cut(scheduler: &Server, task: &str, proxy: &Proxy) -> Result<RunId> {
     let (closed, accepted) = (proxy.closed(), proxy.accepted());
-    proxy.close_at_answer(PUBLISH, CONFIRM);
+    let length = u8::try_from(QUEUE.len()).context("the queue's name")?;
+    proxy.close_at_answer(&[PUBLISH, &[length], QUEUE.as_bytes()].concat(), CONFIRM);
     let run = scheduler.post(&format!("{TASKS}/{task}/run"), &[]).await?;
     let run = run["runId"].as_str().with_context(|| format!("run now: {run}"))?.parse()?;
     eventually_within(WITHIN, "the confirm to be cut off, and the scheduler to connect again", async || {
