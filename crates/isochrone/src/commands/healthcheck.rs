@@ -43,7 +43,7 @@ fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     stream.take(LONGEST_ANSWER).read_to_string(&mut answer)?;
     Ok(answer)
@@ -67,8 +67,12 @@ mod tests {
         let port = listener.local_addr().expect("it is bound").port();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("a probe");
-            let mut asked = [0; 512];
-            let _ = stream.read(&mut asked);
+            // To its end: what is left unread would reset the connection, and the answer with it.
+            let mut asked = Vec::new();
+            let mut byte = [0];
+            while !asked.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                asked.push(byte[0]);
+            }
             let _ = stream.write_all(answer.as_bytes());
         });
         let mut config = Config::default();
