@@ -15,8 +15,8 @@ use crate::{Connection, Item, Result, TaskPage, User, answer};
 
 /// The site that our own tokens are bound to: it must only be the same each time.
 const REFERER: &str = "https://isochrone";
-/// Of an item's data.
-const LARGEST_FILE: usize = 256 << 20;
+/// Of an item's data: it is held in memory, of which a worker may take 300 MiB.
+const LARGEST_FILE: usize = 128 << 20;
 
 /// A token and where it holds.
 #[derive(Clone, PartialEq, Eq)]
