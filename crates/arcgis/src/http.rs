@@ -132,10 +132,9 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// Sends a request that begins something, once. The outer error: nothing was begun. The inner one: nobody knows.
 pub(crate) async fn begun(request: RequestBuilder) -> Result<Result<String>> {
-    let response = match observed::sent(request).await {
+    let response = match sent_once(request).await? {
         Ok(response) => response,
-        Err(error) if error.is_connect() || error.is_builder() => return Err(unavailable(error)),
-        Err(error) => return Ok(Err(unavailable(error))),
+        Err(unknown) => return Ok(Err(unknown)),
     };
     let status = response.status().as_u16();
     let body = match bytes(response, LARGEST_DOCUMENT).await {
@@ -143,8 +142,23 @@ pub(crate) async fn begun(request: RequestBuilder) -> Result<Result<String>> {
         Err(error) => return Ok(Err(error)),
     };
     let body = String::from_utf8_lossy(&body).into_owned();
-    match answer::read(status, &body) {
-        Ok(_) => Ok(Ok(body)),
+    let told = answer::read(status, &body).map(drop);
+    Ok(has_begun(status, told)?.map(|()| body))
+}
+
+/// The first step of that: the answer, before it is read.
+pub(crate) async fn sent_once(request: RequestBuilder) -> Result<Result<Response>> {
+    match observed::sent(request).await {
+        Ok(response) => Ok(Ok(response)),
+        Err(error) if error.is_connect() || error.is_builder() => Err(unavailable(error)),
+        Err(error) => Ok(Err(unavailable(error))),
+    }
+}
+
+/// The last step: what the answer with this HTTP status, once it is read, says of whether something was begun.
+pub(crate) fn has_begun<T>(status: u16, answer: Result<T>) -> Result<Result<T>> {
+    match answer {
+        Ok(begun) => Ok(Ok(begun)),
         // Turned away at the door.
         Err(error) if matches!(status, 429 | 503) => Err(error),
         Err(error @ (Error::Unavailable(_) | Error::Unreadable(_))) => Ok(Err(error)),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::gp::NotSubmitted;
-use crate::http::{bytes, retry_after, unavailable};
+use crate::http::{self, bytes, retry_after, unavailable};
 use crate::{Error, Outbound, Refusal, Result, observed};
 
 /// Of an answer.
@@ -150,21 +150,13 @@ fn id_of(path: &str) -> Option<&str> {
     (!id.is_empty() && !id.contains('/')).then_some(id)
 }
 
-/// The outer error: nothing was begun. The inner one: nobody knows.
+/// As [`http::begun`].
 async fn begun(request: RequestBuilder) -> Result<Result<(StatusCode, HeaderMap, String)>> {
-    let response = match observed::sent(request).await {
+    let response = match http::sent_once(request).await? {
         Ok(response) => response,
-        Err(error) if error.is_connect() || error.is_builder() => return Err(unavailable(error)),
-        Err(error) => return Ok(Err(unavailable(error))),
+        Err(unknown) => return Ok(Err(unknown)),
     };
-    let status = response.status();
-    match read(response).await {
-        // Turned away at the door.
-        Err(error) if matches!(status.as_u16(), 429 | 503) => Err(error),
-        Err(error @ (Error::Unavailable(_) | Error::Unreadable(_))) => Ok(Err(error)),
-        Err(error) => Err(error),
-        Ok(answer) => Ok(Ok(answer)),
-    }
+    http::has_begun(response.status().as_u16(), read(response).await)
 }
 
 async fn answer(request: RequestBuilder) -> Result<(StatusCode, HeaderMap, String)> {
