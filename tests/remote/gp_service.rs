@@ -73,6 +73,7 @@ async fn progress_and_messages_are_seen_while_it_runs() -> Result<()> {
 async fn what_fails_and_what_is_refused_is_told() -> Result<()> {
     let (gis, _place, server) = both().await?;
     let (broken, instant, missing) = (gis.task("Broken"), gis.task("Instant"), gis.task("Missing"));
+    let overlong = gis.task("Overlong");
     let elsewhere = format!("http://127.0.0.1:1{}", "/rest/services/X/GPServer/X");
     let no_task = format!("{}/rest/services/Tools/GPServer", gis.url());
     let cases = [
@@ -82,13 +83,31 @@ async fn what_fails_and_what_is_refused_is_told() -> Result<()> {
         (&elsewhere, "{}", "submitfailed", "bad_input", "egress.servers"),
         (&no_task, "{}", "submitfailed", "bad_input", "GPServer/<task>"),
         (&broken, r#"{"token": "mine"}"#, "submitfailed", "bad_input", "'parameters'"),
+        (&overlong, "{}", "failed", "timeout", "maximum usage time"),
     ];
     for (url, parameters, status, reason, told) in cases {
         let run = begin(&server, &gp(url, parameters)).await?.ended().await?;
         assert_eq!(outcome(&run), (status, reason), "{run}");
         assert!(run["result"].as_str().unwrap_or_default().contains(told), "{run}");
     }
-    assert_eq!(gis.submissions().len(), 1, "only one of them was submitted");
+    assert_eq!(gis.submissions().len(), 2, "the others were not submitted");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_is_new_and_results_that_are_late_change_nothing() -> Result<()> {
+    let (gis, _place, server) = both().await?;
+    for task in ["Novel", "Late"] {
+        let run = begin(&server, &gp(&gis.task(task), r#"{"seconds": 2}"#)).await?.ended().await?;
+        assert_eq!(outcome(&run), ("succeeded", "done"), "{task}: {run}");
+        let result: Value = serde_json::from_str(run["result"].as_str().unwrap_or_default())?;
+        assert_eq!(result["outputs"], json!({"slept": 2.0}), "{task}");
+    }
+    let novel = begin(&server, &gp(&gis.task("Novel"), r#"{"seconds": 60}"#)).await?;
+    novel.once("progress", |run| run["progress"]["message"] == "working").await?;
+    novel.cancel().await?;
+    assert_eq!(outcome(&novel.ended().await?), ("failed", "cancelled"));
+    assert!(gis.submissions().last().is_some_and(|last| last.cancelled));
     Ok(())
 }
 
@@ -160,11 +179,10 @@ async fn what_goes_wrong_between_two_looks_changes_nothing() -> Result<()> {
     }
     // A server that says when it wants to be asked again is asked no sooner.
     gis.plan_fault("/jobs/", 0, 1, Fault::Busy(4));
-    let (asked, began) = (gis.asked("/jobs/"), std::time::Instant::now());
+    let asked = gis.asked("/jobs/");
     let running = begin(&server, &gp(&gis.task("Slow"), r#"{"seconds": 1}"#)).await?;
     assert_eq!(outcome(&running.ended().await?), ("succeeded", "done"));
-    // The first look, the one after the pause, and its result.
-    assert!(began.elapsed().as_secs() >= 4 && gis.asked("/jobs/") == asked + 3);
+    crate::assert_no_sooner(&gis.times("/jobs/")[asked..], 4);
     let forgotten = begin(&server, &gp(&gis.task("Slow"), r#"{"seconds": 30}"#)).await?;
     forgotten.once("the job to execute", |run| run["progress"]["percent"].as_u64() > Some(0)).await?;
     gis.forget_jobs();

@@ -60,6 +60,14 @@ async fn an_order_whose_answer_is_lost_makes_one_job() -> Result<()> {
     let run = begin(&server, &workbook("{}")).await?.ended().await?;
     assert_eq!(outcome(&run), ("succeeded", "done"), "{run}");
     assert_eq!((jobs.orders(), jobs.jobs().len()), (2, 1));
+    // A server that says when it wants to be asked again is asked no sooner: for the job, and for a look at it.
+    jobs.plan_fault("/jobs", 0, 1, Fault::Busy(3));
+    jobs.plan_fault("/jobs/", 0, 1, Fault::Busy(3));
+    let (asked, looked) = (jobs.times("/jobs").len(), jobs.times("/jobs/").len());
+    let run = begin(&server, &workbook("{}")).await?.ended().await?;
+    assert_eq!(outcome(&run), ("succeeded", "done"), "{run}");
+    crate::assert_no_sooner(&jobs.times("/jobs")[asked..], 3);
+    crate::assert_no_sooner(&jobs.times("/jobs/")[looked..], 3);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ mod scene_cook;
 mod tokens;
 mod workflow_manager;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use isochrone_sandbox::SimulatedPortal;
@@ -97,6 +97,12 @@ impl Running<'_> {
         let log = self.server.get(&format!("{}/log", self.path()), &[("num", "1000")]).await?;
         Ok(log.to_string())
     }
+}
+
+/// The first request was told to come again in so many seconds; the second did.
+fn assert_no_sooner(times: &[Instant], seconds: u64) {
+    let pause = times.get(1).zip(times.first()).map(|(second, first)| *second - *first);
+    assert!(pause.is_some_and(|pause| pause >= Duration::from_secs(seconds)), "{pause:?} of {}", times.len());
 }
 
 /// A run's outcome and the reason for it.

@@ -1,6 +1,8 @@
-//! GPService in the dialect of OGC API - Processes, against a real pygeoapi.
+//! GPService in the dialect of OGC API - Processes, against a real pygeoapi; what that can't be asked for, against a
+//! simulated server.
 
 use anyhow::Result;
+use isochrone_sandbox::{Fault, SimulatedProcesses};
 use isochrone_testkit::Server;
 use isochrone_testkit::servers::PygeoapiServer;
 use serde_json::Value;
@@ -75,5 +77,35 @@ async fn a_server_that_was_away_is_asked_again() -> Result<()> {
     // It forgets the work and goes on saying that it runs: the run's own deadline ends that.
     pygeoapi.restart().await?;
     assert_eq!(outcome(&running.ended().await?), ("failed", "timeout"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_wrong_between_two_looks_changes_nothing() -> Result<()> {
+    let processes = SimulatedProcesses::start().await?;
+    let place = place(&[&processes.url()])?;
+    let server = Server::start(&place.options).await?.sign_in().await?;
+    let slow = processes.process("slow");
+    for fault in [Fault::Http500, Fault::Page, Fault::Cut, Fault::Reset, Fault::GatewayTimeout] {
+        processes.plan_fault("/jobs/", 0, 1, fault);
+        let run = begin(&server, &process(&slow, r#"{"seconds": 1}"#)).await?.ended().await?;
+        assert_eq!(outcome(&run), ("succeeded", "done"), "{fault:?}: {run}");
+    }
+    assert_eq!(processes.begun(), 5, "one job a run");
+    processes.plan_fault("/jobs/", 0, 1, Fault::Busy(4));
+    let asked = processes.times("/jobs/").len();
+    let run = begin(&server, &process(&slow, r#"{"seconds": 1}"#)).await?.ended().await?;
+    assert_eq!(outcome(&run), ("succeeded", "done"), "{run}");
+    crate::assert_no_sooner(&processes.times("/jobs/")[asked..], 4);
+    for (policy, begun, expected) in
+        [("atMostOnce", 1, ("failed", "submission_unknown")), ("atLeastOnce", 2, ("succeeded", "done"))]
+    {
+        let before = processes.begun();
+        processes.plan_fault("/execution", 0, 1, Fault::GatewayTimeout);
+        let form = [process(&slow, r#"{"seconds": 1}"#), vec![("crashPolicy", policy)]].concat();
+        let run = begin(&server, &form).await?.ended().await?;
+        assert_eq!(outcome(&run), expected, "{run}");
+        assert_eq!(processes.begun() - before, begun, "{policy}");
+    }
     Ok(())
 }

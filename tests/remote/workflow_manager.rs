@@ -1,7 +1,7 @@
 //! ExecuteWorkflowManager against a simulated Workflow Manager server.
 
 use anyhow::Result;
-use isochrone_sandbox::{Fault, SimulatedWorkflowManager};
+use isochrone_sandbox::{Fault, Intervention, SimulatedWorkflowManager};
 use isochrone_testkit::Server;
 use serde_json::Value;
 
@@ -57,6 +57,25 @@ async fn what_needs_a_person_or_fails_is_told() -> Result<()> {
         assert!(run["result"].as_str().is_some_and(|result| result.contains(told)), "{run}");
     }
     assert_eq!(manager.made(), 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_do_to_the_job_meanwhile_ends_the_run() -> Result<()> {
+    let (manager, _place, server) = both().await?;
+    for (intervention, expected, told) in [
+        (Intervention::Hold, ("failed", "execution_error"), "'Step 1' is held"),
+        (Intervention::Stop, ("failed", "cancelled"), "'Step 1' was stopped"),
+        // Closed is what was waited for, whoever did it.
+        (Intervention::Close, ("succeeded", "done"), "jobIds"),
+    ] {
+        let running = begin(&server, &workflow(r#"{"jobTemplateId": "endless", "wait": "closed"}"#)).await?;
+        running.once("it to run", |run| run["progress"]["message"] == "Step 1").await?;
+        manager.intervene(intervention);
+        let run = running.ended().await?;
+        assert_eq!(outcome(&run), expected, "{intervention:?}: {run}");
+        assert!(run["result"].as_str().is_some_and(|result| result.contains(told)), "{run}");
+    }
     Ok(())
 }
 

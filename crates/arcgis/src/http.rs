@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{self, HeaderMap};
 use reqwest::redirect::{Attempt, Policy};
@@ -111,23 +111,34 @@ pub(crate) async fn state(request: RequestBuilder) -> Result<String> {
     Ok(body)
 }
 
-async fn text_of(request: RequestBuilder) -> Result<(u16, String)> {
-    let response = observed::sent(request).await.map_err(unavailable)?;
-    let status = response.status().as_u16();
-    if matches!(status, 429 | 503)
-        && let Some(again_in) = retry_after(response.headers())
-    {
-        return Err(Error::Busy(again_in));
+/// Sends a request and gives its answer, unread. A server that says when it wants to be asked again has not answered.
+pub(crate) async fn answered(request: RequestBuilder) -> Result<Response> {
+    not_busy(observed::sent(request).await.map_err(unavailable)?)
+}
+
+fn not_busy(response: Response) -> Result<Response> {
+    match retry_after(response.headers()) {
+        Some(again_in) if matches!(response.status().as_u16(), 429 | 503) => Err(Error::Busy(again_in)),
+        _ => Ok(response),
     }
+}
+
+async fn text_of(request: RequestBuilder) -> Result<(u16, String)> {
+    let response = answered(request).await?;
+    let status = response.status().as_u16();
     let body = bytes(response, LARGEST_DOCUMENT).await?;
     let body = String::from_utf8(body).map_err(|_| Error::Unreadable("it is not UTF-8".to_owned()))?;
     Ok((status, body))
 }
 
-/// When the server wants to be asked again, in seconds; dates are not read.
+/// When the server wants to be asked again: seconds, or a date (RFC 9110, 10.2.3).
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let told = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = told.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let then = httpdate::parse_http_date(told).ok()?;
+    Some(then.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 /// Sends a request that begins something, once. The outer error: nothing was begun. The inner one: nobody knows.
@@ -149,7 +160,8 @@ pub(crate) async fn begun(request: RequestBuilder) -> Result<Result<String>> {
 /// The first step of that: the answer, before it is read.
 pub(crate) async fn sent_once(request: RequestBuilder) -> Result<Result<Response>> {
     match observed::sent(request).await {
-        Ok(response) => Ok(Ok(response)),
+        // Turned away at the door.
+        Ok(response) => not_busy(response).map(Ok),
         Err(error) if error.is_connect() || error.is_builder() => Err(unavailable(error)),
         Err(error) => Ok(Err(unavailable(error))),
     }
@@ -169,7 +181,7 @@ pub(crate) fn has_begun<T>(status: u16, answer: Result<T>) -> Result<Result<T>> 
 /// Sends a request for a file and gives its bytes, `most` at most. A failure comes as JSON in place of the file:
 /// what is asked for must not have ArcGIS's shape of one.
 pub(crate) async fn file(request: RequestBuilder, most: usize) -> Result<Vec<u8>> {
-    let response = observed::sent(request).await.map_err(unavailable)?;
+    let response = answered(request).await?;
     let status = response.status();
     let body = bytes(response, most).await?;
     let told = match std::str::from_utf8(&body) {
@@ -265,6 +277,20 @@ fn text(error: reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_says_when_in_seconds_or_by_a_date() {
+        let told = |text: &str| {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, text.parse().expect("a header"))]);
+            retry_after(&headers)
+        };
+        assert_eq!(told(" 7 "), Some(Duration::from_secs(7)));
+        let in_an_hour = SystemTime::now() + Duration::from_hours(1);
+        let until = told(&httpdate::fmt_http_date(in_an_hour)).expect("a date");
+        assert!((Duration::from_mins(59)..=Duration::from_hours(1)).contains(&until), "{until:?}");
+        assert_eq!(told("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO), "it is over");
+        assert_eq!((told("soon"), told("-1")), (None, None));
+    }
 
     #[test]
     fn the_address_is_what_people_copy_of_it() {

@@ -1,16 +1,17 @@
 //! Jobs of a server that speaks plain HTTP: `POST` begins one, its `Location` tells of it, `DELETE` ends it.
 //!
 //! `POST` carries `Idempotency-Key`: asked again with the same key, the server answers for the same job. It answers
-//! 202 with `Location`, or another 2xx where the work is done at once. `Location` answers [`Told`].
+//! 202 with `Location`, or another 2xx where the work is done at once: with nothing, or with what came of it as
+//! [`Told`]. `Location` answers [`Told`] with a status.
 
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 
-use crate::http::{bytes, retry_after, unavailable};
-use crate::{Egress, Error, Outbound, Refusal, Result, Trust, observed};
+use crate::http::{self, bytes, retry_after};
+use crate::{Egress, Error, Outbound, Refusal, Result, Trust};
 
 /// Of an answer.
 const LARGEST: usize = 1 << 20;
@@ -56,9 +57,9 @@ pub enum Begun {
 /// What a server says of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Told {
-    /// What it does.
+    /// What it does; none: the server does not say.
     #[serde(default)]
-    pub status: Status,
+    pub status: Option<Status>,
     /// 0 to 100.
     #[serde(default)]
     pub progress: Option<u8>,
@@ -74,7 +75,7 @@ pub struct Told {
 }
 
 /// What a job does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// In line.
@@ -82,7 +83,6 @@ pub enum Status {
     /// At work.
     Running,
     /// Done.
-    #[default]
     #[serde(alias = "successful", alias = "completed")]
     Succeeded,
     /// It failed.
@@ -93,11 +93,21 @@ pub enum Status {
 }
 
 impl HttpJobs {
-    /// The server that takes orders at `url`; `token`: sent as a bearer's.
-    pub fn new(url: &str, token: Option<String>, trust: &Trust) -> Result<HttpJobs> {
+    /// The server that takes orders at `url`; `token`: sent as a bearer's; `timeout`: of one request, a minute if there
+    /// is none.
+    pub fn new(
+        url: &str,
+        token: Option<String>,
+        trust: &Trust,
+        timeout: Option<Duration>,
+    ) -> Result<HttpJobs> {
         let own = Url::parse(url).map_err(|_| Error::Config(format!("'{url}' is no URL")))?;
         let egress = Egress::new(&[own.origin().ascii_serialization()], false)?;
-        Ok(HttpJobs { url: egress.admit(url)?, outbound: Outbound::new(egress, trust, None, None)?, token })
+        Ok(HttpJobs {
+            url: egress.admit(url)?,
+            outbound: Outbound::new(egress, trust, None, timeout)?,
+            token,
+        })
     }
 
     /// Gives an order. It may be given again: the server knows it by its run.
@@ -106,7 +116,10 @@ impl HttpJobs {
             self.request(Method::POST, &self.url).header("Idempotency-Key", &order.run_id).json(order);
         let (status, headers, body) = answer(request).await?;
         if status != StatusCode::ACCEPTED {
-            return Ok(Begun::Done(told(&headers, &body).unwrap_or_default()));
+            let nothing = body.iter().all(u8::is_ascii_whitespace);
+            // A page that a proxy puts in its place is no answer.
+            let told = if nothing { Told::default() } else { told(&headers, &body)? };
+            return Ok(Begun::Done(told));
         }
         let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
         let location = location.ok_or_else(|| Error::Unreadable("202 without a Location".to_owned()))?;
@@ -121,7 +134,11 @@ impl HttpJobs {
     /// What a job does.
     pub async fn look(&self, location: &str) -> Result<Told> {
         let (_, headers, body) = answer(self.request(Method::GET, &self.outbound.admit(location)?)).await?;
-        told(&headers, &body)
+        let told = told(&headers, &body)?;
+        match told.status {
+            Some(_) => Ok(told),
+            None => Err(Error::Unreadable("it has no 'status'".to_owned())),
+        }
     }
 
     /// Ends a job.
@@ -141,7 +158,7 @@ impl HttpJobs {
 
 /// Status, headers and body of an answer that is none of a failure.
 async fn answer(request: RequestBuilder) -> Result<(StatusCode, HeaderMap, Vec<u8>)> {
-    let response: Response = observed::sent(request).await.map_err(unavailable)?;
+    let response = http::answered(request).await?;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = bytes(response, LARGEST).await?;
     if status.is_success() {

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::gp::NotSubmitted;
-use crate::http::{self, bytes, retry_after, unavailable};
-use crate::{Error, Outbound, Refusal, Result, observed};
+use crate::http::{self, bytes, retry_after};
+use crate::{Error, Outbound, Refusal, Result};
 
 /// Of an answer.
 const LARGEST: usize = 16 << 20;
@@ -102,7 +102,7 @@ impl Process {
         let (status, headers, body) = sent.map_err(NotSubmitted::Unknown)?;
         match headers.get(header::LOCATION).and_then(|value| value.to_str().ok()) {
             Some(location) => self.own(location).map(|url| Executed::Job(url.into())),
-            None if status == StatusCode::OK => Ok(Executed::Done(body)),
+            None if status == StatusCode::OK => results(&headers, body).map(Executed::Done),
             None => Err(Error::Unreadable("it began a job and does not say where".to_owned())),
         }
         .map_err(NotSubmitted::Unknown)
@@ -120,7 +120,8 @@ impl Process {
         let mut url = self.own(location)?;
         let path = format!("{}/results", url.path().trim_end_matches('/'));
         url.set_path(&path);
-        Ok(self.ask(Method::GET, url).await?.2)
+        let (_, headers, body) = self.ask(Method::GET, url).await?;
+        results(&headers, body)
     }
 
     /// Dismisses a job.
@@ -150,6 +151,19 @@ fn id_of(path: &str) -> Option<&str> {
     (!id.is_empty() && !id.contains('/')).then_some(id)
 }
 
+/// Results are JSON, or of a kind that the answer names: a page that a proxy puts in their place is none.
+fn results(headers: &HeaderMap, body: String) -> Result<String> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if kind.contains("html") {
+        return Err(Error::Unreadable("it is a page".to_owned()));
+    }
+    if kind.is_empty() || kind.contains("json") {
+        let read = serde_json::from_str::<serde::de::IgnoredAny>(&body);
+        read.map_err(|error| Error::Unreadable(error.to_string()))?;
+    }
+    Ok(body)
+}
+
 /// As [`http::begun`].
 async fn begun(request: RequestBuilder) -> Result<Result<(StatusCode, HeaderMap, String)>> {
     let response = match http::sent_once(request).await? {
@@ -160,7 +174,7 @@ async fn begun(request: RequestBuilder) -> Result<Result<(StatusCode, HeaderMap,
 }
 
 async fn answer(request: RequestBuilder) -> Result<(StatusCode, HeaderMap, String)> {
-    read(observed::sent(request).await.map_err(unavailable)?).await
+    read(http::answered(request).await?).await
 }
 
 async fn read(response: reqwest::Response) -> Result<(StatusCode, HeaderMap, String)> {

@@ -45,27 +45,28 @@ pub(crate) enum Seen {
 
 /// Looks at the job until it has ended or the attempt must stop.
 pub(crate) async fn follow(job: &mut dyn RemoteJob, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
-    let (mut pause, mut away) = (FIRST, Away::default());
+    let (mut usual, mut pause, mut away) = (FIRST, about(FIRST), Away::default());
     loop {
-        match next(attempt, spread(pause)).await {
+        match next(attempt, pause).await {
             Next::Look => {}
             Next::GiveBack => return Ok(AttemptEnd::GivenBack),
             Next::End => return end(job, attempt).await,
         }
-        let longer = pause.mul_f32(1.5).clamp(SHORTEST, LONGEST);
-        pause = match job.look(attempt).await {
+        let longer = usual.mul_f32(1.5).clamp(SHORTEST, LONGEST);
+        let asked;
+        (usual, asked) = match job.look(attempt).await {
             Ok(Seen::Ended(end)) => return Ok(end),
             Ok(Seen::GoesOn { news, again_in }) => {
                 away.is_back();
-                let usual = if news { SHORTEST } else { longer };
-                again_in.map_or(usual, |asked| asked.clamp(SHORTEST, LONGEST_ASKED))
+                (if news { SHORTEST } else { longer }, again_in)
             }
             Err(error) if is_passing(&error) => {
                 away.is_away(attempt, &error, job.url()).await?;
-                error.again_in().map_or(longer, |asked| asked.clamp(SHORTEST, LONGEST_ASKED))
+                (longer, error.again_in())
             }
             Err(error) => return Err(lost(&error, job.url())),
         };
+        pause = asked.map_or_else(|| about(usual), no_sooner);
     }
 }
 
@@ -105,8 +106,16 @@ fn lost(error: &Error, job: &str) -> AttemptEnd {
 }
 
 /// About so long: many jobs are not to be looked at in one moment.
-fn spread(pause: Duration) -> Duration {
-    let random = isochrone_domain::RunId::random();
-    let part = f64::from(random.as_bytes()[0]) / 255.0;
-    pause.mul_f64(0.8 + 0.4 * part)
+fn about(pause: Duration) -> Duration {
+    pause.mul_f64(0.8 + 0.4 * chance())
+}
+
+/// As long as a server asked for, or a little longer.
+pub(crate) fn no_sooner(asked: Duration) -> Duration {
+    asked.clamp(SHORTEST, LONGEST_ASKED).mul_f64(1.0 + 0.2 * chance())
+}
+
+/// From 0 to 1.
+fn chance() -> f64 {
+    f64::from(isochrone_domain::RunId::random().as_bytes()[0]) / 255.0
 }

@@ -72,6 +72,16 @@ impl SimulatedHttpJobs {
     pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
         self.0.plan_fault(path, after, times, fault);
     }
+
+    /// Answers rightly from now on.
+    pub fn heal(&self) {
+        self.0.heal();
+    }
+
+    /// When requests came whose paths have this in them.
+    pub fn times(&self, path: &str) -> Vec<Instant> {
+        self.0.times(path)
+    }
 }
 
 async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {

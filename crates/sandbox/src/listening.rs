@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
@@ -26,8 +27,8 @@ pub(super) struct Listening<S> {
 
 #[derive(Default)]
 struct Traffic {
-    /// The paths that were asked for.
-    asked: Vec<String>,
+    /// The paths that were asked for, and when.
+    asked: Vec<(String, Instant)>,
     faults: Vec<Planned>,
 }
 
@@ -99,13 +100,19 @@ impl<S> Listening<S> {
 
     /// How many requests came whose paths have this in them.
     pub(super) fn asked(&self, path: &str) -> usize {
-        lock(&self.traffic).asked.iter().filter(|asked| asked.contains(path)).count()
+        self.times(path).len()
+    }
+
+    /// When they came.
+    pub(super) fn times(&self, path: &str) -> Vec<Instant> {
+        let traffic = lock(&self.traffic);
+        traffic.asked.iter().filter(|(asked, _)| asked.contains(path)).map(|(_, when)| *when).collect()
     }
 }
 
 impl Traffic {
     fn meets(&mut self, path: &str) -> Option<Fault> {
-        self.asked.push(path.to_owned());
+        self.asked.push((path.to_owned(), Instant::now()));
         faults::strike(&mut self.faults, path)
     }
 }

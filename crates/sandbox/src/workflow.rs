@@ -36,6 +36,18 @@ struct Job {
     done: usize,
     running_since: Option<Instant>,
     stopped: bool,
+    intervened: Option<Intervention>,
+}
+
+/// What people do to a job meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intervention {
+    /// They close it.
+    Close,
+    /// They put a hold on its step.
+    Hold,
+    /// They stop its step.
+    Stop,
 }
 
 impl SimulatedWorkflowManager {
@@ -70,9 +82,21 @@ impl SimulatedWorkflowManager {
         self.0.state().jobs.values().filter(|job| job.stopped).count()
     }
 
+    /// Somebody does this to all jobs that there are.
+    pub fn intervene(&self, intervention: Intervention) {
+        for job in self.0.state().jobs.values_mut() {
+            job.intervened = Some(intervention);
+        }
+    }
+
     /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
     pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
         self.0.plan_fault(path, after, times, fault);
+    }
+
+    /// Answers rightly from now on.
+    pub fn heal(&self) {
+        self.0.heal();
     }
 }
 
@@ -97,7 +121,8 @@ async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
                 return wrong("A job with this id exists.");
             }
             let template = template.replace("%2D", "-");
-            let job = Job { template, fields: body, done: 0, running_since: None, stopped: false };
+            let (running_since, stopped, intervened) = (None, false, None);
+            let job = Job { template, fields: body, done: 0, running_since, stopped, intervened };
             state.jobs.insert(id.clone(), job);
             state.made += 1;
             Json(json!({"jobIds": [id]})).into_response()
@@ -129,8 +154,10 @@ impl Job {
 
     fn show(&mut self, id: &str) -> Value {
         self.go_on();
-        let closed = self.done == self.steps();
+        let closed = self.done == self.steps() || self.intervened == Some(Intervention::Close);
         let status = match (&*self.template, self.running_since) {
+            _ if self.intervened == Some(Intervention::Hold) => "Held",
+            _ if self.intervened == Some(Intervention::Stop) => "Stopped",
             (_, None) => "Ready",
             ("question", Some(_)) => "InfoRequired",
             ("broken", Some(_)) => "Error",
@@ -145,6 +172,8 @@ impl Job {
     fn act(&mut self, kind: &str) -> Value {
         self.go_on();
         let status = match kind {
+            "Run" if self.intervened == Some(Intervention::Close) => "JobClosed",
+            "Run" if self.intervened == Some(Intervention::Hold) => "Held",
             "Run" if self.running_since.is_some() => "AlreadyExecuting",
             "Run" => {
                 self.running_since = Some(Instant::now());

@@ -13,8 +13,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
-use crate::remote::{LONGEST, SHORTEST, failed, refused};
-use crate::remote_job::{RemoteJob, Seen, follow};
+use crate::remote::{LONGEST, SHORTEST, failed, is_passing, next, refused};
+use crate::remote_job::{RemoteJob, Seen, follow, no_sooner};
 use crate::submission;
 
 /// How long a server may be away before an order is given up.
@@ -89,13 +89,19 @@ impl HttpJob {
             }
             match self.jobs.begin(&order).await {
                 Ok(begun) => return Ok(begun),
-                Err(error) if error.may_pass() && began.elapsed() < NOT_TAKEN => {
+                Err(error) if is_passing(&error) && began.elapsed() < NOT_TAKEN => {
                     attempt.log(LogStream::System, format!("not taken yet: {error}")).await;
-                    perhaps_taken = true;
+                    let asked = error.again_in();
+                    // A busy server has turned it away.
+                    perhaps_taken |= asked.is_none();
+                    if attempt.must_stop().is_some() {
+                        sleep(SHORTEST).await;
+                    } else {
+                        next(attempt, asked.map_or(pause, no_sooner)).await;
+                    }
                 }
                 Err(error) => return Err(refused(&error)),
             }
-            sleep(pause).await;
             pause = (pause * 2).min(LONGEST);
         }
     }
@@ -116,7 +122,7 @@ impl RemoteJob for Following<'_> {
 
     async fn look(&mut self, attempt: &Attempt) -> Result<Seen, Error> {
         let told = self.jobs.look(self.location).await?;
-        if matches!(told.status, Status::Succeeded | Status::Failed | Status::Cancelled) {
+        if matches!(told.status, Some(Status::Succeeded | Status::Failed | Status::Cancelled)) {
             return Ok(Seen::Ended(ended(told)));
         }
         let (news, again_in) = (told != self.last, told.again_in);
@@ -157,8 +163,11 @@ fn ended(told: Told) -> AttemptEnd {
     };
     let result: String = said.chars().take(LONGEST_RESULT).collect();
     match told.status {
-        Status::Failed => AttemptEnd::Failed { reason: Reason::ExecutionError, result },
-        Status::Cancelled => AttemptEnd::Failed { reason: Reason::Cancelled, result },
-        Status::Accepted | Status::Running | Status::Succeeded => AttemptEnd::Succeeded { result },
+        Some(Status::Failed) => AttemptEnd::Failed { reason: Reason::ExecutionError, result },
+        Some(Status::Cancelled) => AttemptEnd::Failed { reason: Reason::Cancelled, result },
+        // What was done at once need not have a status.
+        None | Some(Status::Accepted | Status::Running | Status::Succeeded) => {
+            AttemptEnd::Succeeded { result }
+        }
     }
 }

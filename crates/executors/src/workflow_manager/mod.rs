@@ -7,13 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use isochrone_arcgis::Error;
 use isochrone_arcgis::gp::NotSubmitted;
-use isochrone_arcgis::workflow::{Action, Workflow, WorkflowJob};
+use isochrone_arcgis::workflow::{Action, Step, Workflow, WorkflowJob};
 use isochrone_domain::{AttemptEnd, LogStream, Reason, Run, TaskType};
 use isochrone_worker::{Attempt, Executor};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::remote::{Away, LONGEST, Next, SHORTEST, failed, is_passing, next, refused};
+use crate::remote::{SHORTEST, failed, refused};
+use crate::remote_job::{RemoteJob, Seen, follow};
 use crate::way_out::WayOut;
 use parameters::{Parameters, Wait};
 
@@ -51,7 +52,7 @@ impl ExecuteWorkflowManager {
         if parameters.wait == Wait::Created {
             return Ok(succeeded(&workflow, &id));
         }
-        self.run_steps(&workflow, attempt, &parameters, &id).await
+        follow(&mut Stepping::new(&workflow, &id, parameters.wait), attempt).await
     }
 
     /// Makes the job, if an earlier attempt has not. False: the attempt was stopped before.
@@ -93,82 +94,88 @@ impl ExecuteWorkflowManager {
             sleep(SHORTEST).await;
         }
     }
+}
 
-    /// Runs the job's steps until what is waited for.
-    async fn run_steps(
-        &self,
-        workflow: &Workflow,
-        attempt: &Attempt,
-        parameters: &Parameters,
-        id: &str,
-    ) -> Result<AttemptEnd, AttemptEnd> {
-        let (mut begun_at, mut pause, mut away) = (None, Duration::ZERO, Away::default());
-        loop {
-            match next(attempt, pause).await {
-                Next::Look => pause = pause.mul_f32(1.5).clamp(SHORTEST, LONGEST),
-                Next::GiveBack => return Ok(AttemptEnd::GivenBack),
-                Next::End => return Err(stop_steps(workflow, attempt, id).await),
-            }
-            match self.step(workflow, id, &mut begun_at, parameters.wait).await {
-                Ok(Seen::Ended(end)) => return end,
-                Ok(Seen::GoesOn(job)) => {
-                    away.is_back();
-                    let at: Vec<&str> =
-                        job.current_steps.iter().map(|step| step.step_name.as_str()).collect();
-                    let percent = job.percent_complete.map(|percent| percent.clamp(0.0, 100.0) as u8);
-                    attempt.progress(percent, at.join(", ")).await;
-                }
-                Err(error) if is_passing(&error) => {
-                    away.is_away(attempt, &error, &workflow.job_url(id)).await?;
-                }
-                Err(error) => return Err(failed(Reason::ExecutionError, &format!("the job: {error}"))),
-            }
-        }
+/// A job as its steps are run.
+struct Stepping<'a> {
+    workflow: &'a Workflow,
+    id: &'a str,
+    url: String,
+    wait: Wait,
+    /// The steps at which it was told to run; none: not yet.
+    run_at: Option<Vec<String>>,
+    last: Option<WorkflowJob>,
+    /// What the server said when the steps were told to stop.
+    stopped: Option<String>,
+}
+
+impl<'a> Stepping<'a> {
+    fn new(workflow: &'a Workflow, id: &'a str, wait: Wait) -> Stepping<'a> {
+        let url = workflow.job_url(id);
+        Stepping { workflow, id, url, wait, run_at: None, last: None, stopped: None }
     }
 
-    /// A look at the job, with a push where its steps stand still.
-    async fn step(
-        &self,
-        workflow: &Workflow,
-        id: &str,
-        begun_at: &mut Option<Vec<String>>,
-        wait: Wait,
-    ) -> Result<Seen, Error> {
-        let job = workflow.job(id).await?;
-        let at: Vec<String> = job.current_steps.iter().map(|step| step.step_id.clone()).collect();
-        let first = begun_at.is_none();
-        let left = *begun_at.get_or_insert_with(|| at.clone()) != at;
-        if job.closed || (wait == Wait::Step && left) {
-            return Ok(Seen::Ended(Ok(succeeded(workflow, id))));
-        }
-        let needs_person = |status: &str| ["InfoRequired", "WaitingForInfo"].contains(&status);
-        if let Some(step) = job.current_steps.iter().find(|step| needs_person(&step.step_status)) {
-            return Ok(Seen::Ended(Err(input_needed(&step.step_name))));
-        }
-        if let Some(step) = job.current_steps.iter().find(|step| step.step_status == "Error") {
-            let result = format!("the step '{}' failed", step.step_name);
-            return Ok(Seen::Ended(Err(failed(Reason::ExecutionError, &result))));
-        }
-        if first || left {
-            *begun_at = Some(at);
-            let said = workflow.act(id, Action::Run).await?;
-            if said.iter().any(|status| needs_person(status)) {
-                return Ok(Seen::Ended(Err(input_needed("the current one"))));
-            }
-            if let Some(status) =
-                said.iter().find(|status| !["Success", "AlreadyExecuting"].contains(&status.as_str()))
-            {
+    /// Tells the current steps to run; the end, if they do not.
+    async fn run(&mut self, at: Vec<String>) -> Result<Option<AttemptEnd>, Error> {
+        self.run_at = Some(at);
+        let said = self.workflow.act(self.id, Action::Run).await?;
+        // Somebody has closed it since: the next look sees that.
+        let fine = ["Success", "AlreadyExecuting", "JobClosed"];
+        Ok(said.iter().find(|status| !fine.contains(&status.as_str())).map(|status| {
+            stands_still("the current one", status).unwrap_or_else(|| {
                 let result = format!("the server does not run the job's steps: {status}");
-                return Ok(Seen::Ended(Err(failed(Reason::ExecutionError, &result))));
-            }
-        }
-        Ok(Seen::GoesOn(job))
+                failed(Reason::ExecutionError, &result)
+            })
+        }))
     }
 }
 
-enum Seen {
-    GoesOn(WorkflowJob),
-    Ended(Result<AttemptEnd, AttemptEnd>),
+#[async_trait]
+impl RemoteJob for Stepping<'_> {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A look at the job, with a push where its steps stand still.
+    async fn look(&mut self, attempt: &Attempt) -> Result<Seen, Error> {
+        if let Some(said) = &self.stopped {
+            attempt.log(LogStream::System, said).await;
+            return Ok(Seen::Ended(failed(Reason::Cancelled, said)));
+        }
+        let job = self.workflow.job(self.id).await?;
+        let at: Vec<String> = job.current_steps.iter().map(|step| step.step_id.clone()).collect();
+        let left = self.run_at.as_ref().is_some_and(|run_at| *run_at != at);
+        if job.closed || (self.wait == Wait::Step && left) {
+            return Ok(Seen::Ended(succeeded(self.workflow, self.id)));
+        }
+        let still = |step: &Step| stands_still(&format!("'{}'", step.step_name), &step.step_status);
+        if let Some(end) = job.current_steps.iter().find_map(still) {
+            return Ok(Seen::Ended(end));
+        }
+        if self.run_at.is_none() || left {
+            if let Some(end) = self.run(at).await? {
+                return Ok(Seen::Ended(end));
+            }
+        } else if let Some(step) = job.current_steps.iter().find(|step| was_stopped(step)) {
+            let result = format!("the step '{}' was stopped at its server", step.step_name);
+            return Ok(Seen::Ended(failed(Reason::Cancelled, &result)));
+        }
+        let news = self.last.as_ref() != Some(&job);
+        if news {
+            let names: Vec<&str> = job.current_steps.iter().map(|step| step.step_name.as_str()).collect();
+            let percent = job.percent_complete.map(|percent| percent.clamp(0.0, 100.0) as u8);
+            attempt.progress(percent, names.join(", ")).await;
+        }
+        self.last = Some(job);
+        Ok(Seen::GoesOn { news, again_in: None })
+    }
+
+    /// Ends the job's work; the job itself stays, for people.
+    async fn end(&mut self) -> Result<(), Error> {
+        let said = self.workflow.act(self.id, Action::Stop).await?;
+        self.stopped = Some(format!("its steps were told to stop: {}", said.join(", ")));
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -196,16 +203,17 @@ fn succeeded(workflow: &Workflow, id: &str) -> AttemptEnd {
     AttemptEnd::Succeeded { result: json!({"jobIds": [id], "jobUrl": workflow.job_url(id)}).to_string() }
 }
 
-/// Ends the job's work; the job itself stays, for people.
-async fn stop_steps(workflow: &Workflow, attempt: &Attempt, id: &str) -> AttemptEnd {
-    let said = match workflow.act(id, Action::Stop).await {
-        Ok(said) => format!("its steps were told to stop: {}", said.join(", ")),
-        Err(error) => format!("its steps could not be stopped: {error}"),
+/// The end that a step's status means: it does not go on by itself.
+fn stands_still(step: &str, status: &str) -> Option<AttemptEnd> {
+    let why = match status {
+        "InfoRequired" | "WaitingForInfo" => "needs a person's answer",
+        "Held" => "is held: a person must release it",
+        "Error" => "failed",
+        _ => return None,
     };
-    attempt.log(LogStream::System, &said).await;
-    failed(Reason::Cancelled, &said)
+    Some(failed(Reason::ExecutionError, &format!("the step {step} {why}")))
 }
 
-fn input_needed(step: &str) -> AttemptEnd {
-    failed(Reason::ExecutionError, &format!("the step '{step}' needs a person's answer"))
+fn was_stopped(step: &Step) -> bool {
+    ["Stopped", "WarningStopped"].contains(&step.step_status.as_str())
 }

@@ -205,7 +205,7 @@ impl Config {
     pub(crate) fn http_jobs(&self) -> Result<Vec<(TaskType, HttpJobs)>> {
         let server = |(kind, server): (&TaskType, &HttpJobServer)| {
             let token = server.token.as_ref().map(|token| token.reveal().to_owned());
-            let jobs = HttpJobs::new(&server.url, token, &trust(server.ca_file.clone(), false));
+            let jobs = HttpJobs::new(&server.url, token, &trust(server.ca_file.clone(), false), None);
             Ok((*kind, jobs.with_context(|| format!("[http_jobs.{kind}]"))?))
         };
         self.http_jobs.iter().map(server).collect()

@@ -13,8 +13,13 @@ pub(super) const NO_JOB: Refused = Refused(400, "Job not found. It may have expi
 /// What a server answers to a cancel that comes too early or too late, and to whoever asks for what is not there.
 const NOT_NOW: Refused = Refused(400, "Invalid or missing input parameters.");
 
+/// What the task `Novel` does, in a word that no client knows.
+const NOVEL: &str = "esriJobReconciling";
+
 /// Between a cancel and its effect.
 const HEARD_AFTER: Duration = Duration::from_millis(200);
+/// Between the success of the task `Late` and its results.
+const LATE_BY: Duration = Duration::from_millis(600);
 
 /// What a server was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,13 +109,13 @@ impl Jobs {
         let silent = asked.parameter("returnMessages").is_some_and(|told| told.eq_ignore_ascii_case("false"));
         let messages = if silent { Vec::new() } else { job.messages(status) };
         let mut shown = json!({"jobId": id, "jobStatus": status, "messages": messages});
-        if status == "esriJobExecuting" {
+        if matches!(status, "esriJobExecuting" | NOVEL) {
             shown["progress"] = json!({"type": "step", "message": "working", "percent": job.percent()});
         }
         if status == "esriJobSucceeded" {
             let link =
                 |kind: &str, name: &str| (name.to_owned(), json!({"paramUrl": format!("{kind}/{name}")}));
-            if let Some(results) = job.outcome.results() {
+            if let Some(results) = job.outcome.results().filter(|_| job.has_results()) {
                 shown["results"] = results.keys().map(|name| link("results", name)).collect();
             }
             shown["inputs"] = job.tool.inputs().map(|input| link("inputs", input.name)).collect();
@@ -122,7 +127,7 @@ impl Jobs {
     pub(super) fn results(&self, id: &str) -> Result<Value, Refused> {
         let job = self.known.get(id).ok_or(NO_JOB)?;
         match job.status() {
-            "esriJobSucceeded" => Ok(job.outcome.listed().into()),
+            _ if job.has_results() => Ok(job.outcome.listed().into()),
             _ if job.has_ended() => Ok(json!([])),
             _ => Err(NOT_NOW),
         }
@@ -130,7 +135,7 @@ impl Jobs {
 
     pub(super) fn result(&self, id: &str, name: &str) -> Result<Value, Refused> {
         let job = self.known.get(id).ok_or(NO_JOB)?;
-        let listed = if job.status() == "esriJobSucceeded" { job.outcome.listed() } else { Vec::new() };
+        let listed = if job.has_results() { job.outcome.listed() } else { Vec::new() };
         listed.into_iter().find(|result| result["paramName"] == name).ok_or(NOT_NOW)
     }
 
@@ -147,7 +152,7 @@ impl Jobs {
 
     pub(super) fn cancel(&mut self, id: &str) -> Result<Value, Refused> {
         let job = self.known.get_mut(id).ok_or(NO_JOB)?;
-        if !matches!(job.status(), "esriJobWaiting" | "esriJobExecuting") {
+        if !matches!(job.status(), "esriJobWaiting" | "esriJobExecuting" | NOVEL) {
             return Err(NOT_NOW);
         }
         self.submissions[job.place].cancelled = true;
@@ -169,16 +174,25 @@ impl Job {
         } else if age < self.submitted + self.waiting {
             "esriJobWaiting"
         } else if age < self.submitted + self.waiting + self.outcome.takes {
-            "esriJobExecuting"
+            if self.tool == Tool::Novel { NOVEL } else { "esriJobExecuting" }
         } else if self.outcome.result.is_ok() {
             "esriJobSucceeded"
+        } else if self.tool == Tool::Overlong {
+            "esriJobTimedOut"
         } else {
             "esriJobFailed"
         }
     }
 
     fn has_ended(&self) -> bool {
-        matches!(self.status(), "esriJobCancelled" | "esriJobSucceeded" | "esriJobFailed")
+        let ended = ["esriJobCancelled", "esriJobSucceeded", "esriJobFailed", "esriJobTimedOut"];
+        ended.contains(&self.status())
+    }
+
+    fn has_results(&self) -> bool {
+        let late = self.tool == Tool::Late
+            && self.begun.elapsed() < self.submitted + self.waiting + self.outcome.takes + LATE_BY;
+        self.status() == "esriJobSucceeded" && !late
     }
 
     /// Servers tell whole ones.
@@ -194,7 +208,7 @@ impl Job {
             messages.push(said("Informative", "Start Time: now"));
             messages.push(said("Warning", "This is a simulation"));
         }
-        if let (Err(why), "esriJobFailed") = (&self.outcome.result, status) {
+        if let (Err(why), "esriJobFailed" | "esriJobTimedOut") = (&self.outcome.result, status) {
             messages.push(said("Error", why));
         }
         messages

@@ -6,7 +6,7 @@ mod resources;
 mod tools;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::Request;
@@ -28,8 +28,9 @@ const INFO: &str = "/server/rest/info";
 const SERVICES: &str = "/server/rest/services";
 
 /// A simulated GIS server. Its tasks: `Buffer` (points and lines, really), `Slow` and `Stubborn` (`seconds`
-/// long; the latter never listens to a cancel), `Broken`, `Silent` (no results), `Instant` (synchronous); and
-/// `Manage Scene Cache` of the scene caching controllers. Dropped, it is gone.
+/// long; the latter never listens to a cancel), `Broken`, `Silent` (no results), `Overlong` (the server ends it),
+/// `Novel` (it has a status that clients do not know), `Late` (its results come after its success), `Instant`
+/// (synchronous); and `Manage Scene Cache` of the scene caching controllers. Dropped, it is gone.
 pub struct SimulatedGpServer(Listening<State>);
 
 #[derive(Default)]
@@ -122,6 +123,11 @@ impl SimulatedGpServer {
     /// Answers rightly from now on.
     pub fn heal(&self) {
         self.0.heal();
+    }
+
+    /// When requests came whose paths have this in them.
+    pub fn times(&self, path: &str) -> Vec<Instant> {
+        self.0.times(path)
     }
 
     /// How many requests came whose paths have this in them.

@@ -62,8 +62,8 @@ impl Tool {
     pub(super) fn parameters(self) -> &'static [Parameter] {
         match self {
             Tool::Buffer => BUFFER,
-            Tool::Slow | Tool::Stubborn => SLEEP,
-            Tool::Broken | Tool::Silent => &[SECONDS],
+            Tool::Slow | Tool::Stubborn | Tool::Novel | Tool::Late => SLEEP,
+            Tool::Broken | Tool::Silent | Tool::Overlong => &[SECONDS],
             Tool::Instant => ECHO,
             Tool::Cook => COOK,
         }

@@ -28,6 +28,9 @@ const TOOLS: Service = Service {
         ("Stubborn", Tool::Stubborn),
         ("Broken", Tool::Broken),
         ("Silent", Tool::Silent),
+        ("Overlong", Tool::Overlong),
+        ("Novel", Tool::Novel),
+        ("Late", Tool::Late),
     ],
 };
 const AT_ONCE: Service =

@@ -19,6 +19,9 @@ pub(super) enum Tool {
     Stubborn,
     Broken,
     Silent,
+    Overlong,
+    Novel,
+    Late,
     Instant,
     Cook,
 }
@@ -53,12 +56,13 @@ impl Tool {
             }),
             Tool::Cook => cooked(asked),
             Tool::Broken => Err("ERROR 000732: Input Features: Dataset does not exist".to_owned()),
+            Tool::Overlong => Err("ERROR 999999: The maximum usage time was exceeded".to_owned()),
             Tool::Silent => Ok(BTreeMap::new()),
             Tool::Instant => {
                 let said = json!(asked.parameter("text").unwrap_or_default());
                 Ok(BTreeMap::from([("said".to_owned(), ("GPString", said))]))
             }
-            Tool::Slow | Tool::Stubborn => {
+            Tool::Slow | Tool::Stubborn | Tool::Novel | Tool::Late => {
                 Ok(BTreeMap::from([("slept".to_owned(), ("GPDouble", json!(seconds)))]))
             }
         };
