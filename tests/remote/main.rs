@@ -3,6 +3,7 @@
 mod chaos;
 mod fleet;
 mod gp_service;
+mod hostile;
 mod http_job;
 mod notebook_server;
 mod ogc_process;

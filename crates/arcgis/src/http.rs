@@ -7,11 +7,19 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{self, HeaderMap};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, Url};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{Error, Result, answer, observed};
 
+const MIB: usize = 1 << 20;
 /// Of a document.
-const LARGEST_DOCUMENT: usize = 16 << 20;
+const LARGEST_DOCUMENT: usize = 16 * MIB;
+/// A body for which there is always room.
+const SMALL: usize = MIB / 4;
+/// For all bodies that are longer and are read at the same time: a worker's memory does not depend on what its hundred
+/// jobs' servers send.
+const ROOM_MIB: u32 = 128;
+static ROOM: Semaphore = Semaphore::const_new(ROOM_MIB as usize);
 /// Until a connection stands.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Until an answer is there as a whole.
@@ -197,19 +205,30 @@ pub(crate) async fn file(request: RequestBuilder, most: usize) -> Result<Vec<u8>
     }
 }
 
+/// A body, `most` bytes at most.
 pub(crate) async fn bytes(mut response: Response, most: usize) -> Result<Vec<u8>> {
     let too_long = || Error::Unreadable(format!("it has more than {most} bytes"));
     if response.content_length().is_some_and(|length| length > most as u64) {
         return Err(too_long());
     }
-    let mut body = Vec::new();
+    let (mut body, mut room) = (Vec::new(), None);
     while let Some(part) = response.chunk().await.map_err(unavailable)? {
         if body.len() + part.len() > most {
             return Err(too_long());
         }
+        if body.len() + part.len() > SMALL && room.is_none() {
+            room = Some(room_for(most).await);
+        }
         body.extend_from_slice(&part);
     }
     Ok(body)
+}
+
+/// Waits until a body of `most` bytes may be read beside the others. All of it is taken at once: two that wait for each
+/// other's rest would wait for ever.
+async fn room_for(most: usize) -> SemaphorePermit<'static> {
+    let mib = u32::try_from(most.div_ceil(MIB)).unwrap_or(u32::MAX).min(ROOM_MIB);
+    ROOM.acquire_many(mib).await.expect("nobody closes it")
 }
 
 /// A redirect to another server would take the token there.

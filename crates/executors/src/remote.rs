@@ -87,10 +87,14 @@ pub(crate) fn bad_input(field: &str, error: &Error) -> AttemptEnd {
 
 /// What it means that the server did not take the job.
 pub(crate) fn refused(error: &Error) -> AttemptEnd {
-    let reason = match error {
+    AttemptEnd::SubmitFailed { reason: reason(error), result: format!("the server took no job: {error}") }
+}
+
+/// Why nothing could be begun.
+pub(crate) fn reason(error: &Error) -> Reason {
+    match error {
         Error::Token(_) | Error::Forbidden(_) => Reason::NotAllowed,
         Error::Refused(_) | Error::Config(_) => Reason::BadInput,
         Error::Unavailable(_) | Error::Busy(_) | Error::Unreadable(_) => Reason::BackendUnavailable,
-    };
-    AttemptEnd::SubmitFailed { reason, result: format!("the server took no job: {error}") }
+    }
 }

@@ -30,7 +30,6 @@ use isochrone_worker::{Attempt, Executor};
 pub use config::{Config, Isolation};
 pub use environment::{EnvironmentError, PythonEnvironment};
 pub use home::{Home, Homes};
-
 pub use isolation::{IsolationError, Isolator, Tier};
 
 use driver::Driver;
@@ -38,12 +37,24 @@ use ending::Kept;
 use isolation::Confinement;
 use scratch::Scratch;
 
+use crate::remote;
+
 /// Where notebooks come from.
 #[async_trait]
 pub trait Notebooks: Send + Sync {
     /// The item's .ipynb as it was stored; none if there is no such item that the user `reader` may read.
-    /// The error is for people.
-    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, String>;
+    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, NoContent>;
+}
+
+/// Why a notebook could not be had.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NoContent {
+    /// Isochrone's own store failed.
+    #[error("the store: {0}")]
+    Store(String),
+    /// The portal did not give it.
+    #[error("the portal: {0}")]
+    Portal(isochrone_arcgis::Error),
 }
 
 /// Carries out ExecuteNotebook.
@@ -128,8 +139,13 @@ impl ExecuteNotebook {
             let result = "the task names no item to execute".to_owned();
             return Err(AttemptEnd::SubmitFailed { reason: Reason::ItemMissing, result });
         };
-        let content =
-            self.notebooks.content(id, &task.owner).await.map_err(|error| internal("item", &error))?;
+        let content = self.notebooks.content(id, &task.owner).await.map_err(|error| {
+            let reason = match &error {
+                NoContent::Store(_) => Reason::Internal,
+                NoContent::Portal(error) => remote::reason(error),
+            };
+            AttemptEnd::SubmitFailed { reason, result: format!("item: {error}") }
+        })?;
         let content = content.ok_or_else(|| AttemptEnd::SubmitFailed {
             reason: Reason::ItemMissing,
             result: format!("the item {id} does not exist or is not the task owner's to read"),

@@ -11,7 +11,9 @@ use isochrone_domain::{
     Artifact, AttemptEnd, CronFields, EpochMillis, FireId, Generation, ItemId, LogStream, Policies, Reason,
     Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
 };
-use isochrone_executors::notebook::{Config, ExecuteNotebook, Isolation, Notebooks, PythonEnvironment};
+use isochrone_executors::notebook::{
+    Config, ExecuteNotebook, Isolation, NoContent, Notebooks, PythonEnvironment,
+};
 use isochrone_worker::{Attempt, Executor, Report, StopReason};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, memory::InMemory};
@@ -56,7 +58,7 @@ struct OneNotebook(Vec<u8>);
 
 #[async_trait]
 impl Notebooks for OneNotebook {
-    async fn content(&self, id: ItemId, _reader: &str) -> Result<Option<Vec<u8>>, String> {
+    async fn content(&self, id: ItemId, _reader: &str) -> Result<Option<Vec<u8>>, NoContent> {
         Ok((id == ITEM).then(|| self.0.clone()))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use isochrone_arcgis::{Bearer, Error, Portal, SignedIn};
 use isochrone_domain::ItemId;
-use isochrone_executors::notebook::Notebooks;
+use isochrone_executors::notebook::{NoContent, Notebooks};
 use isochrone_store::Store;
 
 /// Notebooks are items of the store.
@@ -13,8 +13,8 @@ pub(super) struct StoredNotebooks(pub(super) Arc<dyn Store>);
 
 #[async_trait]
 impl Notebooks for StoredNotebooks {
-    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, String> {
-        let unreadable = |error: isochrone_store::StoreError| error.to_string();
+    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, NoContent> {
+        let unreadable = |error: isochrone_store::StoreError| NoContent::Store(error.to_string());
         let Some(item) = self.0.item(id).await.map_err(unreadable)? else {
             return Ok(None);
         };
@@ -31,12 +31,12 @@ pub(super) struct PortalNotebooks(pub(super) SignedIn);
 
 #[async_trait]
 impl Notebooks for PortalNotebooks {
-    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, String> {
+    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, NoContent> {
         let reader = reader.to_owned();
         match self.0.ask(|portal, bearer| content(portal, bearer, id.to_string(), reader.clone())).await {
             // The portal knows no such user or item.
             Err(Error::Refused(_)) => Ok(None),
-            content => content.map_err(|error| format!("the portal: {error}")),
+            content => content.map_err(NoContent::Portal),
         }
     }
 }
