@@ -10,14 +10,15 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::io;
 
-use super::faults::Fault;
-use super::listening::{Listening, lock};
+use super::listening::{Listening, lock, meets_faults};
 
 /// Of a request's body.
 const LARGEST: usize = 1 << 20;
 
 /// A simulated server: an order's parameters say how its job goes (`seconds`, `fail`, `atOnce`). Dropped, it is gone.
 pub struct SimulatedHttpJobs(Listening<State>);
+
+meets_faults!(SimulatedHttpJobs);
 
 #[derive(Default)]
 struct State {
@@ -66,21 +67,6 @@ impl SimulatedHttpJobs {
     /// How many jobs were ended by request.
     pub fn ended(&self) -> usize {
         self.0.state().jobs.iter().filter(|job| job.ended).count()
-    }
-
-    /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
-    pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.0.plan_fault(path, after, times, fault);
-    }
-
-    /// Answers rightly from now on.
-    pub fn heal(&self) {
-        self.0.heal();
-    }
-
-    /// When requests came whose paths have this in them.
-    pub fn times(&self, path: &str) -> Vec<Instant> {
-        self.0.times(path)
     }
 }
 

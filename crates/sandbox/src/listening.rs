@@ -15,6 +15,34 @@ use tokio::task::JoinHandle;
 use super::connections::{Listener, Resetting};
 use super::faults::{self, Fault, Planned};
 
+/// What may be asked of every simulated server.
+macro_rules! meets_faults {
+    ($server:ty) => {
+        impl $server {
+            /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
+            pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: crate::Fault) {
+                self.0.plan_fault(path, after, times, fault);
+            }
+
+            /// Answers rightly from now on.
+            pub fn heal(&self) {
+                self.0.heal();
+            }
+
+            /// When requests came whose paths have this in them, in order.
+            pub fn times(&self, path: &str) -> Vec<std::time::Instant> {
+                self.0.times(path)
+            }
+
+            /// How many they were.
+            pub fn asked(&self, path: &str) -> usize {
+                self.0.times(path).len()
+            }
+        }
+    };
+}
+pub(super) use meets_faults;
+
 /// A server that listens. Dropped, it is gone.
 pub(super) struct Listening<S> {
     pub(super) address: SocketAddr,
@@ -98,12 +126,7 @@ impl<S> Listening<S> {
         lock(&self.traffic).faults.clear();
     }
 
-    /// How many requests came whose paths have this in them.
-    pub(super) fn asked(&self, path: &str) -> usize {
-        self.times(path).len()
-    }
-
-    /// When they came.
+    /// When requests came whose paths have this in them, in order.
     pub(super) fn times(&self, path: &str) -> Vec<Instant> {
         let traffic = lock(&self.traffic);
         traffic.asked.iter().filter(|(asked, _)| asked.contains(path)).map(|(_, when)| *when).collect()

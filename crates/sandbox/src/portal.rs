@@ -8,13 +8,14 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::io;
 
-use super::faults::Fault;
-use super::listening::{Listening, lock};
+use super::listening::{Listening, lock, meets_faults};
 use super::state::{Item, State, User, now};
 use super::{answers, asked};
 
 /// A simulated portal. Dropped, it is gone.
 pub struct SimulatedPortal(pub(super) Listening<State>);
+
+meets_faults!(SimulatedPortal);
 
 impl SimulatedPortal {
     /// Its administrator.
@@ -162,21 +163,6 @@ impl SimulatedPortal {
     /// Its tasks, in the order of their creation.
     pub fn tasks(&self) -> Vec<Value> {
         self.0.state().tasks.clone()
-    }
-
-    /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
-    pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.0.plan_fault(path, after, times, fault);
-    }
-
-    /// Answers rightly from now on.
-    pub fn heal(&self) {
-        self.0.heal();
-    }
-
-    /// How many requests came whose paths have this in them.
-    pub fn asked(&self, path: &str) -> usize {
-        self.0.asked(path)
     }
 }
 

@@ -10,8 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::io;
 
-use super::faults::Fault;
-use super::listening::{Listening, lock};
+use super::listening::{Listening, lock, meets_faults};
 
 /// Of a request's body.
 const LARGEST: usize = 1 << 20;
@@ -19,6 +18,8 @@ const LARGEST: usize = 1 << 20;
 /// A simulated server with one process, `slow`: it takes as many `seconds` as it is told, and fails where they are
 /// fewer than none. Dropped, it is gone.
 pub struct SimulatedProcesses(Listening<State>);
+
+meets_faults!(SimulatedProcesses);
 
 #[derive(Default)]
 struct State {
@@ -55,21 +56,6 @@ impl SimulatedProcesses {
     /// How many jobs were dismissed.
     pub fn dismissed(&self) -> usize {
         self.0.state().jobs.iter().filter(|job| job.dismissed).count()
-    }
-
-    /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
-    pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.0.plan_fault(path, after, times, fault);
-    }
-
-    /// Answers rightly from now on.
-    pub fn heal(&self) {
-        self.0.heal();
-    }
-
-    /// When requests came whose paths have this in them.
-    pub fn times(&self, path: &str) -> Vec<Instant> {
-        self.0.times(path)
     }
 }
 

@@ -11,8 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::io;
 
-use super::faults::Fault;
-use super::listening::{Listening, lock};
+use super::listening::{Listening, lock, meets_faults};
 
 /// Of a request's body.
 const LARGEST: usize = 1 << 20;
@@ -22,6 +21,8 @@ const STEP: Duration = Duration::from_secs(1);
 /// A simulated Workflow Manager server. Its templates: `two-steps`, which run by themselves and close the job;
 /// `question`, whose step waits for a person; `endless`; `broken`. Dropped, it is gone.
 pub struct SimulatedWorkflowManager(Listening<State>);
+
+meets_faults!(SimulatedWorkflowManager);
 
 #[derive(Default)]
 struct State {
@@ -87,16 +88,6 @@ impl SimulatedWorkflowManager {
         for job in self.0.state().jobs.values_mut() {
             job.intervened = Some(intervention);
         }
-    }
-
-    /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
-    pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.0.plan_fault(path, after, times, fault);
-    }
-
-    /// Answers rightly from now on.
-    pub fn heal(&self) {
-        self.0.heal();
     }
 }
 

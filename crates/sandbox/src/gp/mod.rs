@@ -6,7 +6,7 @@ mod resources;
 mod tools;
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Request;
@@ -18,8 +18,7 @@ pub use jobs::Submission;
 
 use super::answers::{self, Refused};
 use super::asked::{self, Asked};
-use super::faults::Fault;
-use super::listening::{Listening, lock};
+use super::listening::{Listening, lock, meets_faults};
 use super::portal::SimulatedPortal;
 use super::state::State as PortalState;
 use jobs::Jobs;
@@ -32,6 +31,8 @@ const SERVICES: &str = "/server/rest/services";
 /// `Novel` (it has a status that clients do not know), `Late` (its results come after its success), `Instant`
 /// (synchronous); and `Manage Scene Cache` of the scene caching controllers. Dropped, it is gone.
 pub struct SimulatedGpServer(Listening<State>);
+
+meets_faults!(SimulatedGpServer);
 
 #[derive(Default)]
 struct State {
@@ -113,26 +114,6 @@ impl SimulatedGpServer {
     /// Forgets its jobs, as a server does hours after their end.
     pub fn forget_jobs(&self) {
         self.0.state().jobs.forget();
-    }
-
-    /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
-    pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.0.plan_fault(path, after, times, fault);
-    }
-
-    /// Answers rightly from now on.
-    pub fn heal(&self) {
-        self.0.heal();
-    }
-
-    /// When requests came whose paths have this in them.
-    pub fn times(&self, path: &str) -> Vec<Instant> {
-        self.0.times(path)
-    }
-
-    /// How many requests came whose paths have this in them.
-    pub fn asked(&self, path: &str) -> usize {
-        self.0.asked(path)
     }
 }
 

@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 
 use super::answers::{self, Refused};
 use super::asked::{self, Asked};
-use super::faults::Fault;
-use super::listening::{Listening, lock};
+use super::listening::{Listening, lock, meets_faults};
 use super::portal::SimulatedPortal;
 use super::state::State as PortalState;
 use jobs::{Executing, Jobs};
@@ -24,6 +23,8 @@ const NO_JOB: Refused = Refused(404, "The job does not exist.");
 
 /// A simulated Notebook Server of a portal. Dropped, it is gone, and so is what it executes.
 pub struct SimulatedNotebookServer(Listening<State>);
+
+meets_faults!(SimulatedNotebookServer);
 
 #[derive(Default)]
 struct State {
@@ -67,16 +68,6 @@ impl SimulatedNotebookServer {
     /// Forgets its jobs, as some servers do once they have ended.
     pub fn forget_jobs(&self) {
         self.0.state().jobs = Jobs::default();
-    }
-
-    /// Answers requests wrongly whose paths have `path` in them: `times` of them, after `after` good ones.
-    pub fn plan_fault(&self, path: &str, after: usize, times: usize, fault: Fault) {
-        self.0.plan_fault(path, after, times, fault);
-    }
-
-    /// Answers rightly from now on.
-    pub fn heal(&self) {
-        self.0.heal();
     }
 }
 
