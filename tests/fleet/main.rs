@@ -9,6 +9,7 @@ mod mix;
 mod pause;
 mod settings;
 mod store;
+mod upgrade;
 mod walk;
 mod worker;
 

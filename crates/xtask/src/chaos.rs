@@ -1,12 +1,12 @@
 //! `cargo xtask chaos`: does to real processes what may happen to them, and prints a line of figures for each
 //! kind of fault.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use isochrone_testkit::chaos::{api, broker, confirm, leader, mix, pause, remote, store, worker};
+use isochrone_testkit::chaos::{api, broker, confirm, leader, mix, pause, remote, store, upgrade, worker};
 use isochrone_testkit::{ServerOptions, kills};
 
 /// What happens.
@@ -32,6 +32,8 @@ enum Row {
     Remote,
     /// Cancels at every moment of a run's life, of each type.
     Cancel,
+    /// A fleet brought to another version and back, process by process.
+    Upgrade,
     /// Every case that the APIs' description allows, and others.
     Api,
 }
@@ -44,6 +46,9 @@ pub(crate) struct Args {
     /// As little as the tests do.
     #[arg(long)]
     smoke: bool,
+    /// `upgrade`: the binary of the version before; none: the same as is tested, which makes it a rolling restart.
+    #[arg(long, value_name = "BINARY")]
+    from: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -56,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     runtime.block_on(async {
         for row in rows {
             let name = row.to_possible_value().context("each row has a name")?;
-            let seen = row.happens(&binary, args.smoke).await;
+            let seen = row.happens(&binary, args).await;
             println!("{}: {}", name.get_name(), seen.with_context(|| name.get_name().to_owned())?);
         }
         Ok(())
@@ -65,8 +70,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 impl Row {
     /// Gives a line of figures.
-    async fn happens(self, binary: &Path, smoke: bool) -> Result<String> {
+    async fn happens(self, binary: &Path, args: &Args) -> Result<String> {
+        let smoke = args.smoke;
         Ok(match self {
+            Row::Upgrade => {
+                let plan = if smoke { upgrade::Plan::SMOKE } else { upgrade::Plan::FULL };
+                upgrade::run(args.from.as_deref().unwrap_or(binary), binary, plan).await?.to_string()
+            }
             Row::Embedded => embedded(binary, smoke).await?,
             Row::Leader => {
                 let plan = if smoke { leader::Plan::SMOKE } else { leader::Plan::FULL };

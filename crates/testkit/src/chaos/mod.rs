@@ -10,6 +10,7 @@ pub mod mix;
 pub mod pause;
 pub mod remote;
 pub mod store;
+pub mod upgrade;
 pub mod worker;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 
 mod drill;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -61,6 +61,11 @@ impl Fleet {
     /// With an environment variable, for processes that are started from now on.
     pub fn env(&mut self, name: &str, value: impl ToString) {
         self.options = self.options.clone().env(name, value);
+    }
+
+    /// Another binary, for processes that are started from now on.
+    pub fn binary(&mut self, binary: &Path) {
+        binary.clone_into(&mut self.options.binary);
     }
 
     /// How the fleet's processes are started: with a data directory of their own each.
