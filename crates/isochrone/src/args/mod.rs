@@ -12,7 +12,7 @@ pub(crate) use transfer::{Export, FromPortal, Import};
 
 /// Scheduled GIS work that provably ran.
 #[derive(Debug, Parser)]
-#[command(name = "isochrone", version, about = "Scheduled GIS work that provably ran", max_term_width = 100)]
+#[command(name = "isochrone", version, max_term_width = 100)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: Global,
