@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::eventually_within;
 
+const PORTS_TRIED: usize = 5;
 /// How much of a log an error shows.
 const LINES_OF_LOG: usize = 100;
 
@@ -32,10 +33,31 @@ pub(crate) enum NotReady {
     Failed(anyhow::Error),
 }
 
+impl From<anyhow::Error> for NotReady {
+    fn from(error: anyhow::Error) -> NotReady {
+        NotReady::Failed(error)
+    }
+}
+
 impl From<NotReady> for anyhow::Error {
     fn from(why: NotReady) -> anyhow::Error {
         let (NotReady::PortInUse(error) | NotReady::Failed(error)) = why;
         error
+    }
+}
+
+/// What `start` starts on ports of its choice; on others, where another process has taken one meanwhile.
+pub(super) async fn on_free_ports<T, F>(start: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T, NotReady>>,
+{
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        match start().await {
+            Err(NotReady::PortInUse(_)) if tried < PORTS_TRIED => {}
+            started => return Ok(started?),
+        }
     }
 }
 

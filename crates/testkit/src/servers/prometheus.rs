@@ -10,10 +10,9 @@ use serde_json::Value;
 
 use super::dir::ServerDir;
 use super::free_port;
-use super::process::{NotReady, Process, installed};
+use super::process::{NotReady, Process, installed, on_free_ports};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
-const PORTS_TRIED: usize = 5;
 
 /// A Prometheus. Dropped, it is gone.
 pub struct PrometheusServer {
@@ -28,9 +27,7 @@ impl PrometheusServer {
     /// waits for minutes here.
     pub async fn start(targets: &[SocketAddr], rules: &Path) -> Result<PrometheusServer> {
         let binary = server_binary()?;
-        let mut tried = 0;
-        loop {
-            tried += 1;
+        on_free_ports(|| async {
             let port = free_port()?;
             let dir = prepare(targets, rules)?;
             let mut command = Command::new(&binary);
@@ -40,12 +37,10 @@ impl PrometheusServer {
                 .arg(format!("--web.listen-address=127.0.0.1:{port}"));
             let process = Process::spawn("prometheus", &command, dir.join("log"))?;
             let mut server = PrometheusServer { process, port, _dir: dir };
-            match server.until_ready().await {
-                Ok(()) => return Ok(server),
-                Err(NotReady::PortInUse(_)) if tried < PORTS_TRIED => {}
-                Err(why) => return Err(why.into()),
-            }
-        }
+            server.until_ready().await?;
+            Ok(server)
+        })
+        .await
     }
 
     async fn until_ready(&mut self) -> Result<(), NotReady> {

@@ -8,11 +8,10 @@ use anyhow::{Context, Result};
 
 use super::dir::ServerDir;
 use super::free_port;
-use super::process::{NotReady, Process};
+use super::process::{NotReady, Process, on_free_ports};
 use crate::PythonClient;
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
-const PORTS_TRIED: usize = 5;
 /// The process `slow`, which takes as many `seconds` as it is told, and fails where they are fewer than none.
 const SLOW: &str = include_str!("pygeoapi_slow.py");
 
@@ -29,19 +28,15 @@ impl PygeoapiServer {
     pub async fn start() -> Result<PygeoapiServer> {
         crate::server::choose_cryptography();
         let client = PythonClient::install("pygeoapi", &[&["pygeoapi==0.21.0"]])?;
-        let mut tried = 0;
-        loop {
-            tried += 1;
+        on_free_ports(|| async {
             let port = free_port()?;
             let dir = prepare(&client, port)?;
             let process = spawn(&client, &dir)?;
             let mut server = PygeoapiServer { process, port, client: client.clone(), dir };
-            match server.until_ready().await {
-                Ok(()) => return Ok(server),
-                Err(NotReady::PortInUse(_)) if tried < PORTS_TRIED => {}
-                Err(why) => return Err(why.into()),
-            }
-        }
+            server.until_ready().await?;
+            Ok(server)
+        })
+        .await
     }
 
     async fn until_ready(&mut self) -> Result<(), NotReady> {

@@ -12,12 +12,11 @@ use rustix::process::Signal;
 use tokio::net::TcpStream;
 
 use super::dir::ServerDir;
-use super::process::{NotReady, Process, installed};
+use super::process::{NotReady, Process, installed, on_free_ports};
 use super::{amqp, free_port};
 use crate::{Proxy, eventually};
 
 const READY_WITHIN: Duration = Duration::from_mins(2);
-const PORTS_TRIED: usize = 5;
 /// The scripts themselves: those in `/usr/sbin` change to the user rabbitmq.
 const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 /// A node looks for timed-out consumers once a second here, once a minute by default.
@@ -79,18 +78,14 @@ impl RabbitServer {
         conf: &[(&str, &str)],
         advanced: &str,
     ) -> Result<RabbitServer> {
-        let mut tried = 0;
-        loop {
-            tried += 1;
+        on_free_ports(|| async {
             let node = Node::prepare(Arc::clone(&home), name, conf, advanced)?;
             let process = node.spawn()?;
             let mut server = RabbitServer { process, node };
-            match server.until_ready().await {
-                Ok(()) => return Ok(server),
-                Err(NotReady::PortInUse(_)) if tried < PORTS_TRIED => {}
-                Err(why) => return Err(why.into()),
-            }
-        }
+            server.until_ready().await?;
+            Ok(server)
+        })
+        .await
     }
 
     async fn until_ready(&mut self) -> Result<(), NotReady> {
@@ -305,20 +300,17 @@ impl Home {
         scripts()?;
         let binary = installed("epmd", &["/usr/bin", "/usr/local/bin"], "rabbitmq-server")?;
         let dir = ServerDir::new()?;
-        let mut tried = 0;
-        loop {
-            tried += 1;
+        let (epmd, epmd_port) = on_free_ports(|| async {
             let epmd_port = free_port()?;
             let mut command = Command::new(&binary);
             command.args(["-address", "127.0.0.1", "-port", &epmd_port.to_string()]);
             let mut epmd = Process::spawn("epmd", &command, dir.join("epmd.log"))?;
             let answers = || async { TcpStream::connect((Ipv4Addr::LOCALHOST, epmd_port)).await.is_ok() };
-            match epmd.until_ready(READY_WITHIN, answers).await {
-                Ok(()) => return Ok(Arc::new(Home { _epmd: epmd, epmd_port, dir })),
-                Err(NotReady::PortInUse(_)) if tried < PORTS_TRIED => {}
-                Err(why) => return Err(why.into()),
-            }
-        }
+            epmd.until_ready(READY_WITHIN, answers).await?;
+            Ok((epmd, epmd_port))
+        })
+        .await?;
+        Ok(Arc::new(Home { _epmd: epmd, epmd_port, dir }))
     }
 }
 

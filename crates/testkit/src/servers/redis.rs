@@ -15,11 +15,10 @@ use tokio::time::timeout;
 
 use super::dir::ServerDir;
 use super::free_port;
-use super::process::{NotReady, Process, installed};
+use super::process::{NotReady, Process, installed, on_free_ports};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-const PORTS_TRIED: usize = 5;
 
 /// What a Redis process is for.
 #[derive(Clone, Copy)]
@@ -52,19 +51,15 @@ impl RedisServer {
 
     pub(super) async fn start_as(mode: Mode, settings: &[(&str, &str)]) -> Result<RedisServer> {
         let binary = server_binary()?;
-        let mut tried = 0;
-        loop {
-            tried += 1;
+        on_free_ports(|| async {
             let port = free_port()?;
             let dir = prepare(mode, port, settings)?;
             let process = spawn(&binary, mode, &dir)?;
             let mut server = RedisServer { process, binary: binary.clone(), mode, port, dir };
-            match server.until_ready().await {
-                Ok(()) => return Ok(server),
-                Err(NotReady::PortInUse(_)) if tried < PORTS_TRIED => {}
-                Err(why) => return Err(why.into()),
-            }
-        }
+            server.until_ready().await?;
+            Ok(server)
+        })
+        .await
     }
 
     async fn until_ready(&mut self) -> Result<(), NotReady> {
