@@ -2,9 +2,11 @@
 """Holds what lies in deploy/ together: python3 deploy/check.py [rules] [names] [dashboards] [containers] [units] [chart].
 
 Without arguments all of it. `rules` needs promtool (Debian, Ubuntu: apt-get install prometheus), `units` skips where there is no
-systemd-analyze, `containers` and `chart` need requirements.txt. Prints what does not fit, and fails then.
+systemd-analyze, `containers` and `chart` need requirements.txt, `dashboards` and `chart` Node.js and what `npm ci` installs in
+schemas/ (or elsewhere: --packages FOLDER/node_modules). Prints what does not fit, and fails then.
 """
 
+import argparse
 import base64
 import hashlib
 import json
@@ -22,6 +24,8 @@ RULES = sorted((HERE / "prometheus/rules").glob("*.yml"))
 RULE_TESTS = HERE / "prometheus/rules.test.yml"
 BOARDS = HERE / "grafana/dashboards"
 RUNBOOKS = ROOT / "docs/runbooks"
+SCHEMAS = HERE / "schemas"
+packages = SCHEMAS / "node_modules"
 found = []
 
 
@@ -47,6 +51,68 @@ def same(expected, there, remedy):
         one, other = expected / name, there / name
         if not (one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()):
             wrong(f"{(there / name).relative_to(ROOT)} is not what its source makes: {remedy}")
+
+
+def path_to(lines):
+    """To the last of these lines of JSON that is indented by a blank: spec.endpoints.0.port."""
+    path = []
+    for line in lines:
+        depth = len(line) - len(line.lstrip())
+        if depth > 0 and line[depth] not in "]}":
+            key = re.match(r'"(.*?)": ', line[depth:])
+            before = path[depth - 1] if depth <= len(path) else -1
+            path[depth - 1:] = [key[1] if key else before + 1]
+    return ".".join(str(part) for part in path)
+
+
+def node(files, *command, given=""):
+    """What Node.js does with these files, by their names, where they find the packages. None: it can't."""
+    if not (packages / "typescript").is_dir() or shutil.which("node") is None:
+        wrong(f"no Node.js, or nothing in {packages}: npm ci --prefix deploy/schemas")
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "node_modules").symlink_to(packages.resolve())
+        for name, text in files.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        return subprocess.run(["node", *command], cwd=folder, input=given, capture_output=True, text=True, check=False)
+
+
+def of_schemas(*names):
+    return {name: (SCHEMAS / name).read_text(encoding="utf-8") for name in names}
+
+
+def typed(given):
+    """Each (place, module, type, value) is a literal of that type to TypeScript's compiler, which refuses what the type does not
+    know. Grafana's schema and the operators' are to be had as types."""
+    files, literals = of_schemas("tsconfig.json", "dashboard.ts", "refused.ts"), {}
+    for number, (place, module, kind, value) in enumerate(given):
+        literal = json.dumps(value, indent=1)
+        literals[f"given{number}.ts"] = (place, literal.splitlines())
+        files[f"given{number}.ts"] = f'import type {{ {kind} }} from "{module}"; export const it: {kind} = {literal};\n'
+    done = node(files, "node_modules/typescript/bin/tsc", "--pretty", "false")
+    if done is None:
+        return
+    told = len(found)
+    for line in (done.stdout + done.stderr).splitlines():
+        at = re.match(r"(\w+\.ts)\((\d+),\d+\): error \w+: (.*)", line)
+        if at and at[1] in literals:
+            place, lines = literals[at[1]]
+            wrong(f"{place}: {path_to(lines[:int(at[2])])}: {at[3]}")
+        elif not line.startswith(" "):  # What is indented says more of the line above.
+            wrong(f"schemas: {line}")
+    if done.returncode != 0 and len(found) == told:
+        wrong("schemas: the compiler failed, and did not say why")
+
+
+def valued(given):
+    """What a type does not say of values: see values.mjs."""
+    done = node(of_schemas("values.mjs"), "values.mjs", given=json.dumps(given))
+    if done is None:
+        return
+    for line in done.stdout.splitlines():
+        wrong(line)
+    if done.returncode != 0:
+        wrong(f"schemas: {done.stderr}")
 
 
 def rules():
@@ -123,8 +189,9 @@ def dashboards():
     with tempfile.TemporaryDirectory() as folder:
         run(sys.executable, HERE / "grafana/generate.py", folder)
         same(Path(folder), BOARDS, "python3 deploy/grafana/generate.py")
-    for file in sorted(BOARDS.glob("*.json")):
-        board = json.loads(file.read_text(encoding="utf-8"))
+    boards = {file: json.loads(file.read_text(encoding="utf-8")) for file in sorted(BOARDS.glob("*.json"))}
+    typed([(file.name, "./dashboard", "Dashboard", board) for file, board in boards.items()])
+    for file, board in boards.items():
         if board["uid"] != file.stem or board["id"] is not None or board["editable"] or board["schemaVersion"] != 39:
             wrong(f"{file.name}: uid, id, editable or schemaVersion")
         for panel in board["panels"]:
@@ -250,14 +317,26 @@ def chart():
                 elif path.endswith(".yaml") and parts:
                     (Path(made) / name / Path(path).name).write_text("\n---\n".join(parts) + "\n", encoding="utf-8")
         same(Path(made), folder / "manifests", remedy)
+    of_operators = []
     for file in sorted((folder / "manifests").rglob("*.yaml")):
         for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8")):
-            schema(kubernetes_validate, manifest, file.relative_to(ROOT))
+            if manifest["kind"] in OPERATORS:
+                module, needed = OPERATORS[manifest["kind"]]
+                place = f"{file.relative_to(ROOT)}: {manifest['kind']} {manifest['metadata']['name']}"
+                of_operators.append((place, module, manifest["kind"], manifest))
+                if not all(manifest["spec"].get(key) for key in needed):
+                    wrong(f"{place}: without one of {needed}")
+            else:
+                schema(kubernetes_validate, manifest, file.relative_to(ROOT))
             if manifest["kind"] == "PrometheusRule":
                 ours = [group for rule in RULES for group in yaml.safe_load(rule.read_text(encoding="utf-8"))["groups"]]
                 theirs = json.loads(json.dumps(manifest["spec"]["groups"]).replace("https://docs.example.com/runbooks/", "docs/runbooks/"))
                 if ours != theirs:
                     wrong(f"{file.relative_to(ROOT)}: not the rules of deploy/prometheus")
+    if {kind for _, _, kind, _ in of_operators} != set(OPERATORS):
+        wrong("the manifests do not have each kind of an operator")
+    typed([(place, module, f"I{kind}", manifest) for place, module, kind, manifest in of_operators])
+    valued(of_operators)
     with helm_python.Chart.load(folder / "chart") as loaded:
         for refused in ({"image": {"tag": "latest"}}, {"redis": {"existingSecret": ""}}, {"redis": {"password": "x"}},
                         {"workers": {"gp": {"types": ["Other"]}}}, {"scheduler": {"replicas": 0}}):
@@ -268,17 +347,13 @@ def chart():
                 pass
 
 
-# Kinds of operators, of which Kubernetes has no schema: what a reader would miss.
-OPERATORS = {"ServiceMonitor": ("selector", "endpoints"), "PrometheusRule": ("groups",),
-             "ScaledObject": ("scaleTargetRef", "triggers", "maxReplicaCount")}
+# Kinds of operators, of which Kubernetes has no schema: the modules that have their types and models, and what must not be empty.
+PROMETHEUS = "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1"
+OPERATORS = {"ServiceMonitor": (PROMETHEUS, ("selector", "endpoints")), "PrometheusRule": (PROMETHEUS, ("groups",)),
+             "ScaledObject": ("@kubernetes-models/keda/keda.sh/v1alpha1", ("triggers", "maxReplicaCount"))}
 
 
 def schema(kubernetes_validate, manifest, place):
-    if manifest["kind"] in OPERATORS:
-        missing = [key for key in OPERATORS[manifest["kind"]] if not manifest["spec"].get(key)]
-        if missing:
-            wrong(f"{place}: {manifest['kind']} without {missing}")
-        return
     try:
         kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
     except kubernetes_validate.ValidationError as error:
@@ -289,10 +364,16 @@ CHECKS = {"rules": rules, "names": names, "dashboards": dashboards, "containers"
 
 
 def main():
-    for name in sys.argv[1:] or CHECKS:
+    global packages
+    parser = argparse.ArgumentParser(description="Holds what lies in deploy/ together.")
+    parser.add_argument("what", nargs="*", help=", ".join(CHECKS))
+    parser.add_argument("--packages", type=Path, default=packages)
+    asked = parser.parse_args()
+    packages = asked.packages
+    for name in asked.what or CHECKS:
         CHECKS[name]()
         print(f"{name}: looked at")
-    for text in found:
+    for text in dict.fromkeys(found):
         print(text, file=sys.stderr)
     return 1 if found else 0
 

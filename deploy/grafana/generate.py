@@ -24,7 +24,8 @@ def stat(title, expr, unit="short", good=None, bad=None, says=""):
         "type": "stat", "title": title, "description": says, "size": (4, 4), "targets": [(expr, "")],
         "fieldConfig": {"defaults": {"unit": unit, "thresholds": {"mode": "absolute", "steps": steps}}, "overrides": []},
         "options": {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "colorMode": "value",
-                    "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto"},
+                    "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto", "wideLayout": True,
+                    "showPercentChange": False, "percentChangeColorMode": "standard"},
     }
 
 
@@ -153,9 +154,10 @@ BOARDS = {
 
 def variables(by_type):
     source = {"name": "DS_PROMETHEUS", "label": "Data source", "type": "datasource", "query": "prometheus", "hide": 0,
-              "includeAll": False, "multi": False, "refresh": 1, "regex": "", "options": [], "current": {}}
+              "includeAll": False, "multi": False, "refresh": 1, "regex": "", "options": [],
+              "current": {"text": "", "value": ""}}
     kind = {"name": "type", "label": "Type", "type": "query", "datasource": SOURCE, "refresh": 2, "sort": 1, "hide": 0,
-            "definition": "label_values(isochrone_worker_slots, type)", "includeAll": True, "allValue": ".*", "multi": True,
+            "includeAll": True, "allValue": ".*", "multi": True,
             "query": {"query": "label_values(isochrone_worker_slots, type)", "refId": "type"}, "regex": "", "options": [],
             "current": {"selected": True, "text": ["All"], "value": ["$__all"]}}
     return [source, kind] if by_type else [source]

@@ -63,6 +63,26 @@ impl NodeClient {
         Ok(NodeClient { dir })
     }
 
+    /// What a folder's package.json wants, in the versions of its package-lock.json.
+    pub fn install_locked(name: &str, folder: &Path) -> Result<NodeClient> {
+        let files = ["package.json", "package-lock.json"].map(|file| folder.join(file));
+        let read = |file: &PathBuf| std::fs::read_to_string(file).with_context(|| file.display().to_string());
+        let wanted = files.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n");
+        let dir = installed(name, &wanted, |dir| {
+            for file in &files {
+                std::fs::copy(file, dir.join(file.file_name().expect("a file has a name")))?;
+            }
+            let quiet = ["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"];
+            run(Command::new("npm").args(quiet).arg(dir)).map(drop)
+        })?;
+        Ok(NodeClient { dir })
+    }
+
+    /// Where the packages are.
+    pub fn packages(&self) -> PathBuf {
+        self.dir.join("node_modules")
+    }
+
     /// Runs a module with these environment variables; gives what it printed. It must end well.
     pub fn run(&self, module: &Path, environment: &[(&str, &str)]) -> Result<String> {
         // A module finds packages beside itself alone.

@@ -62,7 +62,7 @@ fn check_bubblewrap() -> Result<()> {
     }
 }
 
-/// A client of ArcGIS in JavaScript is tried.
+/// A client of ArcGIS in JavaScript is tried; the schemas of dashboards are packages of npm.
 fn check_node() -> Result<()> {
     let there =
         |program| Command::new(program).arg("--version").output().is_ok_and(|told| told.status.success());

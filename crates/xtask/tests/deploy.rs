@@ -2,14 +2,25 @@
 
 use std::path::Path;
 
-use isochrone_testkit::PythonClient;
+use isochrone_testkit::{NodeClient, PythonClient};
 
 fn check(what: &str) {
+    ask(what, &[]);
+}
+
+/// Grafana's schema and the operators' are packages for Node.js.
+fn check_with_schemas(what: &str) {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/schemas"));
+    let schemas = NodeClient::install_locked("deploy-schemas", folder).expect("Node's packages").packages();
+    ask(what, &["--packages", schemas.to_str().expect("the cache's path is text")]);
+}
+
+fn ask(what: &str, more: &[&str]) {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let requirements = root.join("deploy/requirements.txt");
     let requirements = requirements.to_str().expect("the checkout's path is text");
     let python = PythonClient::install("deploy", &[&["-r", requirements]]).expect("Python's packages");
-    let told = python.run_program("python", root, &["deploy/check.py", what]).expect(what);
+    let told = python.run_program("python", root, &[&["deploy/check.py", what], more].concat()).expect(what);
     assert!(told.contains(what), "{told}");
 }
 
@@ -24,8 +35,8 @@ fn no_rule_and_no_dashboard_asks_for_a_metric_that_there_is_not() {
 }
 
 #[test]
-fn dashboards_are_what_their_source_makes() {
-    check("dashboards");
+fn dashboards_are_what_their_source_makes_and_grafana_knows_them() {
+    check_with_schemas("dashboards");
 }
 
 #[test]
@@ -39,6 +50,6 @@ fn systemd_understands_the_units() {
 }
 
 #[test]
-fn the_chart_makes_the_manifests_and_kubernetes_knows_them() {
-    check("chart");
+fn the_chart_makes_the_manifests_and_kubernetes_and_its_operators_know_them() {
+    check_with_schemas("chart");
 }
