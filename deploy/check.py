@@ -297,6 +297,7 @@ def chart():
     import kubernetes_validate
     import yaml
     sys.path.insert(0, str(HERE / "kubernetes"))
+    import references
     import render
     one_library(Path(helm_python.__file__).parent / "lib")
     folder = HERE / "kubernetes"
@@ -333,6 +334,10 @@ def chart():
                 theirs = json.loads(json.dumps(manifest["spec"]["groups"]).replace("https://docs.example.com/runbooks/", "docs/runbooks/"))
                 if ours != theirs:
                     wrong(f"{file.relative_to(ROOT)}: not the rules of deploy/prometheus")
+    for release in (folder / "manifests").iterdir():
+        texts = [file.read_text(encoding="utf-8") for file in sorted(release.glob("*.yaml"))]
+        for text in references.dangling([manifest for text in texts for manifest in yaml.safe_load_all(text)]):
+            wrong(f"{release.relative_to(ROOT)}: {text}")
     if {kind for _, _, kind, _ in of_operators} != set(OPERATORS):
         wrong("the manifests do not have each kind of an operator")
     typed([(place, module, f"I{kind}", manifest) for place, module, kind, manifest in of_operators])
