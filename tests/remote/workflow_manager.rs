@@ -25,6 +25,9 @@ fn workflow(parameters: &str) -> [(&str, &str); 3] {
 async fn a_job_is_made_and_followed_as_far_as_the_task_says() -> Result<()> {
     let (manager, _place, server) = both().await?;
     for (wait, least) in [("created", 0), ("step", 1), ("closed", 2)] {
+        // Steps that have not heard that they are to run are told again.
+        manager.heal();
+        manager.plan_fault("/action", 0, 1, Fault::Http500);
         let parameters = format!(r#"{{"jobTemplateId": "two-steps", "wait": "{wait}", "priority": "High"}}"#);
         let began = std::time::Instant::now();
         let run = begin(&server, &workflow(&parameters)).await?.ended().await?;
@@ -94,5 +97,21 @@ async fn there_is_one_job_whatever_happens() -> Result<()> {
     running.cancel().await?;
     assert_eq!(outcome(&running.ended().await?), ("failed", "cancelled"));
     assert_eq!((manager.made(), manager.stopped()), (1, 1));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_step_is_one_step_whatever_becomes_of_the_worker() -> Result<()> {
+    let (manager, place, server) = both().await?;
+    let running = begin(&server, &workflow(r#"{"jobTemplateId": "two-steps", "wait": "step"}"#)).await?;
+    running.once("the step to run", |_| manager.steps_started() == 1).await?;
+    let (task, run) = (running.task.clone(), running.run.clone());
+    server.kill()?;
+    // The step ends before anybody looks again.
+    let server = Server::start(&place.options).await?.sign_in().await?;
+    let running = Running { server: &server, task, run };
+    let run = running.ended().await?;
+    assert_eq!(outcome(&run), ("succeeded", "done"), "{run}");
+    assert_eq!((&run["attempt"], manager.made(), manager.steps_started()), (&2.into(), 1, 1));
     Ok(())
 }

@@ -37,6 +37,8 @@ struct Job {
     done: usize,
     running_since: Option<Instant>,
     stopped: bool,
+    /// How often a step began to run.
+    started: usize,
     intervened: Option<Intervention>,
 }
 
@@ -70,6 +72,11 @@ impl SimulatedWorkflowManager {
     /// What the jobs were made with, by their ids.
     pub fn jobs(&self) -> BTreeMap<String, Value> {
         self.0.state().jobs.iter().map(|(id, job)| (id.clone(), job.fields.clone())).collect()
+    }
+
+    /// How often a step of any job began to run.
+    pub fn steps_started(&self) -> usize {
+        self.0.state().jobs.values().map(|job| job.started).sum()
     }
 
     /// The jobs that were told to stop.
@@ -112,8 +119,8 @@ async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
                 return wrong("A job with this id exists.");
             }
             let template = template.replace("%2D", "-");
-            let (running_since, stopped, intervened) = (None, false, None);
-            let job = Job { template, fields: body, done: 0, running_since, stopped, intervened };
+            let (running_since, stopped, started, intervened) = (None, false, 0, None);
+            let job = Job { template, fields: body, done: 0, running_since, stopped, started, intervened };
             state.jobs.insert(id.clone(), job);
             state.made += 1;
             Json(json!({"jobIds": [id]})).into_response()
@@ -167,7 +174,7 @@ impl Job {
             "Run" if self.intervened == Some(Intervention::Hold) => "Held",
             "Run" if self.running_since.is_some() => "AlreadyExecuting",
             "Run" => {
-                self.running_since = Some(Instant::now());
+                (self.running_since, self.started) = (Some(Instant::now()), self.started + 1);
                 "Success"
             }
             "Stop" => {

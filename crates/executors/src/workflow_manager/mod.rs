@@ -1,25 +1,52 @@
 //! ExecuteWorkflowManager: a job made from a template, run as far as the task says.
 
 mod parameters;
+mod stepping;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_arcgis::Error;
 use isochrone_arcgis::gp::NotSubmitted;
-use isochrone_arcgis::workflow::{Action, Step, Workflow, WorkflowJob};
+use isochrone_arcgis::workflow::Workflow;
 use isochrone_domain::{AttemptEnd, LogStream, Reason, Run, TaskType};
 use isochrone_worker::{Attempt, Executor};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::remote::{SHORTEST, failed, refused};
-use crate::remote_job::{RemoteJob, Seen, follow};
+use crate::remote::{SHORTEST, failed, next, refused};
+use crate::remote_job::{follow, no_sooner};
+use crate::submission;
 use crate::way_out::WayOut;
 use parameters::{Parameters, Wait};
+use stepping::Stepping;
 
 /// Tries to make a job. It has an id of ours: there are never two.
 const TRIES: u32 = 10;
+
+/// What finds a job again (its id does, too), and how far its steps are.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename = "workflowJob", rename_all = "camelCase")]
+struct Handle {
+    job_url: String,
+    /// The steps at which it was first told to run; none: not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run_at: Option<Vec<String>>,
+}
+
+impl Handle {
+    fn new(job_url: String) -> Handle {
+        Handle { job_url, run_at: None }
+    }
+
+    async fn keep(&self, attempt: &Attempt) {
+        let handle = serde_json::to_string(self).expect("texts are JSON");
+        if let Err(error) = attempt.checkpoint(&handle).await {
+            attempt.log(LogStream::System, format!("the job's handle is not kept: {error}")).await;
+        }
+    }
+}
 
 /// Carries out ExecuteWorkflowManager.
 pub struct ExecuteWorkflowManager {
@@ -44,15 +71,12 @@ impl ExecuteWorkflowManager {
         if !self.make(&workflow, attempt, &parameters, &id).await? {
             return Err(failed(Reason::Cancelled, "it was stopped before there was a job"));
         }
-        let handle = json!({"kind": "workflowJob", "jobUrl": workflow.job_url(&id)}).to_string();
-        if let Err(error) = attempt.checkpoint(&handle).await {
-            // The id says it, too.
-            attempt.log(LogStream::System, format!("the job's handle is not kept: {error}")).await;
-        }
+        let mut handle = submission::kept(attempt).unwrap_or_else(|| Handle::new(workflow.job_url(&id)));
+        handle.keep(attempt).await;
         if parameters.wait == Wait::Created {
             return Ok(succeeded(&workflow, &id));
         }
-        follow(&mut Stepping::new(&workflow, &id, parameters.wait), attempt).await
+        follow(&mut Stepping::new(&workflow, &id, parameters.wait, &mut handle), attempt).await
     }
 
     /// Makes the job, if an earlier attempt has not. False: the attempt was stopped before.
@@ -91,90 +115,13 @@ impl ExecuteWorkflowManager {
                 return Err(refused(&error));
             }
             tries += 1;
-            sleep(SHORTEST).await;
-        }
-    }
-}
-
-/// A job as its steps are run.
-struct Stepping<'a> {
-    workflow: &'a Workflow,
-    id: &'a str,
-    url: String,
-    wait: Wait,
-    /// The steps at which it was told to run; none: not yet.
-    run_at: Option<Vec<String>>,
-    last: Option<WorkflowJob>,
-    /// What the server said when the steps were told to stop.
-    stopped: Option<String>,
-}
-
-impl<'a> Stepping<'a> {
-    fn new(workflow: &'a Workflow, id: &'a str, wait: Wait) -> Stepping<'a> {
-        let url = workflow.job_url(id);
-        Stepping { workflow, id, url, wait, run_at: None, last: None, stopped: None }
-    }
-
-    /// Tells the current steps to run; the end, if they do not.
-    async fn run(&mut self, at: Vec<String>) -> Result<Option<AttemptEnd>, Error> {
-        self.run_at = Some(at);
-        let said = self.workflow.act(self.id, Action::Run).await?;
-        // Somebody has closed it since: the next look sees that.
-        let fine = ["Success", "AlreadyExecuting", "JobClosed"];
-        Ok(said.iter().find(|status| !fine.contains(&status.as_str())).map(|status| {
-            stands_still("the current one", status).unwrap_or_else(|| {
-                let result = format!("the server does not run the job's steps: {status}");
-                failed(Reason::ExecutionError, &result)
-            })
-        }))
-    }
-}
-
-#[async_trait]
-impl RemoteJob for Stepping<'_> {
-    fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// A look at the job, with a push where its steps stand still.
-    async fn look(&mut self, attempt: &Attempt) -> Result<Seen, Error> {
-        if let Some(said) = &self.stopped {
-            attempt.log(LogStream::System, said).await;
-            return Ok(Seen::Ended(failed(Reason::Cancelled, said)));
-        }
-        let job = self.workflow.job(self.id).await?;
-        let at: Vec<String> = job.current_steps.iter().map(|step| step.step_id.clone()).collect();
-        let left = self.run_at.as_ref().is_some_and(|run_at| *run_at != at);
-        if job.closed || (self.wait == Wait::Step && left) {
-            return Ok(Seen::Ended(succeeded(self.workflow, self.id)));
-        }
-        let still = |step: &Step| stands_still(&format!("'{}'", step.step_name), &step.step_status);
-        if let Some(end) = job.current_steps.iter().find_map(still) {
-            return Ok(Seen::Ended(end));
-        }
-        if self.run_at.is_none() || left {
-            if let Some(end) = self.run(at).await? {
-                return Ok(Seen::Ended(end));
+            match error.again_in() {
+                Some(asked) if attempt.must_stop().is_none() => {
+                    next(attempt, no_sooner(asked)).await;
+                }
+                _ => sleep(SHORTEST).await,
             }
-        } else if let Some(step) = job.current_steps.iter().find(|step| was_stopped(step)) {
-            let result = format!("the step '{}' was stopped at its server", step.step_name);
-            return Ok(Seen::Ended(failed(Reason::Cancelled, &result)));
         }
-        let news = self.last.as_ref() != Some(&job);
-        if news {
-            let names: Vec<&str> = job.current_steps.iter().map(|step| step.step_name.as_str()).collect();
-            let percent = job.percent_complete.map(|percent| percent.clamp(0.0, 100.0) as u8);
-            attempt.progress(percent, names.join(", ")).await;
-        }
-        self.last = Some(job);
-        Ok(Seen::GoesOn { news, again_in: None })
-    }
-
-    /// Ends the job's work; the job itself stays, for people.
-    async fn end(&mut self) -> Result<(), Error> {
-        let said = self.workflow.act(self.id, Action::Stop).await?;
-        self.stopped = Some(format!("its steps were told to stop: {}", said.join(", ")));
-        Ok(())
     }
 }
 
@@ -201,19 +148,4 @@ fn job_id(run: &Run) -> String {
 
 fn succeeded(workflow: &Workflow, id: &str) -> AttemptEnd {
     AttemptEnd::Succeeded { result: json!({"jobIds": [id], "jobUrl": workflow.job_url(id)}).to_string() }
-}
-
-/// The end that a step's status means: it does not go on by itself.
-fn stands_still(step: &str, status: &str) -> Option<AttemptEnd> {
-    let why = match status {
-        "InfoRequired" | "WaitingForInfo" => "needs a person's answer",
-        "Held" => "is held: a person must release it",
-        "Error" => "failed",
-        _ => return None,
-    };
-    Some(failed(Reason::ExecutionError, &format!("the step {step} {why}")))
-}
-
-fn was_stopped(step: &Step) -> bool {
-    ["Stopped", "WarningStopped"].contains(&step.step_status.as_str())
 }
