@@ -12,7 +12,7 @@ use isochrone_store::redis::RedisStore;
 
 use super::{agree, all_ended, create, disable_all, leader, on_fleet, random_between};
 use crate::fleet::{Fleet, Script, TASKS, lives};
-use crate::{Server, eventually};
+use crate::{Ledger, Server, eventually, eventually_within};
 
 const DEAD_LETTERS: &str = "isochrone.dead";
 
@@ -78,13 +78,13 @@ async fn upgrade(fleet: &mut Fleet, from: &Path, to: &Path, plan: Plan) -> Resul
     let mut tasks = create(&processes.schedulers[0], plan.tasks, &[]).await?;
     let mut replaced = 0;
     for round in 0..plan.rounds {
-        for binary in [to, from] {
+        for (binary, upwards) in [(to, true), (from, false)] {
             fleet.binary(binary);
             processes.replace_workers(fleet, slots, plan.between).await?;
             processes.replace_standby(fleet, &store).await?;
             tokio::time::sleep(plan.between).await;
             // The newcomer's tasks are led by the other version.
-            if round == 0 && binary == to {
+            if round == 0 && upwards {
                 tasks.extend(create(processes.newest(), plan.tasks, &[]).await?);
             }
             processes.each_serves(&tasks).await?;
@@ -94,6 +94,10 @@ async fn upgrade(fleet: &mut Fleet, from: &Path, to: &Path, plan: Plan) -> Resul
             replaced += 4;
         }
     }
+    eventually_within(Duration::from_mins(1), "every task to fire", async || {
+        Ok((Ledger::of(&store).await?.tasks.len() == tasks.len()).then_some(()))
+    })
+    .await?;
     disable_all(&processes.schedulers[0], &tasks).await?;
     let ledger = all_ended(&store, 1, Duration::from_mins(1)).await?;
     let agreed = agree(&ledger, &fleet.drill, tasks.len())?;
