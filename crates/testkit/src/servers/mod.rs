@@ -14,7 +14,7 @@ mod redis_sentinel;
 
 pub use prometheus::PrometheusServer;
 pub use pygeoapi::PygeoapiServer;
-pub use rabbit::{RabbitServer, Traffic};
+pub use rabbit::RabbitServer;
 pub use rabbit_cluster::RabbitCluster;
 pub use redis::RedisServer;
 pub use redis_cluster::RedisCluster;

@@ -28,15 +28,6 @@ pub struct RabbitServer {
     node: Node,
 }
 
-/// What a node has counted since its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Traffic {
-    /// Messages that were published to it.
-    pub received: u64,
-    /// Deliveries that were acknowledged.
-    pub acknowledged: u64,
-}
-
 /// What stays over restarts.
 struct Node {
     scripts: PathBuf,
@@ -168,17 +159,6 @@ impl RabbitServer {
     /// a declaration; killed before that, it starts with an empty queue, confirmed messages or not.
     pub async fn sync(&self) -> Result<()> {
         self.ctl(&["eval", "[ok = dets:sync(Table) || Table <- dets:all()]."]).await.map(drop)
-    }
-
-    /// How many messages it has been sent since its start, and how many of its deliveries were acknowledged.
-    pub async fn traffic(&self) -> Result<Traffic> {
-        let counters = "Sum = fun(Name) -> lists:sum([maps:get(Name, Counters, 0) \
-                        || Counters <- maps:values(rabbit_global_counters:overview())]) end, \
-                        {Sum(messages_received_total), Sum(messages_acknowledged_total)}.";
-        let printed = self.ctl(&["eval", counters]).await?;
-        let numbers = printed.trim().trim_matches(['{', '}']).split_once(',');
-        let (received, acknowledged) = numbers.with_context(|| format!("not two counts: {printed}"))?;
-        Ok(Traffic { received: received.parse()?, acknowledged: acknowledged.parse()? })
     }
 
     /// Closes every client's connection.
