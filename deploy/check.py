@@ -318,9 +318,10 @@ def chart():
                 elif path.endswith(".yaml") and parts:
                     (Path(made) / name / Path(path).name).write_text("\n---\n".join(parts) + "\n", encoding="utf-8")
         same(Path(made), folder / "manifests", remedy)
-    of_operators = []
+    of_operators, releases = [], {}
     for file in sorted((folder / "manifests").rglob("*.yaml")):
         for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+            releases.setdefault(file.parent, []).append(manifest)
             if manifest["kind"] in OPERATORS:
                 module, needed = OPERATORS[manifest["kind"]]
                 place = f"{file.relative_to(ROOT)}: {manifest['kind']} {manifest['metadata']['name']}"
@@ -334,9 +335,8 @@ def chart():
                 theirs = json.loads(json.dumps(manifest["spec"]["groups"]).replace("https://docs.example.com/runbooks/", "docs/runbooks/"))
                 if ours != theirs:
                     wrong(f"{file.relative_to(ROOT)}: not the rules of deploy/prometheus")
-    for release in (folder / "manifests").iterdir():
-        texts = [file.read_text(encoding="utf-8") for file in sorted(release.glob("*.yaml"))]
-        for text in references.dangling([manifest for text in texts for manifest in yaml.safe_load_all(text)]):
+    for release, manifests in releases.items():
+        for text in references.dangling(manifests):
             wrong(f"{release.relative_to(ROOT)}: {text}")
     if {kind for _, _, kind, _ in of_operators} != set(OPERATORS):
         wrong("the manifests do not have each kind of an operator")

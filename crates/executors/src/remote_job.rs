@@ -110,8 +110,18 @@ fn about(pause: Duration) -> Duration {
     pause.mul_f64(0.8 + 0.4 * chance())
 }
 
+/// Waits until what has failed so may be tried again: as long as the server asked for, else as usual, and shortly where
+/// the attempt is to stop.
+pub(crate) async fn until_next_try(attempt: &Attempt, error: &Error, usual: Duration) {
+    if attempt.must_stop().is_some() {
+        sleep(SHORTEST).await;
+    } else {
+        next(attempt, error.again_in().map_or(usual, no_sooner)).await;
+    }
+}
+
 /// As long as a server asked for, or a little longer.
-pub(crate) fn no_sooner(asked: Duration) -> Duration {
+fn no_sooner(asked: Duration) -> Duration {
     asked.clamp(SHORTEST, LONGEST_ASKED).mul_f64(1.0 + 0.2 * chance())
 }
 

@@ -73,10 +73,6 @@ impl Row {
     async fn happens(self, binary: &Path, args: &Args) -> Result<String> {
         let smoke = args.smoke;
         Ok(match self {
-            Row::Upgrade => {
-                let plan = if smoke { upgrade::Plan::SMOKE } else { upgrade::Plan::FULL };
-                upgrade::run(args.from.as_deref().unwrap_or(binary), binary, plan).await?.to_string()
-            }
             Row::Embedded => embedded(binary, smoke).await?,
             Row::Leader => {
                 let plan = if smoke { leader::Plan::SMOKE } else { leader::Plan::FULL };
@@ -109,6 +105,10 @@ impl Row {
             Row::Cancel => {
                 let plan = if smoke { remote::cancels::Plan::SMOKE } else { remote::cancels::Plan::FULL };
                 remote::cancels::run(binary, plan).await?.to_string()
+            }
+            Row::Upgrade => {
+                let plan = if smoke { upgrade::Plan::SMOKE } else { upgrade::Plan::FULL };
+                upgrade::run(args.from.as_deref().unwrap_or(binary), binary, plan).await?.to_string()
             }
             Row::Api => {
                 let plan = if smoke { api::Plan::SMOKE } else { api::Plan::FULL };

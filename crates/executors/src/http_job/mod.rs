@@ -11,10 +11,10 @@ use isochrone_worker::{Attempt, Executor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::remote::{LONGEST, SHORTEST, failed, is_passing, next, refused};
-use crate::remote_job::{RemoteJob, Seen, follow, no_sooner};
+use crate::remote::{LONGEST, SHORTEST, failed, is_passing, refused};
+use crate::remote_job::{RemoteJob, Seen, follow, until_next_try};
 use crate::submission;
 
 /// How long a server may be away before an order is given up.
@@ -91,14 +91,9 @@ impl HttpJob {
                 Ok(begun) => return Ok(begun),
                 Err(error) if is_passing(&error) && began.elapsed() < NOT_TAKEN => {
                     attempt.log(LogStream::System, format!("not taken yet: {error}")).await;
-                    let asked = error.again_in();
                     // A busy server has turned it away.
-                    perhaps_taken |= asked.is_none();
-                    if attempt.must_stop().is_some() {
-                        sleep(SHORTEST).await;
-                    } else {
-                        next(attempt, asked.map_or(pause, no_sooner)).await;
-                    }
+                    perhaps_taken |= error.again_in().is_none();
+                    until_next_try(attempt, &error, pause).await;
                 }
                 Err(error) => return Err(refused(&error)),
             }

@@ -13,10 +13,9 @@ use isochrone_domain::{AttemptEnd, LogStream, Reason, Run, TaskType};
 use isochrone_worker::{Attempt, Executor};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::time::sleep;
 
-use crate::remote::{SHORTEST, failed, next, refused};
-use crate::remote_job::{follow, no_sooner};
+use crate::remote::{SHORTEST, failed, refused};
+use crate::remote_job::{follow, until_next_try};
 use crate::submission;
 use crate::way_out::WayOut;
 use parameters::{Parameters, Wait};
@@ -115,12 +114,7 @@ impl ExecuteWorkflowManager {
                 return Err(refused(&error));
             }
             tries += 1;
-            match error.again_in() {
-                Some(asked) if attempt.must_stop().is_none() => {
-                    next(attempt, no_sooner(asked)).await;
-                }
-                _ => sleep(SHORTEST).await,
-            }
+            until_next_try(attempt, &error, SHORTEST).await;
         }
     }
 }

@@ -44,6 +44,18 @@ impl<'a> Stepping<'a> {
         false
     }
 
+    /// Sees to it that the current steps run; the end, if they do not.
+    async fn push(&mut self, job: &WorkflowJob, at: Vec<String>) -> Result<Option<AttemptEnd>, Error> {
+        if self.runs.as_ref() != Some(&at) {
+            return self.run(at).await;
+        }
+        let stopped = job.current_steps.iter().find(|step| was_stopped(step));
+        Ok(stopped.map(|step| {
+            let result = format!("the step '{}' was stopped at its server", step.step_name);
+            failed(Reason::Cancelled, &result)
+        }))
+    }
+
     /// Tells the current steps to run; the end, if they do not. Told twice, they run once.
     async fn run(&mut self, at: Vec<String>) -> Result<Option<AttemptEnd>, Error> {
         let said = self.workflow.act(self.id, Action::Run).await?;
@@ -80,15 +92,11 @@ impl RemoteJob for Stepping<'_> {
         if let Some(end) = job.current_steps.iter().find_map(still) {
             return Ok(Seen::Ended(end));
         }
-        if attempt.must_stop().is_some() {
-            // What is to end is not told to run.
-        } else if self.runs.as_ref() != Some(&at) {
-            if let Some(end) = self.run(at).await? {
-                return Ok(Seen::Ended(end));
-            }
-        } else if let Some(step) = job.current_steps.iter().find(|step| was_stopped(step)) {
-            let result = format!("the step '{}' was stopped at its server", step.step_name);
-            return Ok(Seen::Ended(failed(Reason::Cancelled, &result)));
+        // What is to end is not told to run.
+        if attempt.must_stop().is_none()
+            && let Some(end) = self.push(&job, at).await?
+        {
+            return Ok(Seen::Ended(end));
         }
         let news = self.last.as_ref() != Some(&job);
         if news {

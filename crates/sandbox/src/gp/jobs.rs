@@ -126,10 +126,12 @@ impl Jobs {
     /// All results: of a job that failed or was cancelled there are none.
     pub(super) fn results(&self, id: &str) -> Result<Value, Refused> {
         let job = self.known.get(id).ok_or(NO_JOB)?;
-        match job.status() {
-            _ if job.has_results() => Ok(job.outcome.listed().into()),
-            _ if job.has_ended() => Ok(json!([])),
-            _ => Err(NOT_NOW),
+        if job.has_results() {
+            Ok(job.outcome.listed().into())
+        } else if job.has_ended() {
+            Ok(json!([]))
+        } else {
+            Err(NOT_NOW)
         }
     }
 
@@ -173,7 +175,7 @@ impl Job {
             "esriJobSubmitted"
         } else if age < self.submitted + self.waiting {
             "esriJobWaiting"
-        } else if age < self.submitted + self.waiting + self.outcome.takes {
+        } else if age < self.done_after() {
             if self.tool == Tool::Novel { NOVEL } else { "esriJobExecuting" }
         } else if self.outcome.result.is_ok() {
             "esriJobSucceeded"
@@ -184,14 +186,18 @@ impl Job {
         }
     }
 
+    /// Unless it is cancelled.
+    fn done_after(&self) -> Duration {
+        self.submitted + self.waiting + self.outcome.takes
+    }
+
     fn has_ended(&self) -> bool {
         let ended = ["esriJobCancelled", "esriJobSucceeded", "esriJobFailed", "esriJobTimedOut"];
         ended.contains(&self.status())
     }
 
     fn has_results(&self) -> bool {
-        let late = self.tool == Tool::Late
-            && self.begun.elapsed() < self.submitted + self.waiting + self.outcome.takes + LATE_BY;
+        let late = self.tool == Tool::Late && self.begun.elapsed() < self.done_after() + LATE_BY;
         self.status() == "esriJobSucceeded" && !late
     }
 
