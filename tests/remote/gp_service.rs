@@ -138,10 +138,9 @@ async fn a_job_outlives_its_worker_and_is_found_again() -> Result<()> {
     let form = [gp(&url, r#"{"seconds": 6}"#), vec![("crashPolicy", "atMostOnce")]].concat();
     let running = begin(&server, &form).await?;
     running.once("the job to execute", |run| run["progress"]["percent"].as_u64() > Some(0)).await?;
-    let (task, run) = (running.task.clone(), running.run.clone());
-    server.kill()?;
-    let server = Server::start(&place.options).await?.sign_in().await?;
-    let running = Running { server: &server, task, run };
+    let names = running.names();
+    let server = place.restart(server).await?;
+    let running = Running::at(&server, names);
     let run = running.ended().await?;
     assert_eq!(outcome(&run), ("succeeded", "done"), "{run}");
     assert_eq!(gis.submissions().len(), 1);
@@ -182,7 +181,9 @@ async fn what_goes_wrong_between_two_looks_changes_nothing() -> Result<()> {
     let asked = gis.asked("/jobs/");
     let running = begin(&server, &gp(&gis.task("Slow"), r#"{"seconds": 1}"#)).await?;
     assert_eq!(outcome(&running.ended().await?), ("succeeded", "done"));
-    crate::assert_no_sooner(&gis.times("/jobs/")[asked..], 4);
+    let looks = &gis.times("/jobs/")[asked..];
+    crate::assert_no_sooner(looks, 4);
+    assert_eq!(looks.len(), 3, "the first look, the one after the pause, and its result");
     let forgotten = begin(&server, &gp(&gis.task("Slow"), r#"{"seconds": 30}"#)).await?;
     forgotten.once("the job to execute", |run| run["progress"]["percent"].as_u64() > Some(0)).await?;
     gis.forget_jobs();

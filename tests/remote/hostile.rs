@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use isochrone_sandbox::{Fault, SimulatedGpServer, SimulatedPortal};
-use isochrone_testkit::{Server, eventually_within};
+use isochrone_testkit::{Server, eventually_within, peak_memory};
 
 use crate::{begin, beside_portal, outcome, place};
 
@@ -14,13 +14,6 @@ const JOBS: usize = 40;
 const MOST_MIB: u64 = 300;
 /// A slow drip ends with its request's minute.
 const PATIENT: Duration = Duration::from_mins(4);
-
-/// The most memory that the process ever had, in MiB.
-fn peak_mib(pid: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_full_of_jobs_outlives_whatever_their_servers_send() -> Result<()> {
@@ -60,15 +53,11 @@ async fn a_worker_full_of_jobs_outlives_whatever_their_servers_send() -> Result<
         gis.plan_fault("/jobs/", 0, times, fault);
     }
     for one in &running {
-        let run = eventually_within(PATIENT, "the run to end", async || {
-            let run = one.now().await?;
-            Ok(run["endTime"].is_i64().then_some(run))
-        });
-        let run = run.await?;
+        let run = one.ended_within(PATIENT).await?;
         assert_eq!(outcome(&run), ("succeeded", "done"), "{run}");
     }
     assert_eq!(gis.submissions().len(), JOBS, "one a run");
-    let peak = peak_mib(server.pid())?;
+    let peak = peak_memory(server.pid())? >> 20;
     println!("the process with its worker took {peak} MiB at most");
     assert!(peak < MOST_MIB, "{peak} MiB");
     Ok(())

@@ -82,10 +82,9 @@ async fn a_job_is_ended_with_its_run_and_outlives_its_worker() -> Result<()> {
 
     let running = begin(&server, &workbook(r#"{"seconds": 6}"#)).await?;
     running.once("progress", |run| run["progress"]["percent"].as_u64() > Some(0)).await?;
-    let (task, run) = (running.task.clone(), running.run.clone());
-    server.kill()?;
-    let server = Server::start(&place.options).await?.sign_in().await?;
-    let running = Running { server: &server, task, run };
+    let names = running.names();
+    let server = place.restart(server).await?;
+    let running = Running::at(&server, names);
     assert_eq!(outcome(&running.ended().await?), ("succeeded", "done"));
     assert_eq!((jobs.orders(), jobs.jobs().len()), (2, 2), "it was found by its handle");
     Ok(())

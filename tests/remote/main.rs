@@ -32,6 +32,14 @@ struct Place {
     dir: tempfile::TempDir,
 }
 
+impl Place {
+    /// SIGKILL, and another server on the same data.
+    async fn restart(&self, server: Server) -> Result<Server> {
+        server.kill()?;
+        Server::start(&self.options).await?.sign_in().await
+    }
+}
+
 /// A house whose tasks may go to these servers.
 fn place(servers: &[&str]) -> Result<Place> {
     let dir = tempfile::tempdir()?;
@@ -66,7 +74,16 @@ async fn begin<'a>(server: &'a Server, form: &[(&str, &str)]) -> Result<Running<
     Ok(Running { server, task, run })
 }
 
-impl Running<'_> {
+impl<'a> Running<'a> {
+    /// The task and the run: what names it at another server.
+    fn names(&self) -> (String, String) {
+        (self.task.clone(), self.run.clone())
+    }
+
+    fn at(server: &'a Server, (task, run): (String, String)) -> Running<'a> {
+        Running { server, task, run }
+    }
+
     fn path(&self) -> String {
         format!("{USERS}/admin/tasks/{}/runs/{}", self.task, self.run)
     }
@@ -77,7 +94,16 @@ impl Running<'_> {
 
     /// The run, once this holds of it.
     async fn once(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
-        eventually_within(LONG, what, async || {
+        self.once_within(LONG, what, holds).await
+    }
+
+    async fn once_within(
+        &self,
+        deadline: Duration,
+        what: &str,
+        holds: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        eventually_within(deadline, what, async || {
             let run = self.now().await?;
             Ok(holds(&run).then_some(run))
         })
@@ -86,7 +112,11 @@ impl Running<'_> {
 
     /// The run once it has ended.
     async fn ended(&self) -> Result<Value> {
-        self.once("the run to end", |run| run["endTime"].is_i64()).await
+        self.ended_within(LONG).await
+    }
+
+    async fn ended_within(&self, deadline: Duration) -> Result<Value> {
+        self.once_within(deadline, "the run to end", |run| run["endTime"].is_i64()).await
     }
 
     async fn cancel(&self) -> Result<Value> {

@@ -78,10 +78,9 @@ async fn there_is_one_job_whatever_happens() -> Result<()> {
     let form = [&task("{}")[..], &[("crashPolicy", "atMostOnce")]].concat();
     let running = begin(&server, &form).await?;
     running.once("it to execute", |run| run["progress"]["message"] == "processing").await?;
-    let (task, run) = (running.task.clone(), running.run.clone());
-    server.kill()?;
-    let server = Server::start(&place.options).await?.sign_in().await?;
-    let running = Running { server: &server, task, run };
+    let names = running.names();
+    let server = place.restart(server).await?;
+    let running = Running::at(&server, names);
     assert_eq!(outcome(&running.ended().await?), ("succeeded", "done"));
     assert!(running.log().await?.contains("goes on with the job"));
     assert_eq!(notebooks.runs().len(), 1);

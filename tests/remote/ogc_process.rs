@@ -52,10 +52,9 @@ async fn a_job_outlives_its_worker_and_ends_with_its_run() -> Result<()> {
     let slow = pygeoapi.process("slow");
     let running = begin(&server, &process(&slow, r#"{"seconds": 8}"#)).await?;
     running.once("it to run", |run| run["progress"]["percent"].is_u64()).await?;
-    let (task, run) = (running.task.clone(), running.run.clone());
-    server.kill()?;
-    let server = Server::start(&place.options).await?.sign_in().await?;
-    let running = Running { server: &server, task, run };
+    let names = running.names();
+    let server = place.restart(server).await?;
+    let running = Running::at(&server, names);
     assert_eq!(outcome(&running.ended().await?), ("succeeded", "done"));
     assert_eq!(pygeoapi.jobs().await?.len(), 1);
 

@@ -73,10 +73,9 @@ async fn a_report_outlives_its_worker_and_ends_with_its_run() -> Result<()> {
     let users = r#"{"reportType":"org","reportSubType":"users"}"#;
     let running = begin(&server, &report(users)).await?;
     running.once("progress", |run| run["progress"]["message"] == "processing").await?;
-    let (task, run) = (running.task.clone(), running.run.clone());
-    server.kill()?;
-    let server = Server::start(&place.options).await?.sign_in().await?;
-    let running = Running { server: &server, task, run };
+    let names = running.names();
+    let server = place.restart(server).await?;
+    let running = Running::at(&server, names);
     assert_eq!(outcome(&running.ended().await?), ("succeeded", "done"));
     assert!(running.log().await?.contains("goes on with the report"));
     assert_eq!(portal.reports(), 1);

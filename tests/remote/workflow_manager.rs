@@ -89,10 +89,9 @@ async fn there_is_one_job_whatever_happens() -> Result<()> {
     let running = begin(&server, &workflow(r#"{"jobTemplateId": "endless", "wait": "closed"}"#)).await?;
     running.once("the job", |_| manager.made() == 1).await?;
     running.once("it to run", |run| run["progress"]["message"] == "Step 1").await?;
-    let (task, run) = (running.task.clone(), running.run.clone());
-    server.kill()?;
-    let server = Server::start(&place.options).await?.sign_in().await?;
-    let running = Running { server: &server, task, run };
+    let names = running.names();
+    let server = place.restart(server).await?;
+    let running = Running::at(&server, names);
     // Before anybody goes on with it: the next attempt is there to tell the job.
     running.cancel().await?;
     assert_eq!(outcome(&running.ended().await?), ("failed", "cancelled"));
@@ -105,11 +104,10 @@ async fn one_step_is_one_step_whatever_becomes_of_the_worker() -> Result<()> {
     let (manager, place, server) = both().await?;
     let running = begin(&server, &workflow(r#"{"jobTemplateId": "two-steps", "wait": "step"}"#)).await?;
     running.once("the step to run", |_| manager.steps_started() == 1).await?;
-    let (task, run) = (running.task.clone(), running.run.clone());
-    server.kill()?;
+    let names = running.names();
     // The step ends before anybody looks again.
-    let server = Server::start(&place.options).await?.sign_in().await?;
-    let running = Running { server: &server, task, run };
+    let server = place.restart(server).await?;
+    let running = Running::at(&server, names);
     let run = running.ended().await?;
     assert_eq!(outcome(&run), ("succeeded", "done"), "{run}");
     assert_eq!((&run["attempt"], manager.made(), manager.steps_started()), (&2.into(), 1, 1));

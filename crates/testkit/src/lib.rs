@@ -6,6 +6,7 @@ pub mod fleet;
 mod foreign;
 pub mod kills;
 mod ledger;
+mod memory;
 mod proxy;
 mod server;
 pub mod servers;
@@ -13,6 +14,7 @@ mod wait;
 
 pub use foreign::{NodeClient, PythonClient};
 pub use ledger::{Ledger, TaskFires};
+pub use memory::peak_memory;
 pub use proxy::{Direction, Proxy};
 pub use server::{Server, ServerOptions};
 pub use servers::{RabbitCluster, RabbitServer, RedisCluster, RedisSentinel, RedisServer};

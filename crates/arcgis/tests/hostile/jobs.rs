@@ -1,7 +1,7 @@
 //! What servers of other kinds answer to those whose jobs they have.
 
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use isochrone_arcgis::gp::NotSubmitted;
@@ -9,14 +9,14 @@ use isochrone_arcgis::http_job::{Begun, HttpJobs, Order};
 use isochrone_arcgis::notebook_server::{Execution, NotebookServer};
 use isochrone_arcgis::ogc::{Executed, Process};
 use isochrone_arcgis::workflow::{Action, Workflow};
-use isochrone_arcgis::{Connection, Credentials, Egress, Error, Outbound, Portal, SignedIn, Trust};
+use isochrone_arcgis::{Egress, Error, Outbound, SignedIn, Trust};
 use isochrone_sandbox::{
     Fault, SimulatedHttpJobs, SimulatedNotebookServer, SimulatedPortal, SimulatedProcesses,
     SimulatedWorkflowManager,
 };
 use serde_json::{Map, json};
 
-use crate::{MIB, PATIENT, Read, TIMEOUT, peak, word};
+use crate::{MIB, PATIENT, Read, TIMEOUT, assert_outcomes, clients_of, peak, word};
 
 const ITEM: &str = "029b61ca770e428d9468a2a55f40b9fb";
 const JOB: &str = "9b61ca77-0e42-8d94-68a2-a55f40b9fb02";
@@ -75,10 +75,8 @@ impl Place {
     }
 
     fn clients(&self, timeout: Duration) -> Result<Clients> {
+        let (_, signed_in) = clients_of(&self.portal, timeout)?;
         let (trust, timeout) = (Trust::System, Some(timeout));
-        let portal = Portal::new(&Connection { url: self.portal.url(), trust: trust.clone(), timeout })?;
-        let (username, password) = ("siteadmin".to_owned(), "site-password".to_owned());
-        let signed_in = SignedIn::new(portal, Credentials::Password { username, password });
         let servers = [self.notebooks.url(), self.workflows.url(), self.processes.url()];
         let egress = Egress::new(&servers, false)?;
         let outbound = Outbound::new(egress, &trust, Some(signed_in.clone()), timeout)?;
@@ -207,14 +205,8 @@ pub(crate) async fn check() -> Result<()> {
         let asked =
             [(place.asked_of_arcgis(&clients), of_arcgis), (place.asked_of_others(&clients), of_others)];
         for (reads, expected) in asked {
-            for (name, asked) in reads {
-                place.plan(times, fault);
-                let started = Instant::now();
-                let outcome = asked.await.map_err(NotSubmitted::Nothing);
-                assert_eq!(word(&outcome), expected, "{name}: {fault:?}: {outcome:?}");
-                ensure!(fault == Fault::Endless || started.elapsed() < TIMEOUT * 4, "{name}: {fault:?}");
-                place.heal();
-            }
+            let plan = || place.plan(times, fault);
+            assert_outcomes(reads, expected, fault, plan, || place.heal()).await?;
         }
         for (name, beginning) in clients.begins() {
             // Of a process, any document may have come with HTTP 200.

@@ -4,11 +4,13 @@ mod jobs;
 mod portal_and_gp;
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use isochrone_arcgis::Error;
+use anyhow::{Result, ensure};
 use isochrone_arcgis::gp::NotSubmitted;
+use isochrone_arcgis::{Connection, Credentials, Error, Portal, SignedIn, Trust};
+use isochrone_sandbox::{Fault, SimulatedPortal};
+use isochrone_testkit::peak_memory;
 
 /// Of one request; the real limit is a minute.
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -38,9 +40,35 @@ fn word(outcome: &std::result::Result<(), NotSubmitted>) -> String {
 
 /// The most memory that this process ever had, in bytes.
 fn peak() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    peak_memory(std::process::id())
+}
+
+/// A client of the portal, and one that is signed in there as its administrator.
+fn clients_of(portal: &SimulatedPortal, timeout: Duration) -> Result<(Portal, SignedIn)> {
+    let connection = Connection { url: portal.url(), trust: Trust::System, timeout: Some(timeout) };
+    let bare = Portal::new(&connection)?;
+    let (username, password) = ("siteadmin".to_owned(), "site-password".to_owned());
+    let signed_in = SignedIn::new(bare.clone(), Credentials::Password { username, password });
+    Ok((bare, signed_in))
+}
+
+/// Each, asked while the fault is planned, has the expected outcome, and soon.
+async fn assert_outcomes(
+    reads: Vec<Read<'_>>,
+    expected: &str,
+    fault: Fault,
+    plan: impl Fn(),
+    heal: impl Fn(),
+) -> Result<()> {
+    for (name, asked) in reads {
+        plan();
+        let started = Instant::now();
+        let outcome = asked.await.map_err(NotSubmitted::Nothing);
+        assert_eq!(word(&outcome), expected, "{name}: {fault:?}: {outcome:?}");
+        ensure!(fault == Fault::Endless || started.elapsed() < TIMEOUT * 4, "{name}: {fault:?}");
+        heal();
+    }
+    Ok(())
 }
 
 /// One test, for the memory is the process's.

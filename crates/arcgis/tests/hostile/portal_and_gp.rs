@@ -1,13 +1,13 @@
 //! What a portal and a server that is federated with it answer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use isochrone_arcgis::gp::{GpTask, NotSubmitted, Parameters};
-use isochrone_arcgis::{Connection, Credentials, Egress, Outbound, Portal, SignedIn, Trust};
+use isochrone_arcgis::{Egress, Outbound, Portal, SignedIn, Trust};
 use isochrone_sandbox::{Fault, SimulatedGpServer, SimulatedPortal};
 
-use crate::{MIB, PATIENT, Read, TIMEOUT, peak, word};
+use crate::{MIB, PATIENT, Read, TIMEOUT, assert_outcomes, clients_of, peak, word};
 
 const ITEM: &str = "029b61ca770e428d9468a2a55f40b9fb";
 /// Parts of the paths.
@@ -49,12 +49,9 @@ impl Place {
     }
 
     fn clients(&self, timeout: Duration) -> Result<Clients> {
-        let (trust, timeout) = (Trust::System, Some(timeout));
-        let bare = Portal::new(&Connection { url: self.portal.url(), trust: trust.clone(), timeout })?;
-        let (username, password) = ("siteadmin".to_owned(), "site-password".to_owned());
-        let signed_in = SignedIn::new(bare.clone(), Credentials::Password { username, password });
+        let (bare, signed_in) = clients_of(&self.portal, timeout)?;
         let egress = Egress::new(&[self.gis.url()], false)?;
-        let outbound = Outbound::new(egress, &trust, Some(signed_in.clone()), timeout)?;
+        let outbound = Outbound::new(egress, &Trust::System, Some(signed_in.clone()), Some(timeout))?;
         let task = |name: &str| GpTask::new(outbound.clone(), &self.gis.task(name));
         Ok(Clients { bare, signed_in, slow: task("Slow")?, stubborn: task("Stubborn")? })
     }
@@ -146,14 +143,8 @@ pub(crate) async fn check() -> Result<()> {
         let before = peak()?;
         let asked = [(place.reads(&clients), READS, read), (clients.sign_ins(), SIGN_INS, signed_in)];
         for (reads, paths, expected) in asked {
-            for (name, asked) in reads {
-                place.plan(paths, times, fault);
-                let started = Instant::now();
-                let outcome = asked.await.map_err(NotSubmitted::Nothing);
-                assert_eq!(word(&outcome), expected, "{name}: {fault:?}: {outcome:?}");
-                ensure!(fault == Fault::Endless || started.elapsed() < TIMEOUT * 4, "{name}: {fault:?}");
-                place.heal();
-            }
+            let plan = || place.plan(paths, times, fault);
+            assert_outcomes(reads, expected, fault, plan, || place.heal()).await?;
         }
         let (were_sent, were_begun) = (place.gis.asked("/submitJob"), place.gis.submissions().len());
         place.gis.plan_fault("/submitJob", 0, times, fault);
