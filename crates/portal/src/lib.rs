@@ -17,6 +17,7 @@
 //! | `maxConsecutiveFailures` | 1 to 1000000, or -1 for "never disable" | the operator's, 5 |
 
 mod answer;
+pub mod client_address;
 mod counted;
 pub mod front;
 mod identity;
@@ -38,6 +39,7 @@ pub use tasks::transfer;
 use std::sync::Arc;
 
 use axum::Router;
+use client_address::TrustedProxies;
 use isochrone_domain::Policies;
 use isochrone_scheduler::Submissions;
 use isochrone_store::Store;
@@ -71,6 +73,8 @@ pub struct Config {
     pub name: String,
     /// Where OAuth may send tokens, beside this machine and the portal itself.
     pub redirect_uris: Vec<String>,
+    /// The reverse proxies whose word on the client's address counts.
+    pub trusted_proxies: TrustedProxies,
     /// Of a task whose creator says nothing of its own.
     pub policies: Policies,
 }
@@ -82,6 +86,7 @@ impl Default for Config {
             public_url: None,
             name: "Isochrone".to_owned(),
             redirect_uris: Vec::new(),
+            trusted_proxies: TrustedProxies::none(),
             policies: Policies::default(),
         }
     }
@@ -102,7 +107,9 @@ pub fn router(portal: Portal) -> Router {
         router = router.nest(&format!("/{context}{}", native::ROOT), native);
         router = router.nest(&format!("/{context}"), described);
     }
+    let proxies = portal.config.trusted_proxies.clone();
+    let identified = axum::middleware::from_fn_with_state(proxies, client_address::identify);
     let served = Arc::new(serve::Served::new(portal));
     let counted = axum::middleware::from_fn_with_state(Arc::clone(&served), counted::count);
-    router.fallback(serve::handle).layer(counted).with_state(served)
+    router.fallback(serve::handle).layer(counted).layer(identified).with_state(served)
 }

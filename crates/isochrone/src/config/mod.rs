@@ -24,6 +24,7 @@ pub(crate) use sections::{Log, LogFormat};
 use isochrone_arcgis::http_job::HttpJobs;
 use isochrone_arcgis::{Egress, Outbound, Portal, SignedIn, Trust};
 use isochrone_domain::{Policies, TaskType};
+use isochrone_portal::client_address::{ForwardedHeader, TrustedProxies};
 use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 
 use crate::args::{Command, Global};
@@ -72,6 +73,8 @@ impl Default for Config {
                 context: "portal".to_owned(),
                 public_url: None,
                 redirect_uris: Vec::new(),
+                trusted_proxies: Vec::new(),
+                forwarded_header: ForwardedHeader::Auto,
             },
             https: Https {
                 listen: SocketAddr::from(([127, 0, 0, 1], 7443)),
@@ -160,6 +163,11 @@ impl Config {
             };
             quotas.with(kind, quota)
         })
+    }
+
+    /// The reverse proxies in front of the portal.
+    pub(crate) fn trusted_proxies(&self) -> TrustedProxies {
+        TrustedProxies::new(self.http.trusted_proxies.clone(), self.http.forwarded_header)
     }
 
     /// Of a task that says nothing of its own.

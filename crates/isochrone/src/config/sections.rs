@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use isochrone_domain::TaskType;
+use isochrone_portal::client_address::{ForwardedHeader, Network};
 use serde::{Deserialize, Serialize};
 
 use super::{Secret, list};
@@ -22,6 +23,12 @@ pub(crate) struct Http {
     /// Where OAuth may send tokens, beside this machine and the portal itself; to the letter.
     #[serde(with = "list")]
     pub(crate) redirect_uris: Vec<String>,
+    /// The reverse proxies in front of the portal, as addresses or networks: of a request of theirs, the client is
+    /// whom they name.
+    #[serde(with = "list")]
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// The header in which they name it.
+    pub(crate) forwarded_header: ForwardedHeader,
 }
 
 /// The portal over TLS.

@@ -31,6 +31,7 @@ pub(super) fn router(house: &House, config: &Config) -> Result<axum::Router> {
             context: config.http.context.clone(),
             public_url: config.http.public_url.clone(),
             redirect_uris: config.http.redirect_uris.clone(),
+            trusted_proxies: config.trusted_proxies(),
             policies: config.policies(),
             ..isochrone_portal::Config::default()
         },

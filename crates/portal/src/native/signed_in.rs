@@ -1,15 +1,15 @@
 //! Who asks: the token in `Authorization`.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use isochrone_scheduler::Caller;
 
 use super::problem::Problem;
 use crate::answer::Failure;
+use crate::client_address::ClientAddress;
 use crate::serve::Served;
 
 /// Somebody with a good token. In the query it is not looked for: addresses end up in logs.
@@ -25,8 +25,7 @@ impl FromRequestParts<Arc<Served>> for SignedIn {
         if tokens.next().is_some() {
             return Err(Problem::new(400, "The request has two Authorization headers."));
         }
-        let ip: Option<IpAddr> =
-            parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+        let ip = parts.extensions.get().map(|ClientAddress(address)| *address);
         let caller = served.sign_in.bearer(token, ip, text(&parts.headers, header::REFERER)).await?;
         Ok(SignedIn(caller))
     }

@@ -7,9 +7,9 @@ mod tokens;
 mod urlencoded;
 mod values;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri, header};
 
@@ -17,6 +17,7 @@ pub(crate) use parameters::Parameters;
 pub(crate) use values::Limit;
 
 use crate::answer::{Failure, Format};
+use crate::client_address::ClientAddress;
 use crate::{Config, OverTls};
 
 /// Where in the portal a request goes.
@@ -207,7 +208,7 @@ fn origin(headers: &HeaderMap, over_tls: Option<&OverTls>) -> String {
 }
 
 fn ip(parts: &Parts) -> Option<IpAddr> {
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
+    parts.extensions.get().map(|ClientAddress(address)| *address)
 }
 
 fn header_text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {

@@ -236,3 +236,24 @@ async fn a_browser_signs_in_with_a_form_and_follows_links() {
     let (up, _) = open(format!("{origin}{}", link(&task, "tasks"))).await;
     assert!(up.contains("Hourly sums"), "{up}");
 }
+
+#[tokio::test]
+async fn a_token_is_bound_to_the_client_behind_the_trusted_proxy() {
+    use isochrone_portal::client_address::{ForwardedHeader, TrustedProxies};
+    let loopback = vec!["127.0.0.1".parse().expect("an address")];
+    let trusted_proxies = TrustedProxies::new(loopback, ForwardedHeader::Auto);
+    let server = Server::with(Config { trusted_proxies, ..Config::default() }).await;
+    server.add_user("alice", Role::Publisher, &passwords::hash("correct horse")).await;
+    let form = [("username", "alice"), ("password", "correct horse"), ("f", "json")];
+    let from = |request: reqwest::RequestBuilder, client: &str| request.header("X-Forwarded-For", client);
+    let request = from(server.client.post(server.url("/generateToken")).form(&form), "198.51.100.7");
+    let given: Value = request.send().await.expect("an answer").json().await.expect("json");
+    let token = given["token"].as_str().expect("a token");
+    for (client, good) in [("198.51.100.7", true), ("1.1.1.1, 198.51.100.7", true), ("198.51.100.8", false)] {
+        let answer = ask(&server, |r| from(r.bearer_auth(token), client)).await;
+        assert_eq!(answer["username"] == "alice", good, "{client}: {answer}");
+        let native = format!("http://{}/api/v1/users/alice", server.address);
+        let request = from(server.client.get(native).bearer_auth(token), client);
+        assert_eq!(request.send().await.expect("an answer").status().is_success(), good, "{client}");
+    }
+}
