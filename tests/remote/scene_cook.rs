@@ -38,6 +38,26 @@ async fn the_services_own_server_cooks_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_is_seen_cooking_and_what_fails_is_told() -> Result<()> {
+    let gis = SimulatedGpServer::start().await?;
+    let place = place(&[&gis.url()])?;
+    let server = Server::start(&place.options).await?.sign_in().await?;
+    let slow = begin(&server, &cook(&of_service(&gis, "Slow"))).await?;
+    let run = slow.once("progress", |run| run["progress"]["percent"].as_u64() > Some(0)).await?;
+    assert_eq!(run["progress"]["message"], "working", "{run}");
+    assert!(slow.log().await?.contains("This is a simulation"), "the job's own lines");
+    assert_eq!(outcome(&slow.ended().await?), ("succeeded", "done"));
+    let missing = begin(&server, &cook(&of_service(&gis, "Missing"))).await?.ended().await?;
+    assert_eq!(outcome(&missing), ("failed", "execution_error"), "{missing}");
+    assert!(missing["result"].as_str().is_some_and(|result| result.contains("ERROR 001487")), "{missing}");
+    let cancelled = begin(&server, &cook(&of_service(&gis, "Slow"))).await?;
+    cancelled.once("progress", |run| run["progress"]["percent"].is_u64()).await?;
+    cancelled.cancel().await?;
+    assert_eq!(outcome(&cancelled.ended().await?), ("failed", "cancelled"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_service_is_cooked_once_at_a_time() -> Result<()> {
     let gis = SimulatedGpServer::start().await?;
     let place = place(&[&gis.url()])?;

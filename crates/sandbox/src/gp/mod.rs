@@ -29,7 +29,8 @@ const SERVICES: &str = "/server/rest/services";
 /// A simulated GIS server. Its tasks: `Buffer` (points and lines, really), `Slow` and `Stubborn` (`seconds`
 /// long; the latter never listens to a cancel), `Broken`, `Silent` (no results), `Overlong` (the server ends it),
 /// `Novel` (it has a status that clients do not know), `Late` (its results come after its success), `Instant`
-/// (synchronous); and `Manage Scene Cache` of the scene caching controllers. Dropped, it is gone.
+/// (synchronous); and `Manage Scene Cache` of the scene caching controllers, for which there is no service `Missing` and the
+/// service `Slow` takes its time. Dropped, it is gone.
 pub struct SimulatedGpServer(Listening<State>);
 
 meets_faults!(SimulatedGpServer);

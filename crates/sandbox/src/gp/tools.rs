@@ -11,6 +11,8 @@ use crate::asked::Asked;
 
 /// How long a job takes unless it is told.
 pub(super) const SECONDS: f64 = 0.2;
+/// How long the scene service `Slow` takes to cook.
+const SLOW_COOK: f64 = 4.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tool {
@@ -48,7 +50,10 @@ impl Outcome {
 
 impl Tool {
     pub(super) fn carry_out(self, asked: &Asked) -> Outcome {
-        let seconds = asked.parameter("seconds").and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
+        let slow =
+            self == Tool::Cook && asked.parameter("service_url").is_some_and(|url| url.contains("/Slow/"));
+        let usual = if slow { SLOW_COOK } else { SECONDS };
+        let seconds = asked.parameter("seconds").and_then(|text| text.parse().ok()).unwrap_or(usual);
         let takes = Duration::from_secs_f64(seconds);
         let result = match self {
             Tool::Buffer => buffered(asked).map(|features| {
@@ -83,6 +88,9 @@ fn cooked(asked: &Asked) -> Result<BTreeMap<String, (&'static str, Value)>, Stri
     let required =
         |name: &str| asked.parameter(name).ok_or(format!("ERROR 000735: {name}: Value is required"));
     let url = required("service_url")?;
+    if url.contains("/Missing/") {
+        return Err("ERROR 001487: the scene service does not exist".to_owned());
+    }
     required("layer")?;
     required("update_mode")?;
     let instances = asked.number("num_of_caching_service_instances").unwrap_or(1);
