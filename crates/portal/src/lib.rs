@@ -60,6 +60,8 @@ pub struct Portal {
     pub config: Config,
     /// Where requests are counted.
     pub metrics: Metrics,
+    /// What hashes passwords in this process.
+    pub passwords: Arc<passwords::Hasher>,
 }
 
 /// The operator's choices for the portal.

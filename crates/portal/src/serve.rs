@@ -33,9 +33,9 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn new(portal: Portal) -> Served {
-        let Portal { store, submissions, artifacts, config, front, metrics } = portal;
+        let Portal { store, submissions, artifacts, config, front, metrics, passwords } = portal;
         let front = front.map(Arc::new);
-        let sign_in = SignIn::new(Arc::clone(&store), front.clone(), metrics.clone());
+        let sign_in = SignIn::new(Arc::clone(&store), front.clone(), metrics.clone(), passwords);
         Served { store, submissions, artifacts, config, sign_in, front, metrics }
     }
 

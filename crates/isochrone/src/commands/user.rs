@@ -186,8 +186,7 @@ pub(crate) async fn described(house: &House, name: &str, role: Role, password: &
     if !User::valid_name(name) {
         bail!("'{name}' is no user name: 1 to 128 letters, digits, '.', '_', '-' or '@'");
     }
-    let password = password.to_owned();
-    let password_hash = tokio::task::spawn_blocking(move || passwords::hash(&password)).await?;
+    let password_hash = house.passwords.hash(password).await;
     let known = house.store.user(name).await?;
     Ok(User {
         name: known.as_ref().map_or_else(|| name.to_owned(), |user| user.name.clone()),

@@ -36,6 +36,7 @@ pub(super) fn router(house: &House, config: &Config) -> Result<axum::Router> {
             ..isochrone_portal::Config::default()
         },
         metrics: house.metrics.clone(),
+        passwords: Arc::clone(&house.passwords),
         front: front.transpose().context("[portal]")?,
     }))
 }

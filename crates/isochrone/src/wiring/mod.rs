@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context, Result, bail};
 use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
 use isochrone_executors::notebook::PythonEnvironment;
+use isochrone_portal::passwords::Hasher;
 use isochrone_scheduler::{Caller, Submissions, Wake};
 use isochrone_store::Store;
 use isochrone_store::redis::{Options, RedisStore};
@@ -38,6 +39,8 @@ pub(crate) struct House {
     pub(crate) python: PythonEnvironment,
     /// How notebooks reach the portal, once that is known.
     pub(crate) portal_url: Arc<OnceLock<String>>,
+    /// What hashes passwords in this process.
+    pub(crate) passwords: Arc<Hasher>,
     /// What this process counts.
     pub(crate) metrics: Metrics,
 }
@@ -64,7 +67,17 @@ impl House {
         let submissions = Arc::new(submissions.with_metrics(metrics.clone()));
         let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
         let portal_url = Arc::new(config.http.public_url.clone().map_or_else(OnceLock::new, OnceLock::from));
-        Ok(House { data_dir, store, artifacts, submissions, wake, python, portal_url, metrics })
+        Ok(House {
+            data_dir,
+            store,
+            artifacts,
+            submissions,
+            wake,
+            python,
+            portal_url,
+            passwords: Arc::default(),
+            metrics,
+        })
     }
 
     /// Opens a store that is there.

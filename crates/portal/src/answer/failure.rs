@@ -14,6 +14,8 @@ pub(crate) struct Failure {
     details: Vec<String>,
     message_code: Option<&'static str>,
     parameter: Option<&'static str>,
+    /// Whether the HTTP status says so, too.
+    busy: bool,
 }
 
 /// ArcGIS's shape of an error.
@@ -37,7 +39,20 @@ struct Inner {
 impl Failure {
     /// A failure with ArcGIS's code and a sentence for people.
     pub(crate) fn new(code: u16, message: impl Into<String>) -> Failure {
-        Failure { code, message: message.into(), details: Vec::new(), message_code: None, parameter: None }
+        Failure {
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            message_code: None,
+            parameter: None,
+            busy: false,
+        }
+    }
+
+    /// The server has too much to do: the same request is welcome in a moment. Clients of ArcGIS repeat what is
+    /// answered with HTTP status 503, a POST too, so nothing was done of it.
+    pub(crate) fn busy(message: impl Into<String>) -> Failure {
+        Failure { busy: true, ..Failure::new(503, message) }
     }
 
     /// A parameter is wrong; `problem` goes on after its name and has no full stop.
@@ -81,6 +96,10 @@ impl Failure {
 
     pub(super) fn code(&self) -> u16 {
         self.code
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy
     }
 
     /// The parameter that it is about.

@@ -175,7 +175,7 @@ impl Answer {
 }
 
 impl Failure {
-    /// The failure on the wire: HTTP 200, as ArcGIS's clients expect it.
+    /// The failure on the wire: HTTP 200, as ArcGIS's clients expect it, unless they shall come back.
     pub(crate) fn respond(&self, format: Format, place: &Place) -> Response {
         let page = Document::new("Error", self.shape());
         // Whoever came without a good token, or mistyped a password, gets another try.
@@ -184,6 +184,10 @@ impl Failure {
             if self.asks_for_token() || at_sign_in { page.with_sign_in() } else { page.without_forms() };
         let mut response = page.respond(format, place);
         response.extensions_mut().insert(ErrorCode(self.code()));
+        if self.is_busy() {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response
     }
 }

@@ -6,40 +6,39 @@ mod throttle;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use isochrone_domain::User;
 use isochrone_scheduler::Caller;
 use isochrone_store::{Store, Token, TokenBinding, TokenHash};
 use isochrone_telemetry::{AuthFailure, Metrics};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
 
 pub(crate) use generate_token::{Given, generate_token, random_token};
 
 use crate::answer::Failure;
 use crate::front::Front;
-use crate::passwords;
+use crate::passwords::{Busy, Hasher};
 use crate::request::Call;
 use throttle::Throttle;
-
-/// How long a sign-in waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who signs in, and who has signed in.
 pub(crate) struct SignIn {
     store: Arc<dyn Store>,
     throttle: Throttle,
-    /// A hash takes 19 MiB and 20 ms of a core: two at a time leave the scheduler its share.
-    turns: Arc<Semaphore>,
+    passwords: Arc<Hasher>,
     /// Whose word counts, where there is one.
     front: Option<Arc<Front>>,
     metrics: Metrics,
 }
 
 impl SignIn {
-    pub(crate) fn new(store: Arc<dyn Store>, front: Option<Arc<Front>>, metrics: Metrics) -> SignIn {
-        SignIn { store, throttle: Throttle::default(), turns: Arc::new(Semaphore::new(2)), front, metrics }
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        front: Option<Arc<Front>>,
+        metrics: Metrics,
+        passwords: Arc<Hasher>,
+    ) -> SignIn {
+        SignIn { store, throttle: Throttle::default(), passwords, front, metrics }
     }
 
     /// The user with this name and password. None: there is none, or too many guesses were wrong lately.
@@ -54,20 +53,14 @@ impl SignIn {
         }
         let user = self.store.user(name).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(Failure::new(503, "Too many sign-ins at once. Try again."));
-        };
+        let turn = self.passwords.turn().await;
+        let turn = turn.map_err(|Busy| Failure::busy("Too many sign-ins at once. Try again."))?;
         // Guesses that came all at once were all admitted; those that waited know better by now.
         if !self.throttle.admits(name) {
             self.metrics.auth_failed(AuthFailure::Locked);
             return Ok(None);
         }
-        let right = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            passwords::verify(&password, hash.as_deref())
-        });
-        let right = right.await.map_err(|_| Failure::internal())?;
+        let right = turn.verify(password, hash).await;
         self.throttle.note(name, right);
         if !right {
             self.metrics.auth_failed(AuthFailure::Password);

@@ -27,7 +27,7 @@ impl Way {
 
     async fn with(config: Config) -> Way {
         let server = Server::with(config).await;
-        server.add_user("alice", Role::Publisher, &passwords::hash(PASSWORD)).await;
+        server.add_user("alice", Role::Publisher, &passwords::Hasher::new(1).hash(PASSWORD).await).await;
         let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         Way { server, browser: browser.build().expect("a client") }
     }
@@ -219,7 +219,7 @@ async fn a_refresh_token_renews_until_the_password_changes() {
     let newer = exchanged["refresh_token"].as_str().expect("a token");
     assert_eq!(error(&renew("refresh_token", "desk", &refresh).await).0, 400, "it was exchanged");
     assert!(renew("refresh_token", "desk", newer).await["access_token"].is_string());
-    way.server.add_user("alice", Role::Publisher, &passwords::hash("another")).await;
+    way.server.add_user("alice", Role::Publisher, &passwords::Hasher::new(1).hash("another").await).await;
     assert_eq!(error(&renew("refresh_token", "desk", newer).await).0, 400);
 }
 

@@ -146,7 +146,11 @@ impl Browser<'_> {
 async fn a_person_does_it_all_on_the_pages() {
     let server = Server::start().await;
     server
-        .add_user("alice", isochrone_domain::Role::Publisher, &isochrone_portal::passwords::hash("pw"))
+        .add_user(
+            "alice",
+            isochrone_domain::Role::Publisher,
+            &isochrone_portal::passwords::Hasher::new(1).hash("pw").await,
+        )
         .await;
     let mut browser = Browser { server: &server, html: String::new() };
     browser.open("/sharing/rest/community/users/alice/tasks").await;

@@ -51,6 +51,7 @@ impl Server {
             front: None,
             config,
             metrics: Metrics::new(),
+            passwords: Arc::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");

@@ -13,7 +13,7 @@ const SELF: &str = "/community/self";
 
 async fn with_alice() -> Server {
     let server = Server::start().await;
-    server.add_user("alice", Role::Publisher, &passwords::hash("correct horse")).await;
+    server.add_user("alice", Role::Publisher, &passwords::Hasher::new(1).hash("correct horse").await).await;
     server
 }
 
@@ -243,7 +243,7 @@ async fn a_token_is_bound_to_the_client_behind_the_trusted_proxy() {
     let loopback = vec!["127.0.0.1".parse().expect("an address")];
     let trusted_proxies = TrustedProxies::new(loopback, ForwardedHeader::Auto);
     let server = Server::with(Config { trusted_proxies, ..Config::default() }).await;
-    server.add_user("alice", Role::Publisher, &passwords::hash("correct horse")).await;
+    server.add_user("alice", Role::Publisher, &passwords::Hasher::new(1).hash("correct horse").await).await;
     let form = [("username", "alice"), ("password", "correct horse"), ("f", "json")];
     let from = |request: reqwest::RequestBuilder, client: &str| request.header("X-Forwarded-For", client);
     let request = from(server.client.post(server.url("/generateToken")).form(&form), "198.51.100.7");
