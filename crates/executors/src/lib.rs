@@ -12,6 +12,7 @@ pub mod report;
 pub mod scene_cook;
 mod submission;
 mod unconfigured;
+pub mod untrusted;
 mod way_out;
 pub mod workflow_manager;
 

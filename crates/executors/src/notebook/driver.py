@@ -10,6 +10,7 @@ running cell, and 3 s later kills it.
 
 import asyncio
 import ctypes
+import hashlib
 import json
 import keyword
 import math
@@ -18,23 +19,34 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
 
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 INTERRUPT_GRACE_SECONDS = 3
 CHUNK = 16_384
+LAST_WORDS = 2_000
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 # The kernel inherits standard output, so that what it writes there by itself must not look like an event.
-events = os.fdopen(os.dup(1), "w", encoding="ascii")
+events = os.fdopen(os.dup(1), "wb")
 os.dup2(2, 1)
 
 
 def emit(event, **details):
-    events.write(json.dumps({"event": event, **details}) + "\n")
+    events.write(json.dumps({"event": event, **details}).encode("ascii") + b"\n")
     events.flush()
+
+
+def emit_document(content, most):
+    """Sends the notebook as it is now: where it is kept, cells can't write. One that is too large is only announced."""
+    emit("document", bytes=len(content))
+    if len(content) <= most:
+        events.write(content)
+        events.flush()
 
 
 class Refused(Exception):
@@ -48,6 +60,15 @@ def contain():
     except (OSError, AttributeError):
         pass  # Not Linux: the worker finds what is left by other ways.
     os.nice(10)
+
+
+def shut_out_the_notebook():
+    """Keeps this process's pipes from the notebook's, which otherwise may open them by /proc/<pid>/fd: who held
+    standard input open would outlive the worker."""
+    try:
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    except (OSError, AttributeError):
+        pass
 
 
 def descendants():
@@ -188,6 +209,8 @@ def make_client(notebook, job):
         cut = False  # Whether there was too much output.
         peak = 0  # The most memory that the kernel had, in bytes.
         kernel = None
+        words = None  # What the kernel writes by itself; the file has no name that a cell could use.
+        sent = None  # A digest of what was sent last.
 
         async def async_start_new_kernel(self, **kwargs):
             if len(job["sockets"]) < 90:  # A socket's path may have 107 bytes.
@@ -195,7 +218,8 @@ def make_client(notebook, job):
             self.km.shutdown_wait_time = 2
             # A kernel sends its output as messages, and what it writes to its streams besides is mostly
             # the same again; only where it dies do they tell more.
-            kwargs.update(stdout=subprocess.DEVNULL, stderr=open(job["kernelLog"], "wb"))
+            self.words = tempfile.TemporaryFile()
+            kwargs.update(stdout=subprocess.DEVNULL, stderr=self.words)
             try:
                 await super().async_start_new_kernel(**kwargs)
             except OSError as error:
@@ -258,9 +282,10 @@ def make_client(notebook, job):
             return super().process_message(msg, cell, cell_index)
 
         def log_last_words(self):
-            with open(job["kernelLog"], "rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - 2000))
-                self.log_text("stderr", file.read().decode(errors="replace"))
+            if self.words:
+                size = os.fstat(self.words.fileno()).st_size
+                last = os.pread(self.words.fileno(), LAST_WORDS, max(0, size - LAST_WORDS))
+                self.log_text("stderr", last.decode(errors="replace"))
 
         def log_text(self, stream, text):
             for start in range(0, len(text), CHUNK):
@@ -268,11 +293,14 @@ def make_client(notebook, job):
 
         def save(self):
             try:
-                with open(job["output"] + ".new", "w", encoding="utf-8") as file:
-                    nbformat.write(self.nb, file)
-                os.replace(job["output"] + ".new", job["output"])
-            except (OSError, UnicodeError) as error:
+                content = nbformat.writes(self.nb).encode("utf-8")
+            except UnicodeError as error:
                 emit("output", stream="stderr", text=f"the executed notebook can't be saved: {error}\n")
+                return
+            digest = hashlib.sha256(content).digest()
+            if digest != self.sent:
+                self.sent = digest
+                emit_document(content, job["documentBytes"])
 
     return Client(
         notebook,
@@ -324,6 +352,7 @@ async def execute(job):
 def main():
     job = json.loads(sys.stdin.buffer.readline())
     contain()
+    shut_out_the_notebook()
     # The first process of a namespace gets no signal that it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     threading.Thread(target=follow_worker, daemon=True).start()

@@ -15,9 +15,10 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 
 use super::config::Config;
+use super::document::Receiver;
 use super::isolation::{Confined, Confinement, Parent};
 use super::limits;
-use super::scratch::Scratch;
+use super::scratch::{NotebookPath, Scratch};
 use super::tree::{Spare, Tree};
 
 const PROGRAM: &str = include_str!("driver.py");
@@ -36,13 +37,13 @@ const DROP_PATIENCE: Duration = Duration::from_secs(2);
 #[serde(rename_all = "camelCase")]
 struct Job<'a> {
     notebook: &'a Path,
-    output: &'a Path,
-    kernel_log: &'a Path,
-    working_directory: &'a Path,
+    working_directory: NotebookPath,
     /// What the paths of the kernel's sockets begin with.
-    sockets: &'a Path,
+    sockets: NotebookPath,
     parameters: Option<&'a str>,
     output_bytes: u64,
+    /// The most that an executed notebook may have.
+    document_bytes: u64,
 }
 
 /// A running driver. Dropping it kills it and all that it started.
@@ -72,10 +73,11 @@ impl Driver {
         notebook: &[u8],
         parameters: Option<&str>,
         run: &Run,
-    ) -> io::Result<(Driver, Streams)> {
-        let program = scratch.path("driver.py");
+    ) -> io::Result<(Driver, Streams, Receiver)> {
+        let program = scratch.input().join("driver.py");
+        let input = scratch.input().join("input.ipynb");
         tokio::fs::write(&program, PROGRAM).await?;
-        tokio::fs::write(scratch.path("input.ipynb"), notebook).await?;
+        tokio::fs::write(&input, notebook).await?;
         let token = TaskId::random().to_string();
         let mut start = confinement.start(python, scratch)?;
         set_up(&mut start.command, python, scratch, &token, run);
@@ -89,21 +91,22 @@ impl Driver {
         let tree = Arc::new(Mutex::new(Tree::new(pid.as_raw_pid(), format!("{MARK}={token}"))));
         // Before it has read its job, it has started nothing.
         limits::set(pid, config)?;
+        let document_bytes = document_bytes(notebook.len() as u64, config);
         let job = Job {
-            notebook: &scratch.path("input.ipynb"),
-            output: &executed(scratch),
-            kernel_log: &scratch.path("kernel.log"),
-            working_directory: &scratch.work(),
-            sockets: &scratch.runtime().join("k"),
+            notebook: &input,
+            working_directory: scratch.work(),
+            sockets: scratch.runtime().join("k"),
             parameters,
             output_bytes: config.output_bytes(),
+            document_bytes,
         };
         let mut line = serde_json::to_vec(&job)?;
         line.push(b'\n');
         // A driver that dies at once is told by its exit, not by this.
         drop(lifeline.write_all(&line).await);
         let driver = Driver { child, pid, tree, ended: false, _lifeline: lifeline, _parent: parent };
-        Ok((driver, Streams { events, errors }))
+        let document = Receiver::new(scratch.outer(), document_bytes);
+        Ok((driver, Streams { events, errors }, document))
     }
 
     pub(super) fn tree(&self) -> Arc<Mutex<Tree>> {
@@ -173,9 +176,11 @@ fn kill_in_thread(tree: Arc<Mutex<Tree>>, spare: Spare, then: impl FnOnce() + Se
     }
 }
 
-/// Where the driver keeps the executed notebook.
-pub(super) fn executed(scratch: &Scratch) -> std::path::PathBuf {
-    scratch.path("output.ipynb")
+/// The most that an executed notebook may have. JSON escapes what it holds, and short lines of output stand there with
+/// their indentation.
+fn document_bytes(notebook: u64, config: &Config) -> u64 {
+    const SLACK: u64 = 1 << 20;
+    notebook.saturating_add(config.output_bytes()).saturating_mul(8).saturating_add(SLACK)
 }
 
 /// Nothing of the worker's environment is passed on but the search path and the language.

@@ -31,6 +31,11 @@ pub(super) enum Event {
         /// What.
         text: String,
     },
+    /// The notebook as it is now follows the line, in as many bytes, unless they are more than it may have.
+    Document {
+        /// How many.
+        bytes: u64,
+    },
     /// The cells' output is more than it may be.
     OutputLimit,
     /// The notebook or its parameters can't be used.

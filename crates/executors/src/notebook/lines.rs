@@ -44,6 +44,22 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
+    /// Bytes that are no lines, `most` of them at most; none at the end of the stream. Safe to cancel.
+    pub(super) async fn bytes(&mut self, most: usize) -> Option<Vec<u8>> {
+        if self.start == self.buffer.len() {
+            self.buffer.clear();
+            self.start = 0;
+            self.buffer.reserve(64 * 1024);
+            if matches!(self.input.read_buf(&mut self.buffer).await, Ok(0) | Err(_)) {
+                return None;
+            }
+        }
+        let end = self.buffer.len().min(self.start.saturating_add(most));
+        let bytes = self.buffer[self.start..end].to_vec();
+        self.start = end;
+        Some(bytes)
+    }
+
     fn rest(&mut self) -> Option<Vec<u8>> {
         let rest = self.buffer.split_off(self.start);
         self.buffer.clear();
@@ -113,6 +129,23 @@ mod tests {
             total += line.len();
         }
         assert_eq!(total, endless.len());
+    }
+
+    #[tokio::test]
+    async fn bytes_stand_between_lines() {
+        let mut text = b"one\n".to_vec();
+        text.extend([b'\n'; 200_000]);
+        text.extend(b"two\n");
+        let mut lines = LineReader::new(&text[..], 1_000);
+        assert_eq!(lines.next().await.as_deref(), Some(&b"one"[..]));
+        let mut left = 200_000;
+        while left > 0 {
+            let bytes = lines.bytes(left).await.unwrap();
+            assert!(bytes.iter().all(|byte| *byte == b'\n'));
+            left -= bytes.len();
+        }
+        assert_eq!(lines.next().await.as_deref(), Some(&b"two"[..]));
+        assert_eq!(lines.bytes(1).await, None);
     }
 
     #[test]

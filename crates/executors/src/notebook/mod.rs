@@ -5,6 +5,7 @@
 //! supervise it, keep what it executed, and say how it ended.
 
 mod config;
+mod document;
 mod driver;
 mod ending;
 mod environment;
@@ -16,6 +17,7 @@ mod lines;
 mod processes;
 mod scratch;
 mod supervise;
+mod sweep;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +34,7 @@ pub use environment::{EnvironmentError, PythonEnvironment};
 pub use home::{Home, Homes};
 pub use isolation::{IsolationError, Isolator, Tier};
 
+use document::Received;
 use driver::Driver;
 use ending::Kept;
 use isolation::Confinement;
@@ -78,7 +81,7 @@ impl ExecuteNotebook {
         config: Config,
     ) -> ExecuteNotebook {
         let scratch = data_dir.join("tmp");
-        scratch::sweep(&scratch);
+        sweep::sweep_in_background(scratch.clone());
         let isolator = Isolator::new(&scratch, &config);
         ExecuteNotebook { notebooks, environment, isolator, config, scratch, homes: None }
     }
@@ -97,27 +100,34 @@ impl ExecuteNotebook {
         let notebook = self.notebook(attempt.task()).await?;
         let python = self.python(attempt).await?;
         let confinement = self.confinement(&python).await?;
-        let began = Instant::now();
         let scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
+        let end = self.execute_in(&scratch, attempt, &python, &confinement, notebook).await;
+        scratch.remove().await;
+        end
+    }
+
+    async fn execute_in(
+        &self,
+        scratch: &Scratch,
+        attempt: &Attempt,
+        python: &Path,
+        confinement: &Confinement,
+        notebook: Vec<u8>,
+    ) -> Result<AttemptEnd, AttemptEnd> {
+        let began = Instant::now();
         let parameters = attempt.task().parameters.as_deref();
-        let home = self.open_home(attempt, &scratch).await?;
-        let (driver, streams) = Driver::start(
-            &python,
-            &confinement,
-            &scratch,
-            &self.config,
-            &notebook,
-            parameters,
-            attempt.run(),
-        )
-        .await
-        .map_err(|error| internal("notebook driver", &error))?;
+        let home = self.open_home(attempt, scratch).await?;
+        let (driver, streams, document) =
+            Driver::start(python, confinement, scratch, &self.config, &notebook, parameters, attempt.run())
+                .await
+                .map_err(|error| internal("notebook driver", &error))?;
         drop(notebook);
-        let seen = supervise::supervise(driver, streams, attempt, &self.config).await;
+        let mut seen = supervise::supervise(driver, streams, document, attempt, &self.config).await;
         if let (Some(homes), Some(home)) = (&self.homes, &home) {
             homes.close(&attempt.task().owner, home).await;
         }
-        let kept = self.keep(attempt, &scratch, &seen).await;
+        let document = std::mem::take(&mut seen.document);
+        let kept = Self::keep(attempt, document, &seen).await;
         Ok(ending::ending(&seen, &kept, began.elapsed(), &self.config))
     }
 
@@ -184,17 +194,27 @@ impl ExecuteNotebook {
     }
 
     /// Keeps the executed notebook, whole or as far as it came.
-    async fn keep(&self, attempt: &Attempt, scratch: &Scratch, seen: &supervise::Seen) -> Kept {
+    async fn keep(attempt: &Attempt, document: Received, seen: &supervise::Seen) -> Kept {
         if seen.stopped == Some(isochrone_worker::StopReason::LeaseLost) {
             return Kept::No("the attempt's lease was lost".to_owned());
         }
-        let path = driver::executed(scratch);
-        let data = match tokio::fs::read(&path).await {
-            Ok(data) => data,
-            Err(error) => return Kept::No(format!("no executed notebook: {error}")),
+        if let Some(problem) = &document.problem {
+            let line = format!("the executed notebook is kept as it was earlier, if at all: {problem}");
+            attempt.log(LogStream::System, line).await;
+        }
+        let Some(last) = document.last else {
+            let why = document.problem.unwrap_or_else(|| "there is none".to_owned());
+            return Kept::No(format!("no executed notebook: {why}"));
         };
         let name = artifact_name(attempt.task());
-        let kept = attempt.keep(&name, "application/x-ipynb+json", Bytes::from(data)).await;
+        let kept = match tokio::task::spawn_blocking(move || last.read()).await {
+            Ok(Ok(data)) => attempt
+                .keep(&name, "application/x-ipynb+json", Bytes::from(data))
+                .await
+                .map_err(|error| error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
         match kept {
             Ok(()) => Kept::As(name),
             Err(error) => {

@@ -7,6 +7,7 @@ use isochrone_worker::{Attempt, StopReason};
 use tokio::process::{ChildStderr, ChildStdout};
 
 use super::config::Config;
+use super::document::{Received, Receiver};
 use super::driver::{Driver, Streams};
 use super::events::{Event, Stream};
 use super::limits::{self, Excess};
@@ -15,6 +16,9 @@ use super::lines::{LineCutter, LineReader};
 /// The driver writes no longer lines.
 const LONGEST_EVENT: usize = 1 << 20;
 const LONGEST_ERROR_LINE: usize = 8 * 1024;
+
+/// How much of a document is taken at once.
+const PIECE: u64 = 64 * 1024;
 
 /// How long the driver may take to interrupt the notebook, keep it and end. Less than the worker's
 /// own patience, by what the killing and the keeping take.
@@ -55,6 +59,8 @@ pub(super) struct Seen {
     pub(super) peak_memory: u64,
     /// The most memory that the kernel had between two looks, in bytes.
     pub(super) kernel_peak: u64,
+    /// The executed notebook.
+    pub(super) document: Received,
 }
 
 /// What comes first.
@@ -69,10 +75,11 @@ enum Turn {
 pub(super) async fn supervise(
     mut driver: Driver,
     streams: Streams,
+    document: Receiver,
     attempt: &Attempt,
     config: &Config,
 ) -> Seen {
-    let mut listener = Listener::new(streams, attempt, config);
+    let mut listener = Listener::new(streams, document, attempt, config);
     let turn = tokio::select! {
         biased;
         reason = attempt.stopped() => Turn::Stop(reason),
@@ -93,11 +100,12 @@ pub(super) async fn supervise(
     };
     // A driver that nobody hears can't write, and so not end.
     drop(tokio::time::timeout(patience, async { while listener.listen().await.is_some() {} }).await);
-    let mut seen = listener.seen;
+    let Listener { mut seen, document, .. } = listener;
     let died = matches!(turn, Turn::Ended) && seen.verdict.is_none();
     let exit = driver.end(if died { EXIT_GRACE } else { Duration::ZERO }).await;
     seen.exit = exit.map_or_else(|| "it had to be killed".to_owned(), |status| status.to_string());
     seen.peak_memory = driver.peak_memory();
+    seen.document = document.finish().await;
     match turn {
         Turn::Ended => {}
         Turn::Over(excess) => seen.excess = Some(excess),
@@ -116,11 +124,30 @@ struct Listener<'a> {
     errors_left: u64,
     stdout: LineCutter,
     stderr: LineCutter,
+    document: Receiver,
     seen: Seen,
 }
 
+/// What comes on the stream of events.
+enum Frame {
+    Event(Vec<u8>),
+    /// A piece of a document.
+    Piece(Vec<u8>),
+}
+
+async fn next_frame(events: &mut LineReader<ChildStdout>, document: &mut Receiver) -> Option<Frame> {
+    document.ready().await;
+    match document.left() {
+        0 => events.next().await.map(Frame::Event),
+        left => {
+            let most = usize::try_from(left.min(PIECE)).unwrap_or(usize::MAX);
+            events.bytes(most).await.map(Frame::Piece)
+        }
+    }
+}
+
 impl<'a> Listener<'a> {
-    fn new(streams: Streams, attempt: &'a Attempt, config: &Config) -> Listener<'a> {
+    fn new(streams: Streams, document: Receiver, attempt: &'a Attempt, config: &Config) -> Listener<'a> {
         Listener {
             attempt,
             events: LineReader::new(streams.events, LONGEST_EVENT),
@@ -129,6 +156,7 @@ impl<'a> Listener<'a> {
             errors_left: config.output_bytes(),
             stdout: LineCutter::default(),
             stderr: LineCutter::default(),
+            document,
             seen: Seen::default(),
         }
     }
@@ -138,9 +166,10 @@ impl<'a> Listener<'a> {
     async fn listen(&mut self) -> Option<Excess> {
         loop {
             tokio::select! {
-                line = self.events.next() => match line {
+                frame = next_frame(&mut self.events, &mut self.document) => match frame {
                     None => return None,
-                    Some(line) => match serde_json::from_slice(&line) {
+                    Some(Frame::Piece(bytes)) => self.document.take(bytes),
+                    Some(Frame::Event(line)) => match serde_json::from_slice(&line) {
                         Ok(Event::End) => return None,
                         Ok(event) => if let Some(excess) = self.take(event).await {
                             return Some(excess);
@@ -169,6 +198,7 @@ impl<'a> Listener<'a> {
             Event::CellStarted { cell } => self.cell_started(cell).await,
             Event::End => {}
             Event::CellFinished => self.finish_lines().await,
+            Event::Document { bytes } => self.document.begin(bytes),
             Event::Output { stream, text } => self.log(stream, &text).await,
             Event::OutputLimit => return Some(Excess::Output),
             Event::Refused { message } => self.seen.verdict = Some(Verdict::Refused { message }),

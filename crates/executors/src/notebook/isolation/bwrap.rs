@@ -67,7 +67,8 @@ pub(super) fn command(
     for path in &view.writable {
         command.arg("--bind-try").args([path, path]);
     }
-    command.arg("--bind").args([scratch.path(""), scratch.path("")]);
+    command.arg("--ro-bind").args([scratch.input(), scratch.input()]);
+    command.arg("--bind").args([scratch.own(), scratch.own()]);
     // The way to it may lead through links that are not there.
     command.arg("--chdir").arg(scratch.work());
     command.args(["--remount-ro", "/", "--"]).arg(program);

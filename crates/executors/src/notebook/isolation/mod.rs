@@ -25,6 +25,7 @@ use tokio::sync::Mutex;
 
 use super::config::{Config, Isolation};
 use super::scratch::Scratch;
+use crate::untrusted::UntrustedDir;
 pub(super) use parent::Parent;
 use view::View;
 
@@ -175,7 +176,8 @@ pub(super) struct Confined {
 pub(super) struct Start {
     pub(super) command: Command,
     confinement: Confinement,
-    folder: PathBuf,
+    input: PathBuf,
+    own: UntrustedDir,
     filters: Vec<OwnedFd>,
 }
 
@@ -194,20 +196,22 @@ impl Confinement {
             }
             Tier::Landlock | Tier::None => Command::new(program),
         };
-        command.current_dir(scratch.work());
-        Ok(Start { command, confinement: self.clone(), folder: scratch.path(""), filters })
+        // The program goes on to its own: where that leads, only the notebook's processes must find out.
+        command.current_dir(scratch.input());
+        let (input, own) = (scratch.input(), scratch.own_folder().again()?);
+        Ok(Start { command, confinement: self.clone(), input, own, filters })
     }
 }
 
 impl Start {
     /// Starts it.
     pub(super) async fn spawn(self) -> io::Result<Confined> {
-        let Start { command, confinement: Confinement { tier, view }, folder, filters } = self;
+        let Start { command, confinement: Confinement { tier, view }, input, own, filters } = self;
         let prepare = move || match tier {
             Tier::None => Ok(()),
             Tier::Bwrap => filters.iter().try_for_each(|file| Ok(fcntl_setfd(file, FdFlags::empty())?)),
             Tier::Landlock => {
-                landlock::restrict_thread(&view, &folder)?;
+                landlock::restrict_thread(&view, &input, &own)?;
                 syscalls::restrict_thread()
             }
         };

@@ -1,11 +1,11 @@
 """Tries what a process in isolation must not be able to do. The last line on standard output says what it could,
-or `held`. Arguments: a file outside that holds a secret, and the process that started this one."""
+or `held`. Arguments: a file outside that holds a secret, the process that started this one, and a folder of its own."""
 
 import os
 import subprocess
 import sys
 
-canary, worker = sys.argv[1:]
+canary, worker, folder = sys.argv[1:]
 environment = f"/proc/{worker}/environ"
 
 
@@ -27,6 +27,7 @@ def could(act, *arguments):
 
 
 def main():
+    os.chdir(folder)
     write("own", "wb")
     subprocess.run([sys.executable, "-I", "-c", "import socket"], check=True, stdin=subprocess.DEVNULL)
     if could(read, canary):

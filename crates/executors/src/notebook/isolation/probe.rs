@@ -25,18 +25,23 @@ pub(super) async fn probe(confinement: &Confinement, python: &Path, parent: &Pat
     let scratch = Scratch::new(parent).map_err(|error| format!("the probe's folder: {error}"))?;
     // As another run's.
     let outside = Scratch::new(parent).map_err(|error| format!("the probe's folder: {error}"))?;
-    let canary = outside.path("canary");
+    let canary = outside.input().join("canary");
     fs::write(&canary, CANARY).map_err(|error| format!("the probe's file: {error}"))?;
     let running = run(confinement, python, &scratch, &canary);
     let told = match tokio::time::timeout(PATIENCE, running).await {
-        Ok(told) => told.map_err(|error| error.to_string())?,
-        Err(_) => return Err(format!("a probe did not end within {} s", PATIENCE.as_secs())),
+        Ok(told) => told.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("a probe did not end within {} s", PATIENCE.as_secs())),
     };
     // In a view of its own it may write to what looks like the place outside.
-    if !fs::read_to_string(&canary).is_ok_and(|text| text == CANARY) || outside.path("canary.new").exists() {
-        return Err("a process in it can write to files outside".to_owned());
+    let changed = !fs::read_to_string(&canary).is_ok_and(|text| text == CANARY)
+        || outside.input().join("canary.new").exists();
+    scratch.remove().await;
+    outside.remove().await;
+    match told? {
+        _ if changed => Err("a process in it can write to files outside".to_owned()),
+        told if told == HELD => Ok(()),
+        told => Err(told),
     }
-    if told == HELD { Ok(()) } else { Err(told) }
 }
 
 async fn run(
@@ -45,7 +50,7 @@ async fn run(
     scratch: &Scratch,
     canary: &Path,
 ) -> io::Result<String> {
-    let program = scratch.path("probe.py");
+    let program = scratch.input().join("probe.py");
     fs::write(&program, PROGRAM)?;
     let mut start = confinement.start(python, scratch)?;
     start
@@ -55,6 +60,7 @@ async fn run(
         .arg(&program)
         .arg(canary)
         .arg(std::process::id().to_string())
+        .arg(scratch.work())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
