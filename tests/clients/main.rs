@@ -50,7 +50,10 @@ async fn answers_are_as_they_are_described() -> Result<()> {
 
 async fn passes_every_check(client: &PythonClient) -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let options = ServerOptions::new(BINARY, dir.path().join("data")).shared_python()?;
+    let options = ServerOptions::new(BINARY, dir.path().join("data"))
+        // Its tasks name this server.
+        .env("ISOCHRONE__EGRESS__SERVERS", "https://gis.example.com/server")
+        .shared_python()?;
     let server = Server::start(&options).await?;
     let file = dir.path().join("empty.ipynb");
     std::fs::write(&file, EMPTY_NOTEBOOK)?;

@@ -1,9 +1,13 @@
 //! In front of a portal: its users, its tokens, its items; only tasks are here.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use isochrone_sandbox::Fault;
 use isochrone_testkit::{ADMIN_PASSWORD, Server, ServerOptions};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::tasks::{create, notebook, run_notebook};
 use crate::{PASSWORD, in_front_of, place, simulated};
@@ -122,6 +126,80 @@ async fn what_is_no_task_goes_on_to_the_portal() -> Result<()> {
     let outside = client.get(format!("{}{REST}/%2e%2e/%2e%2e/home/x", server.url)).send().await?;
     assert!(outside.text().await?.contains("404"));
     assert_eq!(portal.asked(""), before);
+    Ok(())
+}
+
+/// Sent byte for byte: clients' libraries would tidy it up.
+async fn raw(server: &Server, method: &str, target: &str, headers: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await?;
+    let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await??;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_passed_on_that_the_portal_could_read_differently() -> Result<()> {
+    let portal = simulated().await?;
+    let place = in_front_of(&portal.url(), "siteadmin", PASSWORD, 0)?;
+    let server = Server::start(&place.options).await?;
+    let before = portal.asked("");
+    for path in [
+        // Out of the API.
+        "..;/..;/..;/server/admin",
+        "..;x=1/..;/home",
+        "%252e%252e/%252e%252e/home",
+        "..%2f..%2fhome",
+        "..%252f..%252fhome",
+        "..%5c..%5chome",
+        "..\\..\\home",
+        "%2e%2e%3b/home",
+        "%c0%ae%c0%ae/home",
+        "%u002e%u002e/home",
+        "%ef%bc%8e%ef%bc%8e/home",
+        "..%00/home",
+        "../../home",
+        "x/./y",
+        "content/items;jsessionid=1/x",
+        // Into what is answered here.
+        "%2563ommunity/users/ann/createTask",
+        "community%2fusers%2fann%2fcreateTask",
+        "community/users/ann/create%2554ask",
+        "community/users/ann/tasks.",
+        "community/users/ann/tasks%20",
+        "community/users/ann/tasks;x",
+        "community/users/ann/tasks%3fx",
+        "Community/Users/ann/CREATETASK",
+        "generateToken%23x",
+    ] {
+        for prefix in ["/sharing/rest", "/portal/sharing/rest", "/portal/sharing/%72est"] {
+            let answer = raw(&server, "GET", &format!("{prefix}/{path}?f=json"), "").await?;
+            let refused = ["404", "400"].iter().any(|code| answer.contains(code));
+            assert!(refused, "{prefix}/{path}: {answer}");
+        }
+    }
+    let whole = raw(&server, "GET", "/portal/sharing/%72est/community/users/ann/tasks", "").await?;
+    assert!(whole.contains("404"), "{whole}");
+    for method in ["TRACE", "TRACK", "CONNECT", "DEBUG", "PROPFIND", "X"] {
+        let answer = raw(&server, method, "/portal/sharing/rest/search?q=x", "").await?;
+        assert!(
+            answer.contains(" 405 ") || answer.contains(" 400 ") || answer.contains("405"),
+            "{method}: {answer}"
+        );
+    }
+    assert_eq!(portal.asked(""), before, "none of it came to the portal");
+    // What clients do send, comes there.
+    for path in [
+        "search?q=a/../..;b",
+        "content/users/ann/K%C3%B6ln%20maps",
+        "community/groups/x/y.z..png",
+        "content//items",
+    ] {
+        let before = portal.asked("");
+        raw(&server, "GET", &format!("/portal/sharing/rest/{path}"), "").await?;
+        assert_eq!(portal.asked(""), before + 1, "{path}");
+    }
     Ok(())
 }
 

@@ -74,13 +74,11 @@ async fn what_fails_and_what_is_refused_is_told() -> Result<()> {
     let (gis, _place, server) = both().await?;
     let (broken, instant, missing) = (gis.task("Broken"), gis.task("Instant"), gis.task("Missing"));
     let overlong = gis.task("Overlong");
-    let elsewhere = format!("http://127.0.0.1:1{}", "/rest/services/X/GPServer/X");
     let no_task = format!("{}/rest/services/Tools/GPServer", gis.url());
     let cases = [
         (broken.as_str(), "{}", "failed", "execution_error", "ERROR 000732"),
         (&instant, "{}", "submitfailed", "bad_input", "synchronous"),
         (&missing, "{}", "submitfailed", "bad_input", "Task not found"),
-        (&elsewhere, "{}", "submitfailed", "bad_input", "egress.servers"),
         (&no_task, "{}", "submitfailed", "bad_input", "GPServer/<task>"),
         (&broken, r#"{"token": "mine"}"#, "submitfailed", "bad_input", "'parameters'"),
         (&overlong, "{}", "failed", "timeout", "maximum usage time"),
@@ -90,6 +88,9 @@ async fn what_fails_and_what_is_refused_is_told() -> Result<()> {
         assert_eq!(outcome(&run), (status, reason), "{run}");
         assert!(run["result"].as_str().unwrap_or_default().contains(told), "{run}");
     }
+    let elsewhere = "http://127.0.0.1:1/rest/services/X/GPServer/X";
+    let refused = begin(&server, &gp(elsewhere, "{}")).await.err().context("it is not even made")?;
+    assert!(refused.to_string().contains("egress.servers"), "{refused}");
     assert_eq!(gis.submissions().len(), 2, "the others were not submitted");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Task types whose work is done by another server: simulated here, with all that such servers do wrong.
 
 mod chaos;
+mod egress;
 mod fleet;
 mod gp_service;
 mod hostile;

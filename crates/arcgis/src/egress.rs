@@ -13,7 +13,7 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Host;
 
-use crate::{Error, Result};
+use crate::{Error, Result, path};
 
 /// The longest URL that is read.
 const LONGEST_URL: usize = 8 << 10;
@@ -51,6 +51,8 @@ impl Egress {
         if url.chars().any(|letter| letter.is_control() || letter.is_whitespace() || letter == '\\') {
             return Err(refused("it has spaces, control characters or backslashes"));
         }
+        // Before the parser takes its dot segments out.
+        unambiguous(path_of(url).ok_or_else(|| refused("it can't be read"))?)?;
         let url = Url::parse(url).map_err(|_| refused("it can't be read"))?;
         self.admits(&url)?;
         Ok(url)
@@ -64,6 +66,7 @@ impl Egress {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refused("it has a user name or a password in it"));
         }
+        unambiguous(url.path())?;
         if self.lists(url) {
             return Ok(());
         }
@@ -97,6 +100,7 @@ impl Server {
         let url = Url::parse(text.trim()).map_err(|_| wrong())?;
         let good =
             matches!(url.scheme(), "https" | "http") && url.query().is_none() && url.username().is_empty();
+        unambiguous(path_of(text.trim()).ok_or_else(wrong)?).map_err(|_| wrong())?;
         let host = url.host_str().filter(|_| good).ok_or_else(wrong)?.to_owned();
         let path = format!("{}/", url.path().trim_end_matches('/'));
         Ok(Server { scheme: url.scheme().to_owned(), host, port: url.port_or_known_default(), path })
@@ -107,14 +111,25 @@ impl Server {
             && url.host_str() == Some(&*self.host)
             && url.port_or_known_default() == self.port
             && format!("{}/", url.path()).starts_with(&self.path)
-            // An encoded slash or dot may be decoded on the way.
-            && !hides_a_separator(url.path())
+            && unambiguous(url.path()).is_ok()
     }
 }
 
-fn hides_a_separator(path: &str) -> bool {
-    let path = path.to_ascii_lowercase();
-    ["%2f", "%2e", "%5c"].iter().any(|hidden| path.contains(hidden))
+/// The path as it stands in the text of a URL, `scheme://host...`.
+fn path_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://").filter(|(_, rest)| !rest.starts_with('/'))?;
+    let rest = rest.split(['?', '#']).next()?;
+    Some(rest.find('/').map_or("", |at| &rest[at..]))
+}
+
+/// Refuses a path that a server or a proxy in front of it could read differently: below a path that is listed it
+/// might lead elsewhere.
+fn unambiguous(path: &str) -> Result<()> {
+    match path::read(path) {
+        Ok(read) if read.has_encoded_slash => Err(refused("its path has an encoded slash")),
+        Ok(_) => Ok(()),
+        Err(why) => Err(refused(&why.to_string())),
+    }
 }
 
 /// Names become addresses here, and those that must not be reached are left out.
@@ -292,6 +307,24 @@ mod tests {
             "https://gis.example.com/server/../admin",
             "https://gis.example.com/server/%2e%2e/admin",
             "https://gis.example.com/server/..%2fadmin",
+            "https://gis.example.com/server/..;/admin",
+            "https://gis.example.com/server/..;x=1/admin",
+            "https://gis.example.com/server/%252e%252e/admin",
+            "https://gis.example.com/server/%2e%2e;/admin",
+            "https://gis.example.com/server/x;jsessionid=1",
+            "https://gis.example.com/server/..%5cadmin",
+            "https://gis.example.com/server/..%255cadmin",
+            "https://gis.example.com/server/..%00/admin",
+            "https://gis.example.com/server/%c0%ae%c0%ae/admin",
+            "https://gis.example.com/server/%u002e%u002e/admin",
+            "https://gis.example.com/server/%25u002e%25u002e/admin",
+            "https://gis.example.com/server/\u{ff0e}\u{ff0e}/admin",
+            "https://gis.example.com/server/..%20/admin",
+            "https://gis.example.com/admin/../server",
+            "https://gis.example.com//server",
+            "https://gis.example.com/%73erver/../admin",
+            "https:gis.example.com/server",
+            "https:///gis.example.com/server",
             "http://gis.example.com/server",
             "https://gis.example.com:8443/server",
             "https://gis.example.com.evil.example.net/server",
@@ -322,7 +355,7 @@ mod tests {
 
     #[test]
     fn what_is_no_server_is_told() {
-        for wrong in ["gis.example.com", "ftp://gis.example.com", "https://x/?token=1"] {
+        for wrong in ["gis.example.com", "ftp://gis.example.com", "https://x/?token=1", "https://x/a/..;/b"] {
             let error = Egress::new(&[wrong.to_owned()], false).expect_err(wrong).to_string();
             assert!(error.contains("egress.servers"), "{error}");
         }

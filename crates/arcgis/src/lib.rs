@@ -17,6 +17,7 @@ pub mod notebook_server;
 mod observed;
 pub mod ogc;
 mod outbound;
+pub mod path;
 mod portal;
 mod relay;
 pub mod reports;

@@ -106,6 +106,9 @@ impl Outbound {
     where
         F: Future<Output = Result<T>>,
     {
+        // A server's answers are part of later URLs (a job's id, a result's name): each URL is looked at.
+        let built = request(&self.client).build().map_err(http::unavailable)?;
+        self.egress.admits(built.url())?;
         let send = |bearer: Option<&Bearer>| read(carried(bearer, request(&self.client)));
         match &self.carries {
             Carries::Nothing => send(None).await,

@@ -69,6 +69,11 @@ impl SceneCook {
         Value::Object(all).to_string()
     }
 
+    /// The service, without a slash at its end.
+    pub fn service_url(&self) -> &str {
+        &self.service_url
+    }
+
     /// The root of the service's own server, as `https://host/context`.
     pub fn server_root(&self) -> &str {
         self.service_url.split("/rest/services/").next().unwrap_or_default()

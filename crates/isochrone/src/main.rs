@@ -13,11 +13,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use isochrone_store::Role;
+use rustix::fs::Mode;
 
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    keep_files_private();
     isochrone_arcgis::choose_cryptography();
     let done = match args.command {
         // Pure and often called in a pipe: no configuration, no runtime.
@@ -32,6 +34,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whatever this process makes (the store and its log, keys, artifacts, uploads) is its user's alone, whoever started
+/// it with whichever mask.
+fn keep_files_private() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
 fn with_runtime(

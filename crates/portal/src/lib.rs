@@ -23,6 +23,7 @@ pub mod front;
 mod identity;
 mod items;
 pub mod keys;
+mod lasting_access;
 mod native;
 mod openapi;
 mod operations;
@@ -33,6 +34,7 @@ pub mod run_token;
 mod serve;
 mod signin;
 mod tasks;
+pub mod transport_security;
 
 pub use tasks::transfer;
 
@@ -69,14 +71,23 @@ pub struct Portal {
 pub struct Config {
     /// The path segment under which the API answers too; ArcGIS's web adaptor calls it `portal`.
     pub context: String,
-    /// How clients reach the portal, as `https://host[:port][/context]`. None: as each request says.
+    /// How clients reach the portal, as `https://host[:port][/context]`. None: as each request says, where that is
+    /// this machine to itself or one of `names`, and else as `own_url`.
     pub public_url: Option<String>,
+    /// The names and addresses in the portal's certificate.
+    pub names: Vec<String>,
+    /// How the portal calls itself where a request's `Host` is not its own.
+    pub own_url: String,
+    /// Whether browsers are told to use HTTPS only (RFC 6797), at the host of `public_url`.
+    pub strict_transport: bool,
     /// The portal's name, for people.
     pub name: String,
     /// Where OAuth may send tokens, beside this machine and the portal itself.
     pub redirect_uris: Vec<String>,
     /// The reverse proxies whose word on the client's address counts.
     pub trusted_proxies: TrustedProxies,
+    /// OAuth clients that may ask for a code without PKCE.
+    pub without_pkce: Vec<String>,
     /// Of a task whose creator says nothing of its own.
     pub policies: Policies,
 }
@@ -86,9 +97,13 @@ impl Default for Config {
         Config {
             context: "portal".to_owned(),
             public_url: None,
+            names: Vec::new(),
+            own_url: "http://localhost".to_owned(),
+            strict_transport: false,
             name: "Isochrone".to_owned(),
             redirect_uris: Vec::new(),
             trusted_proxies: TrustedProxies::none(),
+            without_pkce: Vec::new(),
             policies: Policies::default(),
         }
     }
@@ -113,5 +128,6 @@ pub fn router(portal: Portal) -> Router {
     let identified = axum::middleware::from_fn_with_state(proxies, client_address::identify);
     let served = Arc::new(serve::Served::new(portal));
     let counted = axum::middleware::from_fn_with_state(Arc::clone(&served), counted::count);
-    router.fallback(serve::handle).layer(counted).layer(identified).with_state(served)
+    let secured = axum::middleware::from_fn_with_state(Arc::clone(&served), transport_security::tell);
+    router.fallback(serve::handle).layer(counted).layer(identified).layer(secured).with_state(served)
 }

@@ -34,13 +34,14 @@ pub(crate) async fn answer(portal: &Served, call: &Call) -> Result<Answer, Failu
     }
 }
 
-/// Whether a path is answered here even where this portal stands in front of a real one.
+/// Whether a path is answered here even where this portal stands in front of a real one; in any case of letters.
 pub(crate) fn stays_in_front(path: &[&str]) -> bool {
+    let path: Vec<String> = path.iter().map(|segment| segment.to_ascii_lowercase()).collect();
     matches!(
-        path,
-        ["generateToken"]
-            | ["portals", _, "allScheduledTasks"]
-            | ["community", "users", _, "createTask" | "tasks", ..]
+        path.iter().map(String::as_str).collect::<Vec<_>>()[..],
+        ["generatetoken"]
+            | ["portals", _, "allscheduledtasks"]
+            | ["community", "users", _, "createtask" | "tasks", ..]
     )
 }
 
@@ -113,6 +114,6 @@ pub(crate) fn has_no_page(call: &Call) -> bool {
     })
 }
 
-fn unknown() -> Failure {
+pub(crate) fn unknown() -> Failure {
     Failure::new(404, "There is no such resource or operation.")
 }

@@ -5,7 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use isochrone_arcgis::Bearer;
 use isochrone_domain::{Role, User};
@@ -14,7 +15,7 @@ use isochrone_store::Store;
 use isochrone_telemetry::Metrics;
 use object_store::ObjectStore;
 
-use crate::answer::{Answer, Failure};
+use crate::answer::{Answer, Failure, Format};
 use crate::front::Front;
 use crate::request::{Call, Place, Unread};
 use crate::signin::SignIn;
@@ -26,7 +27,7 @@ pub(crate) struct Served {
     pub submissions: Arc<Submissions>,
     pub artifacts: Arc<dyn ObjectStore>,
     pub config: Config,
-    pub sign_in: SignIn,
+    pub sign_in: Arc<SignIn>,
     pub front: Option<Arc<Front>>,
     pub metrics: Metrics,
 }
@@ -36,6 +37,7 @@ impl Served {
         let Portal { store, submissions, artifacts, config, front, metrics, passwords } = portal;
         let front = front.map(Arc::new);
         let sign_in = SignIn::new(Arc::clone(&store), front.clone(), metrics.clone(), passwords);
+        let sign_in = Arc::new(sign_in);
         Served { store, submissions, artifacts, config, sign_in, front, metrics }
     }
 
@@ -54,6 +56,10 @@ impl Served {
 
 /// Answers any request.
 pub(crate) async fn handle(State(served): State<Arc<Served>>, request: Request) -> Response {
+    if request.method() == Method::CONNECT {
+        // ArcGIS's 200 would say that there is a tunnel now.
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
     let request = match pass_on(&served, request).await {
         Ok(request) => request,
         Err(answer) => return answer,
@@ -80,8 +86,9 @@ async fn pass_on(served: &Served, request: Request) -> Result<Request, Response>
     let place = Place::of(&parts, &served.config);
     let request = Request::from_parts(parts, body);
     match front.address(request.uri(), &place) {
-        Some(address) => Err(front.pass(request, &place, &address).await),
-        None => Ok(request),
+        Ok(Some(address)) => Err(front.pass(request, &place, &address).await),
+        Ok(None) => Ok(request),
+        Err(failure) => Err(failure.respond(Format::Json, &place)),
     }
 }
 

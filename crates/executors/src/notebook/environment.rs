@@ -248,7 +248,7 @@ impl Shared {
         if !answer.status.success() {
             return Err(EnvironmentError::VenvMissing { detail: last_line(&answer.stderr) });
         }
-        let mut venv = Command::new(&self.base);
+        let mut venv = readable_by_all(&self.base);
         venv.args(["-m", "venv"]).arg(environment);
         self.follow(venv).await.map_err(|last_lines| EnvironmentError::VenvMissing { detail: last_lines })
     }
@@ -256,7 +256,7 @@ impl Shared {
     async fn install(&self, environment: &Path, python: &Path) -> Result<(), EnvironmentError> {
         let requirements = environment.join("requirements.txt");
         std::fs::write(&requirements, REQUIREMENTS).map_err(|error| self.io(&error))?;
-        let mut pip = Command::new(python);
+        let mut pip = readable_by_all(python);
         pip.args(["-m", "pip", "--disable-pip-version-check", "--no-input", "install"])
             .args(["--progress-bar", "off", "--requirement"])
             .arg(&requirements);
@@ -307,6 +307,14 @@ impl Shared {
     fn io(&self, error: &io::Error) -> EnvironmentError {
         EnvironmentError::Io { folder: self.folder.display().to_string(), detail: error.to_string() }
     }
+}
+
+/// A program whose files everybody may read: a Python environment holds no secrets, and notebooks may run as other
+/// users.
+fn readable_by_all(program: &Path) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "umask 022; exec \"$@\"", "sh"]).arg(program);
+    command
 }
 
 /// pip tells of each requirement that is for another Python, and of where it looks.

@@ -20,6 +20,11 @@ const HELD: Duration = Duration::from_secs(30);
 /// Between two times of asking for it.
 const ASKED_AGAIN: Duration = Duration::from_secs(5);
 
+/// The geoprocessing task that cooks at the server with this root.
+pub fn cooking_task(root: &str) -> String {
+    format!("{}/{MANAGE_SCENE_CACHE}", root.trim_end_matches('/'))
+}
+
 /// Lets one run at a time have a thing, anywhere in the fleet.
 #[async_trait]
 pub trait Holds: Send + Sync {
@@ -53,8 +58,7 @@ impl ExecuteSceneCook {
         })?;
         let parameters =
             Parameters::read(&cook.parameters()).map_err(|error| bad_input("parameters", &error))?;
-        let root = self.server.as_deref().unwrap_or_else(|| cook.server_root());
-        let url = format!("{}/{MANAGE_SCENE_CACHE}", root.trim_end_matches('/'));
+        let url = cooking_task(self.server.as_deref().unwrap_or_else(|| cook.server_root()));
         let (what, holder) = (format!("scene {}", cook.service_key()), attempt.run().id.to_string());
         self.wait_for_turn(attempt, &what, &holder).await?;
         let end = tokio::select! {

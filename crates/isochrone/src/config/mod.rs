@@ -30,8 +30,8 @@ use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 use crate::args::{Command, Global};
 use portal::RealPortal;
 use sections::{
-    Admin, Amqp, Artifacts, Clock, Guarded, Http, HttpJobServer, Https, Limits, Redis, RemoteNotebooks,
-    Retention, SceneCooking, Worker, WorkflowManager,
+    Admin, Amqp, Artifacts, Clock, Guarded, Http, HttpJobServer, Https, Limits, OAuth, Redis,
+    RemoteNotebooks, Retention, SceneCooking, Worker, WorkflowManager,
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) admin_password: Option<Secret>,
     pub(crate) http: Http,
     pub(crate) https: Https,
+    pub(crate) oauth: OAuth,
     pub(crate) admin: Admin,
     pub(crate) portal: RealPortal,
     pub(crate) egress: Guarded,
@@ -81,6 +82,7 @@ impl Default for Config {
                 cert_file: None,
                 key_file: None,
             },
+            oauth: OAuth { without_pkce: Vec::new() },
             admin: Admin { listen: SocketAddr::from(([127, 0, 0, 1], 9600)) },
             portal: RealPortal {
                 url: None,
@@ -192,15 +194,19 @@ impl Config {
         Ok(Some(SignedIn::new(Portal::new(&connection).context("[portal]")?, credentials)))
     }
 
-    /// The way out for tasks. Requests that carry a token carry the portal's.
-    pub(crate) fn outbound(&self, portal: Option<SignedIn>) -> Result<Outbound> {
+    /// Where tasks may send requests to.
+    pub(crate) fn egress(&self) -> Result<Egress> {
         // What the operator names is listed by that.
         let named = [&self.workflow_manager.server, &self.scene_cook.server, &self.notebook_server.server];
         let named = named.into_iter().flatten();
         let servers: Vec<String> = self.egress.servers.iter().chain(named).cloned().collect();
-        let egress = Egress::new(&servers, self.egress.open)?;
+        Ok(Egress::new(&servers, self.egress.open)?)
+    }
+
+    /// The way out for tasks. Requests that carry a token carry the portal's.
+    pub(crate) fn outbound(&self, portal: Option<SignedIn>) -> Result<Outbound> {
         let trust = trust(self.egress.ca_file.clone(), false);
-        Outbound::new(egress, &trust, portal, None).context("[egress]")
+        Outbound::new(self.egress()?, &trust, portal, None).context("[egress]")
     }
 
     /// Has a server carry out this type, unless another one does.

@@ -31,6 +31,15 @@ pub(crate) struct Http {
     pub(crate) forwarded_header: ForwardedHeader,
 }
 
+/// Programs that sign their users in here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OAuth {
+    /// Client ids that may ask for a code without PKCE, because they can't send a challenge.
+    #[serde(with = "list")]
+    pub(crate) without_pkce: Vec<String>,
+}
+
 /// The portal over TLS.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

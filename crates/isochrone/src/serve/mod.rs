@@ -70,7 +70,8 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
         let http = format!("http://{}", listener.local_addr()?);
         let root = secure.as_ref().map_or(http, tls::Secure::url);
         let _ = house.portal_url.set(format!("{root}/{}", config.http.context.trim_matches('/')));
-        let router = portal::router(&house, config)?;
+        let names = secure.as_ref().map_or_else(Vec::new, tls::Secure::names);
+        let router = portal::router(&house, config, names)?;
         if let Some(secure) = secure {
             secure.tell();
             parts.spawn(secure.serve(router.clone(), stop.stopped.clone()));

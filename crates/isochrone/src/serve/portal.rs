@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use isochrone_domain::{Action, Role};
 use isochrone_portal::front::Front;
+use isochrone_portal::transport_security;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,8 @@ pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
         .with_context(|| format!("the HTTP listener can't have {} (http.listen)", config.http.listen))
 }
 
-pub(super) fn router(house: &House, config: &Config) -> Result<axum::Router> {
+/// `names`: those in the portal's certificate.
+pub(super) fn router(house: &House, config: &Config, names: Vec<String>) -> Result<axum::Router> {
     let believed = Duration::from_secs(config.portal.cache_seconds);
     let front = config.portal.connection().map(|connection| Front::new(&connection, believed));
     Ok(isochrone_portal::router(isochrone_portal::Portal {
@@ -30,8 +32,13 @@ pub(super) fn router(house: &House, config: &Config) -> Result<axum::Router> {
         config: isochrone_portal::Config {
             context: config.http.context.clone(),
             public_url: config.http.public_url.clone(),
+            names,
+            own_url: house.portal_url.get().cloned().unwrap_or_default(),
+            strict_transport: config.https.cert_file.is_some()
+                && config.http.public_url.as_deref().is_some_and(transport_security::suits),
             redirect_uris: config.http.redirect_uris.clone(),
             trusted_proxies: config.trusted_proxies(),
+            without_pkce: config.oauth.without_pkce.clone(),
             policies: config.policies(),
             ..isochrone_portal::Config::default()
         },

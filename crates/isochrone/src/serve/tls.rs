@@ -1,6 +1,9 @@
 //! The portal over TLS, with certificate files or with a certificate that is made at the first start.
 
-use std::net::{SocketAddr, TcpListener};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +18,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
+use x509_parser::extensions::GeneralName;
 
 use super::presence;
 use crate::config::{Config, Loaded};
@@ -30,6 +34,8 @@ pub(super) struct Secure {
     config: RustlsConfig,
     /// The certificate that was made here: clients do not know it.
     own: Option<PathBuf>,
+    /// The names and addresses that it is for.
+    names: Vec<String>,
 }
 
 /// None: the default port is another process's, as where several members of a fleet share a machine.
@@ -59,13 +65,18 @@ pub(super) fn listen(loaded: &Loaded, house: &House) -> Result<Option<Secure>> {
     if let Some(expiry) = files.expiry() {
         house.metrics.certificate_expires(expiry);
     }
-    Ok(Some(Secure { address: listener.local_addr()?, listener, config, own }))
+    Ok(Some(Secure { address: listener.local_addr()?, listener, config, own, names: files.names() }))
 }
 
 impl Secure {
     /// `https://host:port`.
     pub(super) fn url(&self) -> String {
         format!("https://{}", self.address)
+    }
+
+    /// The names and addresses in its certificate.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.names.clone()
     }
 
     /// Says where it listens.
@@ -123,9 +134,9 @@ impl Files {
         params.distinguished_name.push(DnType::CommonName, "Isochrone");
         let key = KeyPair::generate()?;
         let cert = params.self_signed(&key)?;
-        // The folder is private, so are its files. The certificate comes last: with it all is there.
-        std::fs::write(&self.key, key.serialize_pem())?;
-        std::fs::write(&self.cert, cert.pem())?;
+        // The certificate comes last: with it all is there.
+        write_private(&self.key, &key.serialize_pem())?;
+        write_private(&self.cert, &cert.pem())?;
         Ok(())
     }
 
@@ -134,6 +145,17 @@ impl Files {
         let chain = CertificateDer::from_pem_file(&self.cert).ok()?;
         let (_, certificate) = x509_parser::parse_x509_certificate(&chain).ok()?;
         Some(certificate.validity().not_after.timestamp())
+    }
+
+    /// The names and addresses that the server's own certificate is for.
+    fn names(&self) -> Vec<String> {
+        let chain = CertificateDer::from_pem_file(&self.cert).ok();
+        let names = chain.as_ref().and_then(|chain| {
+            let (_, certificate) = x509_parser::parse_x509_certificate(chain).ok()?;
+            let names = certificate.subject_alternative_name().ok()??;
+            Some(names.value.general_names.iter().filter_map(name_of).collect())
+        });
+        names.unwrap_or_default()
     }
 
     fn server_config(&self) -> Result<ServerConfig> {
@@ -150,6 +172,27 @@ impl Files {
             })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
+    }
+}
+
+/// Writes a file that its owner alone may ever read; one that is there is replaced, with its rights.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+fn name_of(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => Some(IpAddr::from(<[u8; 4]>::try_from(*bytes).ok()?).to_string()),
+            _ => Some(IpAddr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string()),
+        },
+        _ => None,
     }
 }
 

@@ -5,28 +5,39 @@ use axum::extract::Request;
 use axum::http::{Method, Uri};
 use axum::response::Response;
 
+use isochrone_arcgis::{Relay, path};
+
 use super::{Front, failure};
-use crate::answer::{Answer, Format};
+use crate::answer::{Answer, Failure, Format};
 use crate::request::{Place, callback_refused};
 use crate::routes;
 
 impl Front {
-    /// Where in the real portal a request belongs. None: it is ours.
-    pub(crate) fn address(&self, uri: &Uri, place: &Place) -> Option<String> {
-        let segments: Vec<&str> = place.segments.as_ref()?.iter().map(String::as_str).collect();
+    /// Where in the real portal a request belongs. None: it is ours. A path that the portal, or a proxy in front of
+    /// it, could take for another one is nobody's.
+    pub(crate) fn address(&self, uri: &Uri, place: &Place) -> Result<Option<String>, Failure> {
+        let Some(segments) = &place.segments else { return Ok(None) };
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         if routes::stays_in_front(&segments) {
-            return None;
+            return Ok(None);
         }
         let path = uri.path();
         let below_context = path.find("/sharing").or_else(|| path.find("/portaladmin"));
         let path = below_context.map_or("/sharing/rest", |at| &path[at..]);
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        self.relay.address(&format!("{path}{query}"))
+        if is_ours_to_others(path) {
+            return Err(routes::unknown());
+        }
+        self.relay.address(&format!("{path}{query}")).map(Some).ok_or_else(routes::unknown)
     }
 
     /// Passes a request on.
     pub(crate) async fn pass(&self, request: Request, place: &Place, address: &str) -> Response {
         let (parts, body) = request.into_parts();
+        if !Relay::takes(&parts.method) {
+            let refused = Failure::new(405, "Method not allowed.");
+            return refused.respond(Format::Json, place);
+        }
         let signs_in = place.segments.as_deref().is_some_and(|path| path == ["oauth2", "authorize"]);
         if parts.method == Method::GET && signs_in {
             // A browser signs in there: that page is full of the portal's own paths.
@@ -42,4 +53,15 @@ impl Front {
             Err(error) => failure(&error).respond(Format::Json, place),
         }
     }
+}
+
+/// Whether a lenient reader of the path finds an operation there that is answered here: the portal would carry out
+/// what this one never saw.
+fn is_ours_to_others(path: &str) -> bool {
+    path::read(path).is_ok_and(|read| {
+        let mut segments = read.lenient_segments.iter().map(String::as_str).peekable();
+        let sharing = segments.next() == Some("sharing");
+        segments.next_if_eq(&"rest");
+        sharing && routes::stays_in_front(&segments.collect::<Vec<_>>())
+    })
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use object_store::ObjectStoreExt;
@@ -11,9 +10,10 @@ use object_store::ObjectStoreExt;
 use super::cursor::List;
 use super::problem::Problem;
 use super::runs;
-use super::signed_in::SignedIn;
+use super::signed_in::{LongSignedIn, SignedIn};
 use super::views::ArtifactView;
 use crate::answer::File;
+use crate::lasting_access::LastingAccess;
 use crate::serve::Served;
 
 /// Lists what a run left.
@@ -37,14 +37,15 @@ pub(super) async fn list(
 ))]
 pub(super) async fn read(
     State(served): State<Arc<Served>>,
-    SignedIn(caller): SignedIn,
+    LongSignedIn(caller, credentials): LongSignedIn,
     Path((run, name)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let run = runs::found(&served, &caller, &run).await?;
+    let access = LastingAccess::new(&served, credentials, run.id);
     let artifact = run.artifacts.into_iter().find(|artifact| artifact.name == name);
     let artifact = artifact.ok_or_else(|| Problem::missing("artifact"))?;
     let location = object_store::path::Path::parse(&artifact.location);
     let found = served.artifacts.get(&location.map_err(|_| Problem::missing("artifact"))?).await?;
     let (name, content_type, size) = (artifact.name, artifact.content_type, found.meta.size);
-    Ok(File { name, content_type, size, body: Body::from_stream(found.into_stream()) }.respond())
+    Ok(File { name, content_type, size, body: access.body(found.into_stream()) }.respond())
 }

@@ -19,8 +19,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::asked::Asked;
 use super::problem::Problem;
 use super::runs;
-use super::signed_in::{SignedIn, text};
+use super::signed_in::{LongSignedIn, text};
 use super::views::{LineView, RunView};
+use crate::lasting_access::LastingAccess;
 use crate::serve::Served;
 
 /// How often the store is asked for new lines.
@@ -52,7 +53,8 @@ pub(super) struct Which {
 /// Reads a run's log, all attempts.
 ///
 /// With `Accept: text/event-stream` it comes as server-sent events while the run goes on: `line` for each line, whose id
-/// is its number (`Last-Event-ID` goes on behind it), and `end` with the run when it has ended.
+/// is its number (`Last-Event-ID` goes on behind it), and `end` with the run when it has ended. Who loses access meanwhile
+/// (the token ends, the user may read it no more) gets `access-lost`, and no more.
 #[utoipa::path(get, path = "/runs/{run}/log", tag = "runs",
     params(("run" = String, Path, description = "32 hex digits"), Which),
     responses(
@@ -61,7 +63,7 @@ pub(super) struct Which {
     ))]
 pub(super) async fn read(
     State(served): State<Arc<Served>>,
-    SignedIn(caller): SignedIn,
+    LongSignedIn(caller, credentials): LongSignedIn,
     Path(run): Path<String>,
     headers: HeaderMap,
     Asked(which): Asked<Which>,
@@ -71,7 +73,8 @@ pub(super) async fn read(
     if text(&headers, header::ACCEPT).is_some_and(|accept| accept.contains("text/event-stream")) {
         let seen = text(&headers, HeaderName::from_static("last-event-id"));
         let seen = seen.and_then(|number| number.trim().parse().ok()).unwrap_or(offset);
-        let events = events(Following { served, run, seen, lines: VecDeque::new(), over: false });
+        let access = LastingAccess::new(&served, credentials, run);
+        let events = events(Following { served, access, run, seen, lines: VecDeque::new(), over: false });
         return Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response());
     }
     let limit = which.limit.unwrap_or(1_000);
@@ -86,6 +89,7 @@ pub(super) async fn read(
 /// Somebody who follows a run's log.
 struct Following {
     served: Arc<Served>,
+    access: LastingAccess,
     run: RunId,
     /// Lines that were sent.
     seen: u64,
@@ -105,6 +109,10 @@ impl Following {
     /// The next event. None: the log has ended.
     async fn next(&mut self) -> Option<Event> {
         while !self.over {
+            if !self.access.holds().await {
+                self.over = true;
+                return Some(Event::default().event("access-lost").data("{}"));
+            }
             if let Some(line) = self.lines.pop_front() {
                 self.seen += 1;
                 return Some(event("line", &line).id(self.seen.to_string()));

@@ -2,6 +2,7 @@
 
 mod body;
 mod multipart;
+pub(crate) mod origin;
 mod parameters;
 mod tokens;
 mod urlencoded;
@@ -185,7 +186,13 @@ impl Place {
                 let path = host_and_path.find('/').map_or("", |at| &host_and_path[at..]);
                 (url.to_owned(), path.to_owned())
             }
-            None => (format!("{}{context}", origin(headers, over_tls)), context),
+            None => {
+                let base = match origin::of_request(headers, over_tls, config) {
+                    Some(origin) => format!("{origin}{context}"),
+                    None => config.own_url.trim_end_matches('/').to_owned(),
+                };
+                (base, context)
+            }
         };
         Place { root: format!("{prefix}/sharing/rest"), base, segments: below, token: None }
     }
@@ -195,16 +202,6 @@ impl Place {
 pub(crate) fn callback_refused() -> Failure {
     let problem = "'callback' is not supported: JSONP would let any web page read the answer.";
     Failure::new(400, problem).about("callback")
-}
-
-/// How the client calls this server; `Host` is the client's word, so only a plain one is repeated.
-fn origin(headers: &HeaderMap, over_tls: Option<&OverTls>) -> String {
-    let scheme = if over_tls.is_some() { "https" } else { "http" };
-    let plain = |host: &String| {
-        host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b)) && host.len() <= 255
-    };
-    let host = header_text(headers, &header::HOST).filter(plain);
-    format!("{scheme}://{}", host.unwrap_or_else(|| "localhost".to_owned()))
 }
 
 fn ip(parts: &Parts) -> Option<IpAddr> {

@@ -1,6 +1,5 @@
 //! What a run left: its log and its artifacts.
 
-use axum::body::Body;
 use isochrone_store::Page;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -11,6 +10,7 @@ use utoipa::ToSchema;
 use super::Of;
 use super::wire::LineDocument;
 use crate::answer::{Answer, Document, Failure, File, missing};
+use crate::lasting_access::{Credentials, LastingAccess};
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Log {
@@ -33,12 +33,16 @@ pub(crate) async fn log(of: Of<'_>, task: &str, run: &str) -> Result<Answer, Fai
 pub(crate) async fn artifact(of: Of<'_>, task: &str, run: &str, name: &str) -> Result<Answer, Failure> {
     let admitted = of.reader().await?;
     let (_, run) = admitted.run(task, run).await?;
+    let call = admitted.call;
+    let token = call.token.clone().ok_or_else(|| missing("artifact"))?;
+    let credentials = Credentials { token, ip: call.ip, referer: call.referer.clone() };
+    let access = LastingAccess::new(admitted.portal, credentials, run.id);
     let artifact = run.artifacts.into_iter().find(|artifact| artifact.name == name);
     let artifact = artifact.ok_or_else(|| missing("artifact"))?;
     let location = Path::parse(&artifact.location).map_err(|_| missing("artifact"))?;
     let found = admitted.portal.artifacts.get(&location).await?;
     let size = found.meta.size;
-    let body = Body::from_stream(found.into_stream());
+    let body = access.body(found.into_stream());
     Ok(Answer::File(File { name: artifact.name, content_type: artifact.content_type, size, body }))
 }
 

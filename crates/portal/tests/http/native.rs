@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use isochrone_domain::{Artifact, AttemptEnd, EpochMillis, LogLine, LogStream, RunId};
-use isochrone_store::{Claim, Finished, RunStore, TaskFilter, TaskStore};
+use isochrone_domain::{
+    Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, LogStream, Role, RunId, User,
+};
+use isochrone_store::{
+    AccountStore, Claim, Finished, RunStore, TaskFilter, TaskStore, TokenBinding, TokenHash,
+};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::server::Server;
 
@@ -318,4 +323,78 @@ async fn a_log_is_followed_to_its_end() {
     assert_eq!(file.send().await.expect("an answer").text().await.expect("text"), "1,2");
     let again = request(&server, "bob", Method::POST, &format!("/runs/{run}/cancel")).send().await;
     assert_eq!(problem(again.expect("an answer")).await.0, 409, "it has ended");
+}
+
+/// A run that has been claimed and goes on, and the path of its log.
+async fn running(server: &Server, owner: &str) -> (RunId, String) {
+    let (task, _) = create(server, owner, json!({})).await;
+    let runs = format!("/tasks/{}/runs", task["id"].as_str().expect("an id"));
+    let run = request(server, owner, Method::POST, &runs).send().await.expect("an answer");
+    let run: RunId =
+        run.json::<Value>().await.expect("json")["id"].as_str().expect("an id").parse().expect("hex");
+    let Ok(Claim::Granted(_)) = server.store.claim(run, "w", Duration::from_mins(5)).await else {
+        panic!("claimed")
+    };
+    (run, format!("/runs/{run}/log"))
+}
+
+#[tokio::test]
+async fn a_followed_log_ends_with_its_readers_access() {
+    let server = Server::start().await;
+    let (_, path) = running(&server, "bob").await;
+    let token = async |name: &str, user: &str, life: Duration| {
+        server.put_token(name, user, life, TokenBinding::None).await;
+        name.to_owned()
+    };
+    let hour = Duration::from_hours(1);
+    let expiring = token("expiring", "bob", Duration::from_secs(2)).await;
+    let (revoked, voided) = (token("revoked", "bob", hour).await, token("voided", "bob", hour).await);
+    server.add_user("dora", Role::Admin, "no hash").await;
+    let demoted = token("demoted", "dora", hour).await;
+    let (key, key_id) = server.add_key("bob", hour).await;
+    let stays = token("stays", "NBadmin", hour).await;
+    let mut followers = Vec::new();
+    for token in [&expiring, &revoked, &demoted, &key, &stays] {
+        let request = request(&server, token, Method::GET, &path).header("accept", "text/event-stream");
+        followers.push((token.clone(), request.send().await.expect("an answer")));
+    }
+    let audit = |action| AuditEntry::new(EpochMillis(0), "bob", action, "bob", "bob");
+    let hash = TokenHash(Sha256::digest(&revoked).into());
+    assert!(server.store.forget_token(hash, audit(Action::RevokeToken)).await.expect("a store"));
+    let hash = TokenHash(Sha256::digest(&key).into());
+    assert!(server.store.forget_token(hash, audit(Action::RevokeToken)).await.expect("a store"), "{key_id}");
+    let dora = server.store.user("dora").await.expect("a store").expect("she is there");
+    server.store.put_user(&User { role: Role::Viewer, ..dora }, audit(Action::SetUser)).await.expect("kept");
+    let mut stays = None;
+    for (token, mut response) in followers {
+        if token == "stays" {
+            stays = Some(response);
+            continue;
+        }
+        let mut text = String::new();
+        let reading = async {
+            while let Ok(Some(chunk)) = response.chunk().await {
+                text += &String::from_utf8_lossy(&chunk);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), reading).await.expect("it ends within seconds");
+        assert!(text.contains("event: access-lost"), "{token}: {text}");
+    }
+    // Another password ends every token of its user.
+    let request = request(&server, &voided, Method::GET, &path).header("accept", "text/event-stream");
+    let mut response = request.send().await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    server.add_user("bob", Role::Publisher, "another hash").await;
+    let reading = async {
+        let mut text = String::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            text += &String::from_utf8_lossy(&chunk);
+        }
+        text
+    };
+    let text = tokio::time::timeout(Duration::from_secs(10), reading).await.expect("it ends within seconds");
+    assert!(text.contains("event: access-lost"), "{text}");
+    let mut stays = stays.expect("it was kept");
+    let more = tokio::time::timeout(Duration::from_millis(300), stays.chunk()).await;
+    assert!(!matches!(more, Ok(Ok(None) | Err(_))), "whoever may read goes on: {more:?}");
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use isochrone_domain::Role;
 use isochrone_portal::{Config, passwords};
+use isochrone_store::{AccountStore, TaskStore, TokenHash};
 use reqwest::Response;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::server::{Server, error};
 
@@ -30,6 +32,11 @@ impl Way {
         server.add_user("alice", Role::Publisher, &passwords::Hasher::new(1).hash(PASSWORD).await).await;
         let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         Way { server, browser: browser.build().expect("a client") }
+    }
+
+    /// One whose `desk` sends no challenge, by the operator's leave.
+    async fn without_pkce() -> Way {
+        Way::with(Config { without_pkce: vec!["desk".to_owned()], ..Config::default() }).await
     }
 
     async fn page(&self, query: &[(&str, &str)]) -> String {
@@ -191,13 +198,73 @@ async fn a_code_is_turned_in_once_by_who_asked() {
         // Whoever fails has used it up.
         assert_eq!(error(&turn_in(&code, "desk", HERE, VERIFIER).await).0, 400);
     }
+}
+
+#[tokio::test]
+async fn a_code_needs_a_challenge_by_s256() {
+    let way = Way::without_pkce().await;
+    let ask = |client: &'static str, redirect: &'static str| {
+        [("response_type", "code"), ("client_id", client), ("redirect_uri", redirect)]
+    };
+    let oob = "urn:ietf:wg:oauth:2.0:oob";
+    let s256 = ("code_challenge_method", "S256");
+    for (query, named) in [
+        (ask("app", HERE).to_vec(), "code_challenge"),
+        ([&ask("app", HERE)[..], &[("code_challenge", VERIFIER)]].concat(), "code_challenge_method"),
+        (
+            [&ask("app", HERE)[..], &[("code_challenge", VERIFIER), ("code_challenge_method", "plain")]]
+                .concat(),
+            "code_challenge_method",
+        ),
+        (
+            [&ask("app", HERE)[..], &[("code_challenge", CHALLENGE), ("code_challenge_method", "s256")]]
+                .concat(),
+            "S256",
+        ),
+        ([&ask("app", HERE)[..], &[("code_challenge", "short"), s256]].concat(), "code_challenge"),
+        ([&ask("app", HERE)[..], &[s256]].concat(), "code_challenge"),
+        // Nor where none is needed: what is sent must hold.
+        (
+            [&ask("desk", HERE)[..], &[("code_challenge", VERIFIER), ("code_challenge_method", "plain")]]
+                .concat(),
+            "code_challenge_method",
+        ),
+        (
+            [&ask("app", oob)[..], &[("code_challenge", VERIFIER), ("code_challenge_method", "plain")]]
+                .concat(),
+            "code_challenge_method",
+        ),
+    ] {
+        let page = way.page(&query).await;
+        assert!(page.contains(named) && !page.contains("oauth_state"), "{query:?}: {page}");
+    }
+    // Nor where the challenge was taken out of the state on its way.
+    let good = [&ask("app", HERE)[..], &[("code_challenge", CHALLENGE), s256]].concat();
+    let state = way.info(&good).await["oauth_state"].as_str().expect("text").to_owned();
+    let mut asked: Value = serde_json::from_slice(&hex::decode(&state).expect("hex")).expect("json");
+    for challenge in [Value::Null, json!({"Plain": VERIFIER}), json!({"Sha256": CHALLENGE})] {
+        asked["challenge"] = challenge;
+        let changed = json!(hex::encode(asked.to_string()));
+        let answer = way.sign_in(&changed, PASSWORD).await;
+        assert_eq!(answer.status(), 200);
+        let told = answer.text().await.expect("text");
+        assert!(told.contains("code_challenge") || told.contains("oauth_state"), "{told}");
+    }
+    // Whom the operator lists, and the implicit way.
     let code = way.code(&[("state", "s")]).await;
-    assert!(turn_in(&code, "desk", HERE, "").await["access_token"].is_string(), "without a challenge");
+    let form = [("grant_type", "authorization_code"), ("client_id", "desk"), ("redirect_uri", HERE)];
+    let given = way.token(&[&form[..], &[("code", &*code)]].concat()).await;
+    assert!(given["access_token"].is_string(), "{given}");
+    way.info(&[("response_type", "token"), ("client_id", "app"), ("redirect_uri", HERE)]).await;
+    // A verifier without a challenge: somebody took the challenge out.
+    let code = way.code(&[]).await;
+    let refused = way.token(&[&form[..], &[("code", &*code), ("code_verifier", VERIFIER)]].concat()).await;
+    assert!(error(&refused).1.contains("'code_verifier'"), "{refused}");
 }
 
 #[tokio::test]
 async fn a_refresh_token_renews_until_the_password_changes() {
-    let way = Way::new().await;
+    let way = Way::without_pkce().await;
     let code = way.code(&[]).await;
     let form = [
         ("grant_type", "authorization_code"),
@@ -240,8 +307,68 @@ async fn a_program_without_an_address_reads_the_title() {
         ("redirect_uri", oob),
     ];
     assert!(way.token(&form).await["access_token"].is_string());
+    assert_eq!(error(&way.token(&form).await).0, 400, "it is of one use");
     let bad = way.browser.get(way.server.url("/oauth2/approval")).query(&[("code", "<script>")]).send().await;
     assert!(bad.expect("an answer").text().await.expect("text").contains("code"), "no page for that");
+}
+
+#[tokio::test]
+async fn a_code_without_a_challenge_lives_for_two_minutes() {
+    let way = Way::new().await;
+    let oob = "urn:ietf:wg:oauth:2.0:oob";
+    let ask = [("response_type", "code"), ("client_id", "arcgispro"), ("redirect_uri", oob)];
+    let proof = [("code_challenge", CHALLENGE), ("code_challenge_method", "S256")];
+    for (query, minutes) in [(ask.to_vec(), 2), ([&ask[..], &proof].concat(), 10)] {
+        let before = way.server.store.now().await.expect("a clock");
+        let info = way.info(&query).await;
+        let to = location(&way.sign_in(&info["oauth_state"], PASSWORD).await);
+        let code = to.split_once("code=").expect("a code").1;
+        let hash = TokenHash(Sha256::digest(code).into());
+        let grant = way.server.store.grant(hash).await.expect("a store").expect("a grant");
+        let life = Duration::from_millis((grant.expires.0 - before.0).unsigned_abs());
+        let expected = Duration::from_mins(minutes);
+        assert!(life >= expected && life < expected + Duration::from_secs(20), "{life:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_token_is_sent_to_a_host_that_somebody_made_up() {
+    let names = vec!["gis.example.com".to_owned()];
+    let own_url = "https://gis.example.com/portal".to_owned();
+    let way = Way::with(Config { names, own_url, ..Config::default() }).await;
+    let ask = async |host: &str, redirect: &str| {
+        let target = format!(
+            "/portal/sharing/rest/oauth2/authorize?response_type=token&client_id=a&redirect_uri={redirect}"
+        );
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Host: evil.example.com\r\nConnection: close\r\n\r\n"
+        );
+        way.server.raw(head.as_bytes()).await.1
+    };
+    let own = ask("gis.example.com", "http://gis.example.com/x").await;
+    assert!(own.contains("oauth_state"), "{own}");
+    for host in
+        ["evil.example.com", "gis.example.com.evil.example.com", "10.0.0.1", "localhost@evil.example.com"]
+    {
+        let page = ask(host, &format!("http://{host}/x")).await;
+        assert!(page.contains("Invalid redirect_uri") && !page.contains("oauth_state"), "{host}: {page}");
+    }
+    let page = ask("gis.example.com", "http://evil.example.com/x").await;
+    assert!(page.contains("Invalid redirect_uri"), "X-Forwarded-Host is nobody's word: {page}");
+    // Nor does it stand in links.
+    for path in [
+        "/portal/sharing/rest/info?f=json",
+        "/portal/sharing/rest/portals/self?f=json",
+        "/portal/sharing/rest?f=html",
+    ] {
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: evil.example.com\r\nX-Forwarded-Host: evil.example.com\r\nAuthorization: Bearer bob\r\nConnection: close\r\n\r\n"
+        );
+        let (head, body) = way.server.raw(head.as_bytes()).await;
+        assert!(!head.contains("evil") && !body.contains("evil"), "{path}: {head} {body}");
+    }
+    let info = way.server.raw(b"GET /portal/sharing/rest/info?f=json HTTP/1.1\r\nHost: evil.example.com\r\nConnection: close\r\n\r\n").await.1;
+    assert!(info.contains("https://gis.example.com/portal"), "{info}");
 }
 
 #[tokio::test]
@@ -257,7 +384,7 @@ async fn administrators_list_users_and_others_do_not() {
 
 #[tokio::test]
 async fn a_key_gets_tokens_and_a_revoked_one_none() {
-    let way = Way::new().await;
+    let way = Way::without_pkce().await;
     let (key, id) = way.server.add_key("alice", Duration::from_hours(24 * 300)).await;
     assert_eq!(way.name_of(&key).await, "alice");
     let form = |id: &str, key: &str| {

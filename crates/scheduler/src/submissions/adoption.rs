@@ -55,6 +55,7 @@ impl Submissions {
     async fn adopt_new(&self, caller: &Caller, transfer: Transfer) -> Result<Option<Adopted>, SubmitError> {
         let now = self.now().await?;
         let task = adopt(transfer, now, &self.limits)?;
+        self.check_reach(None, &task)?;
         self.quotas.check(&*self.store, None, &task).await?;
         let audit = caller.did(Action::CreateTask, &task, None, now);
         match self.store.insert_task(&task, audit).await? {
@@ -89,6 +90,7 @@ impl Submissions {
             let id = old.id;
             return Err(SubmitError::Conflict(format!("'id': {id} is here already, and is another task")));
         }
+        self.check_reach(Some(&old), &new)?;
         self.quotas.check(&*self.store, Some(&old), &new).await?;
         let audit = caller.did(Action::UpdateTask, &new, None, now);
         match self.store.save_task(&new, audit).await? {

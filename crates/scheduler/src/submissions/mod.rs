@@ -4,12 +4,14 @@ mod adoption;
 mod backfill;
 mod error;
 mod quotas;
+mod reach;
 mod runs;
 mod tasks;
 
 pub use adoption::{Adopted, Taken};
 pub use error::SubmitError;
 pub use quotas::{Quota, Quotas};
+pub use reach::Reach;
 
 use std::sync::Arc;
 
@@ -37,6 +39,8 @@ pub struct Submissions {
     store: Arc<dyn Store>,
     limits: Limits,
     quotas: Quotas,
+    /// None: tasks may name any server.
+    reach: Option<Arc<dyn Reach>>,
     wake: Wake,
     metrics: Metrics,
 }
@@ -84,7 +88,13 @@ const TRIES: usize = 16;
 impl Submissions {
     /// `wake` is the loop that must look when something changed.
     pub fn new(store: Arc<dyn Store>, limits: Limits, quotas: Quotas, wake: Wake) -> Submissions {
-        Submissions { store, limits, quotas, wake, metrics: Metrics::new() }
+        Submissions { store, limits, quotas, reach: None, wake, metrics: Metrics::new() }
+    }
+
+    /// Accepts only tasks whose servers this rule allows.
+    pub fn with_reach(mut self, reach: Arc<dyn Reach>) -> Submissions {
+        self.reach = Some(reach);
+        self
     }
 
     /// Counts what it decides and ends there.

@@ -65,6 +65,7 @@ impl Submissions {
         let owner = self.store.user(owner).await?.ok_or(SubmitError::NotFound { what: "user" })?;
         let now = self.now().await?;
         let task = Task { request, ..accept(submission, id, &owner.name, now, &self.limits)? };
+        self.check_reach(None, &task)?;
         self.quotas.check(&*self.store, None, &task).await?;
         let audit = caller.did(Action::CreateTask, &task, None, now);
         Ok((task, audit))
@@ -173,6 +174,7 @@ impl Submissions {
             if (Task { updated: old.updated, ..new.clone() }) == old {
                 return Ok(old);
             }
+            self.check_reach(Some(&old), &new)?;
             self.quotas.check(&*self.store, Some(&old), &new).await?;
             let audit = caller.did(action, &new, None, now);
             match self.store.save_task(&new, audit).await? {

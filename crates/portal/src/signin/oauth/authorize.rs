@@ -19,6 +19,9 @@ use crate::signin::hash;
 /// How long a code can be turned in.
 const CODE_LIVES: Duration = Duration::from_mins(10);
 
+/// The same for one that a person carries, and that nothing else protects.
+const BARE_CODE_LIVES: Duration = Duration::from_mins(2);
+
 /// The usual life of a token, in minutes.
 const TOKEN_LIVES: i64 = 120;
 
@@ -27,6 +30,7 @@ pub(crate) fn authorize(portal: &Served, call: &Call) -> Result<Answer, Failure>
     let text = call.parameters.required("redirect_uri")?;
     let Some(redirect) = Redirect::allowed(text, portal, call) else { return Err(not_allowed()) };
     let asked = Asked::read(&call.parameters, redirect)?;
+    asked.check_proof(&portal.config)?;
     Ok(page(call, &asked, None))
 }
 
@@ -44,6 +48,7 @@ pub(crate) async fn sign_in(portal: &Served, call: &Call) -> Result<Answer, Fail
     let Some(redirect) = asked.redirect.clone().still_allowed(portal, call) else {
         return Err(not_allowed());
     };
+    asked.check_proof(&portal.config)?;
     let minutes = super::minutes(parameters)?.or(asked.minutes).unwrap_or(TOKEN_LIVES).min(LONGEST);
     let asked = Asked { redirect, minutes: Some(minutes), ..asked };
     let (name, password) = (parameters.given("username"), parameters.given("password"));
@@ -126,7 +131,8 @@ async fn code(portal: &Served, call: &Call, asked: &Asked, user: &User) -> Resul
         challenge: asked.challenge.clone(),
         stamp: stamp(user),
     };
-    let expires = portal.store.now().await? + CODE_LIVES;
+    let life = if asked.challenge.is_some() { CODE_LIVES } else { BARE_CODE_LIVES };
+    let expires = portal.store.now().await? + life;
     let grant = Grant { user: user.name.clone(), expires, terms: terms.to_text() };
     portal.store.put_grant(hash(&code), &grant).await?;
     Ok(asked.redirect.with('?', &with_state(&[("code", &code)], asked), call))

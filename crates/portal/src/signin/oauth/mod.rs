@@ -13,8 +13,11 @@ pub(crate) use authorize::{approval, authorize, sign_in};
 pub(crate) use revoke::revoke_token;
 pub(crate) use token::token;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::Config;
 use crate::answer::Failure;
 use crate::request::Parameters;
 use redirect::Redirect;
@@ -39,23 +42,31 @@ enum Kind {
     Code,
 }
 
-/// PKCE (RFC 7636): who turns the code in must know what only the asker can.
+/// PKCE (RFC 7636) by S256: who turns the code in must know what only the asker can. `plain` would show it on the way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Challenge {
-    Plain(String),
-    Sha256(String),
+#[serde(transparent)]
+struct Challenge(String);
+
+impl Challenge {
+    /// The SHA-256 digest of a verifier, as base64url has it.
+    fn read(text: &str) -> Option<Challenge> {
+        let digest = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+        (digest.len() == 32).then(|| Challenge(text.to_owned()))
+    }
 }
 
 impl Asked {
     /// What `authorize` was sent.
     fn read(parameters: &Parameters, redirect: Redirect) -> Result<Asked, Failure> {
-        let challenge = parameters.given("code_challenge").map(str::to_owned);
-        let challenge = match (challenge, parameters.given("code_challenge_method")) {
-            (None, _) => None,
-            (Some(text), None | Some("plain")) => Some(Challenge::Plain(text)),
-            (Some(text), Some("S256")) => Some(Challenge::Sha256(text)),
-            (Some(_), Some(_)) => {
-                let problem = "is unknown; expected S256 or plain";
+        let method = parameters.given("code_challenge_method");
+        let challenge = match (parameters.given("code_challenge"), method) {
+            (None, None) => None,
+            (None, Some(_)) => return Err(Failure::parameter("code_challenge", "is missing")),
+            (Some(text), Some("S256")) => Some(Challenge::read(text).ok_or_else(|| {
+                Failure::parameter("code_challenge", "is no SHA-256 digest in base64url (43 characters)")
+            })?),
+            (Some(_), _) => {
+                let problem = "must be S256: 'plain' would show the verifier to whoever sees the request";
                 return Err(Failure::parameter("code_challenge_method", problem));
             }
         };
@@ -72,6 +83,21 @@ impl Asked {
             challenge,
             minutes: minutes(parameters)?,
         })
+    }
+
+    /// A code that a browser carries to a program's address can be caught on the way, so it must be of no use to anybody
+    /// else. One that a person carries (out of band) is not on the way, and the operator may know better of a program.
+    fn check_proof(&self, config: &Config) -> Result<(), Failure> {
+        let needs_none = self.kind == Kind::Token
+            || self.challenge.is_some()
+            || self.redirect.is_out_of_band()
+            || config.without_pkce.contains(&self.client);
+        if needs_none {
+            return Ok(());
+        }
+        let problem = "is required for a code (PKCE with code_challenge_method=S256); a client that can't send it \
+                       must be listed by the operator (oauth.without_pkce)";
+        Err(Failure::parameter("code_challenge", problem))
     }
 
     fn to_text(&self) -> String {

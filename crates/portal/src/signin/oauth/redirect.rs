@@ -28,6 +28,11 @@ impl Redirect {
         Redirect::allowed(&self.0, portal, call)
     }
 
+    /// Whether a person carries the answer to the program.
+    pub(super) fn is_out_of_band(&self) -> bool {
+        self.0 == OUT_OF_BAND
+    }
+
     pub(super) fn is(&self, text: &str) -> bool {
         self.0 == text
     }
