@@ -17,6 +17,7 @@
 //! | `maxConsecutiveFailures` | 1 to 1000000, or -1 for "never disable" | the operator's, 5 |
 
 mod answer;
+mod budget;
 pub mod client_address;
 mod counted;
 pub mod front;
@@ -36,6 +37,8 @@ mod signin;
 mod tasks;
 pub mod transport_security;
 
+pub use items::quota::{ItemQuota, ItemQuotas};
+pub use items::uploads::sweep_uploads;
 pub use tasks::transfer;
 
 use std::sync::Arc;
@@ -90,6 +93,8 @@ pub struct Config {
     pub without_pkce: Vec<String>,
     /// Of a task whose creator says nothing of its own.
     pub policies: Policies,
+    /// How many items there may be, and how large.
+    pub item_quotas: ItemQuotas,
 }
 
 impl Default for Config {
@@ -105,6 +110,7 @@ impl Default for Config {
             trusted_proxies: TrustedProxies::none(),
             without_pkce: Vec::new(),
             policies: Policies::default(),
+            item_quotas: ItemQuotas::default(),
         }
     }
 }

@@ -159,13 +159,10 @@ fn hash(password: &str, blocks: &mut [Block]) -> String {
 }
 
 fn verify(password: &str, hash: Option<&str>, blocks: &mut [Block]) -> bool {
-    let same = match hash.and_then(|hash| matches(password, hash, blocks)) {
-        Some(same) => same,
-        None => {
-            matches(password, NOBODY, blocks);
-            false
-        }
-    };
+    let same = hash.and_then(|hash| matches(password, hash, blocks)).unwrap_or_else(|| {
+        matches(password, NOBODY, blocks);
+        false
+    });
     same && password.len() <= LONGEST
 }
 
@@ -174,7 +171,7 @@ fn matches(password: &str, hash: &str, blocks: &mut [Block]) -> Option<bool> {
     let parsed = PasswordHash::new(hash).ok()?;
     let params = Params::try_from(&parsed).ok()?;
     let kind = (Algorithm::Argon2id.ident(), Some(Version::V0x13.into()));
-    if (parsed.algorithm.clone(), parsed.version) != kind || params.block_count() > blocks.len() {
+    if (parsed.algorithm, parsed.version) != kind || params.block_count() > blocks.len() {
         return None;
     }
     let (salt, expected) = (parsed.salt?, parsed.hash?);

@@ -16,8 +16,11 @@ use isochrone_telemetry::Metrics;
 use object_store::ObjectStore;
 
 use crate::answer::{Answer, Failure, Format};
+use crate::budget::Budget;
 use crate::front::Front;
-use crate::request::{Call, Place, Unread};
+use crate::items::quota::ItemIntake;
+use crate::items::uploads::Uploads;
+use crate::request::{Call, Intake, Place, Sender, Unread};
 use crate::signin::SignIn;
 use crate::{Config, Portal, routes};
 
@@ -30,6 +33,8 @@ pub(crate) struct Served {
     pub sign_in: Arc<SignIn>,
     pub front: Option<Arc<Front>>,
     pub metrics: Metrics,
+    pub budget: Budget,
+    pub items: ItemIntake,
 }
 
 impl Served {
@@ -38,7 +43,9 @@ impl Served {
         let front = front.map(Arc::new);
         let sign_in = SignIn::new(Arc::clone(&store), front.clone(), metrics.clone(), passwords);
         let sign_in = Arc::new(sign_in);
-        Served { store, submissions, artifacts, config, sign_in, front, metrics }
+        let items = ItemIntake::new(Uploads::new(Arc::clone(&artifacts)), config.item_quotas);
+        let budget = Budget::default();
+        Served { store, submissions, artifacts, config, sign_in, front, metrics, budget, items }
     }
 
     /// The user of this name. A real portal behind this one may know somebody who was never here.
@@ -64,11 +71,13 @@ pub(crate) async fn handle(State(served): State<Arc<Served>>, request: Request) 
         Ok(request) => request,
         Err(answer) => return answer,
     };
-    let may_upload = async |call: &Call| {
-        routes::takes_file(call)
-            && served.sign_in.caller(call).await.is_ok_and(|caller| caller.user.role != Role::Viewer)
+    let sender = async |call: &Call| match served.sign_in.caller(call).await {
+        Err(_) => Sender::Stranger,
+        Ok(caller) if caller.user.role != Role::Viewer && routes::takes_file(call) => Sender::Uploader,
+        Ok(_) => Sender::User,
     };
-    let (call, format) = match Call::read(request, &served.config, may_upload).await {
+    let intake = Intake { budget: &served.budget, uploads: &served.items.uploads };
+    let (call, format) = match Call::read(request, &served.config, intake, sender).await {
         Ok(read) => read,
         Err(Unread { failure, format, place }) => return failure.respond(format, &place),
     };

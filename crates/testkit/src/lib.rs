@@ -14,7 +14,7 @@ mod wait;
 
 pub use foreign::{NodeClient, PythonClient};
 pub use ledger::{Ledger, TaskFires};
-pub use memory::peak_memory;
+pub use memory::{peak_memory, resident_memory};
 pub use proxy::{Direction, Proxy};
 pub use server::{Server, ServerOptions};
 pub use servers::{RabbitCluster, RabbitServer, RedisCluster, RedisSentinel, RedisServer};

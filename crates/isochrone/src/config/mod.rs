@@ -25,12 +25,13 @@ use isochrone_arcgis::http_job::HttpJobs;
 use isochrone_arcgis::{Egress, Outbound, Portal, SignedIn, Trust};
 use isochrone_domain::{Policies, TaskType};
 use isochrone_portal::client_address::{ForwardedHeader, TrustedProxies};
+use isochrone_portal::{ItemQuota, ItemQuotas};
 use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 
 use crate::args::{Command, Global};
 use portal::RealPortal;
 use sections::{
-    Admin, Amqp, Artifacts, Clock, Guarded, Http, HttpJobServer, Https, Limits, OAuth, Redis,
+    Admin, Amqp, Artifacts, Clock, Guarded, Http, HttpJobServer, Https, Items, Limits, OAuth, Redis,
     RemoteNotebooks, Retention, SceneCooking, Worker, WorkflowManager,
 };
 
@@ -60,6 +61,7 @@ pub(crate) struct Config {
     pub(crate) retention: Retention,
     pub(crate) notebook: isochrone_executors::notebook::Config,
     pub(crate) limits: Limits,
+    pub(crate) items: Items,
     pub(crate) clock: Clock,
 }
 
@@ -76,6 +78,8 @@ impl Default for Config {
                 redirect_uris: Vec::new(),
                 trusted_proxies: Vec::new(),
                 forwarded_header: ForwardedHeader::Auto,
+                max_connections: 0,
+                max_connections_per_address: 0,
             },
             https: Https {
                 listen: SocketAddr::from(([127, 0, 0, 1], 7443)),
@@ -129,6 +133,7 @@ impl Default for Config {
                 insights_tasks: 50,
                 consecutive_failures: 5,
             },
+            items: Items { per_user: 1_000, mib_per_user: 1_024, total: 20_000, total_mib: 10_240 },
             clock: Clock { speed: 1, origin: 0 },
         }
     }
@@ -170,6 +175,15 @@ impl Config {
     /// The reverse proxies in front of the portal.
     pub(crate) fn trusted_proxies(&self) -> TrustedProxies {
         TrustedProxies::new(self.http.trusted_proxies.clone(), self.http.forwarded_header)
+    }
+
+    /// How many items there may be.
+    pub(crate) fn item_quotas(&self) -> ItemQuotas {
+        let given = |limit: u64| Some(limit).filter(|limit| *limit > 0);
+        let quota =
+            |items, mib: u64| ItemQuota { items: given(items), bytes: given(mib.saturating_mul(1 << 20)) };
+        let Items { per_user, mib_per_user, total, total_mib } = self.items;
+        ItemQuotas { per_user: quota(per_user, mib_per_user), all: quota(total, total_mib) }
     }
 
     /// Of a task that says nothing of its own.

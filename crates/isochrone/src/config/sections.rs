@@ -29,6 +29,10 @@ pub(crate) struct Http {
     pub(crate) trusted_proxies: Vec<Network>,
     /// The header in which they name it.
     pub(crate) forwarded_header: ForwardedHeader,
+    /// Connections over HTTP and HTTPS together; 0: as many as open files and 8192 allow.
+    pub(crate) max_connections: usize,
+    /// From one address (IPv6: one /64) that is no trusted proxy's; 0: half of them, at most 1024.
+    pub(crate) max_connections_per_address: usize,
 }
 
 /// Programs that sign their users in here.
@@ -203,6 +207,19 @@ pub(crate) struct Limits {
     pub(crate) insights_tasks: u64,
     /// Failed runs in a row that disable a task which does not say how many; 0: it is never disabled.
     pub(crate) consecutive_failures: u32,
+}
+
+/// How many items there may be, and how much data they may have; 0: any.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Items {
+    /// Of one user.
+    pub(crate) per_user: u64,
+    /// Their data and uploads, in MiB.
+    pub(crate) mib_per_user: u64,
+    /// Of all users together.
+    pub(crate) total: u64,
+    pub(crate) total_mib: u64,
 }
 
 /// For tests: a clock that runs faster than the world's.

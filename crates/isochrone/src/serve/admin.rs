@@ -12,11 +12,12 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use isochrone_portal::client_address::TrustedProxies;
 use isochrone_store::Store;
 use isochrone_telemetry::Metrics;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::connections::{ConnectionLimits, Listener, Registry};
 use super::stop::Stop;
 use crate::config::Loaded;
 use crate::logging::LogFilter;
@@ -38,9 +39,11 @@ struct Probed {
 }
 
 /// None: the default port is another process's, as where several members of a fleet share a machine.
-pub(super) async fn listen(loaded: &Loaded) -> Result<Option<TcpListener>> {
+/// It has room of its own: however many connections the portal has, probes are answered.
+pub(super) async fn listen(loaded: &Loaded) -> Result<Option<Listener>> {
     let address = loaded.config.admin.listen;
-    match TcpListener::bind(address).await {
+    let connections = Registry::new(ConnectionLimits::admin(), TrustedProxies::none());
+    match Listener::bind(address, &connections).await {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if loaded.is_default("admin.listen") => {
             tracing::warn!(%address, %error, "no admin listener: set admin.listen to a free port");
@@ -53,7 +56,7 @@ pub(super) async fn listen(loaded: &Loaded) -> Result<Option<TcpListener>> {
 }
 
 pub(super) fn serve(
-    listener: TcpListener,
+    listener: Listener,
     house: &House,
     line: &Line,
     log_filter: LogFilter,
@@ -72,14 +75,7 @@ pub(super) fn serve(
         .route("/metrics", get(metrics))
         .route("/log-filter", get(log_filter_now).put(set_log_filter))
         .with_state(probed);
-    let stopped = stop.stopped.clone();
-    async move {
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).await;
-        if let Err(error) = served {
-            tracing::error!(%error, "the admin listener failed");
-        }
-    }
+    listener.serve(None, router, stop.stopped.clone())
 }
 
 async fn metrics(State(probed): State<Probed>) -> impl IntoResponse {

@@ -1,7 +1,9 @@
 //! The parts that a process of Isochrone can be: portal, scheduler, worker; together or alone.
 
 mod admin;
+mod connections;
 mod gauges;
+mod open_files;
 mod portal;
 mod presence;
 mod stop;
@@ -41,6 +43,7 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
         "warn".clone_into(&mut log.filter);
     }
     let (log_filter, traces) = logging::init(&log)?;
+    let open_files = open_files::raise();
     // A notebook runs as the same user: without this it could read our environment and memory.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let alone = check_roles(config, roles)?;
@@ -62,8 +65,9 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
     if roles.contains(&Role::Portal) {
         // Before the first user is made: a port that is taken must not cost the password that is shown
         // once.
-        let listener = portal::listen(config).await?;
-        let secure = tls::listen(loaded, &house)?;
+        let connections = portal::connections(config, open_files);
+        let listener = portal::listen(config, &connections).await?;
+        let secure = tls::listen(loaded, &house, &connections).await?;
         portal::first_user(&house, config).await?;
         address = Some(listener.local_addr()?);
         // The ArcGIS API for Python insists on HTTPS. A URL that the operator configured goes before this.
@@ -76,7 +80,11 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
             secure.tell();
             parts.spawn(secure.serve(router.clone(), stop.stopped.clone()));
         }
-        parts.spawn(portal::serve(listener, router, stop.stopped.clone()));
+        let (artifacts, stopped) = (Arc::clone(&house.artifacts), stop.stopped.clone());
+        parts.spawn(async move {
+            stopped.run_until_cancelled(isochrone_portal::sweep_uploads(artifacts)).await;
+        });
+        parts.spawn(listener.serve(None, router, stop.stopped.clone()));
     }
     if roles.contains(&Role::Scheduler) {
         let mut scheduler = Scheduler::new(Arc::clone(&house.store), line.queue(), house.wake.clone())

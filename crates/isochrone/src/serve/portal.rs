@@ -1,6 +1,5 @@
 //! The portal's listener, and the first user.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +7,21 @@ use anyhow::{Context, Result};
 use isochrone_domain::{Action, Role};
 use isochrone_portal::front::Front;
 use isochrone_portal::transport_security;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
+use super::connections::{ConnectionLimits, Listener, Registry};
 use crate::commands::user;
 use crate::config::Config;
 use crate::wiring::{self, House};
 
-pub(super) async fn listen(config: &Config) -> Result<TcpListener> {
-    TcpListener::bind(config.http.listen)
+/// The room that HTTP and HTTPS share.
+pub(super) fn connections(config: &Config, open_files: u64) -> Arc<Registry> {
+    let http = &config.http;
+    let limits = ConnectionLimits::portal(open_files, http.max_connections, http.max_connections_per_address);
+    Registry::new(limits, config.trusted_proxies())
+}
+
+pub(super) async fn listen(config: &Config, connections: &Arc<Registry>) -> Result<Listener> {
+    Listener::bind(config.http.listen, connections)
         .await
         .with_context(|| format!("the HTTP listener can't have {} (http.listen)", config.http.listen))
 }
@@ -40,20 +45,13 @@ pub(super) fn router(house: &House, config: &Config, names: Vec<String>) -> Resu
             trusted_proxies: config.trusted_proxies(),
             without_pkce: config.oauth.without_pkce.clone(),
             policies: config.policies(),
+            item_quotas: config.item_quotas(),
             ..isochrone_portal::Config::default()
         },
         metrics: house.metrics.clone(),
         passwords: Arc::clone(&house.passwords),
         front: front.transpose().context("[portal]")?,
     }))
-}
-
-pub(super) async fn serve(listener: TcpListener, router: axum::Router, stopped: CancellationToken) {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the HTTP listener failed");
-    }
 }
 
 /// `admin`, on the first start; a portal that this one stands in front of has its own.

@@ -2,15 +2,13 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::{Extension, Router};
-use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use isochrone_portal::OverTls;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
@@ -20,16 +18,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 use x509_parser::extensions::GeneralName;
 
+use super::connections::{Listener, Registry};
 use super::presence;
 use crate::config::{Config, Loaded};
 use crate::wiring::{House, make_private_dir};
 
-/// How long requests may go on when the process ends.
-const GRACE: Duration = Duration::from_secs(3);
-
 /// A listener with its certificate.
 pub(super) struct Secure {
-    listener: TcpListener,
+    listener: Listener,
     address: SocketAddr,
     config: RustlsConfig,
     /// The certificate that was made here: clients do not know it.
@@ -39,10 +35,14 @@ pub(super) struct Secure {
 }
 
 /// None: the default port is another process's, as where several members of a fleet share a machine.
-pub(super) fn listen(loaded: &Loaded, house: &House) -> Result<Option<Secure>> {
+pub(super) async fn listen(
+    loaded: &Loaded,
+    house: &House,
+    connections: &Arc<Registry>,
+) -> Result<Option<Secure>> {
     let config = &loaded.config;
     let address = config.https.listen;
-    let listener = match TcpListener::bind(address) {
+    let listener = match Listener::bind(address, connections).await {
         Ok(listener) => listener,
         Err(error) if loaded.is_default("https.listen") => {
             tracing::warn!(%address, %error, "no HTTPS listener: set https.listen to a free port");
@@ -53,7 +53,6 @@ pub(super) fn listen(loaded: &Loaded, house: &House) -> Result<Option<Secure>> {
                 .with_context(|| format!("the HTTPS listener can't have {address} (https.listen)"));
         }
     };
-    listener.set_nonblocking(true)?;
     let (files, own) = if let (Some(cert), Some(key)) = (&config.https.cert_file, &config.https.key_file) {
         (Files { cert: cert.clone(), key: key.clone() }, None)
     } else {
@@ -92,21 +91,7 @@ impl Secure {
     }
 
     pub(super) async fn serve(self, router: Router, stopped: CancellationToken) {
-        let handle = Handle::new();
-        let ending = handle.clone();
-        tokio::spawn(async move {
-            stopped.cancelled().await;
-            ending.graceful_shutdown(Some(GRACE));
-        });
-        let service = router.layer(Extension(OverTls)).into_make_service_with_connect_info::<SocketAddr>();
-        let server = axum_server::from_tcp_rustls(self.listener, self.config);
-        let served = match server {
-            Ok(server) => server.handle(handle).serve(service).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = served {
-            tracing::error!(%error, "the HTTPS listener failed");
-        }
+        self.listener.serve(Some(self.config), router.layer(Extension(OverTls)), stopped).await;
     }
 }
 

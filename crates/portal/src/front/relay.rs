@@ -9,7 +9,7 @@ use isochrone_arcgis::{Relay, path};
 
 use super::{Front, failure};
 use crate::answer::{Answer, Failure, Format};
-use crate::request::{Place, callback_refused};
+use crate::request::{Pace, PacedBody, Place, callback_refused};
 use crate::routes;
 
 impl Front {
@@ -47,7 +47,7 @@ impl Front {
         if form_urlencoded::parse(query).any(|(name, _)| name == "callback") {
             return callback_refused().respond(Format::Json, place);
         }
-        let body = reqwest::Body::wrap_stream(body.into_data_stream());
+        let body = reqwest::Body::wrap_stream(PacedBody::new(body, Pace::RELAYED).into_stream());
         match self.relay.pass(parts.method, address, &parts.headers, body).await {
             Ok(answer) => axum::http::Response::from(answer).map(Body::new),
             Err(error) => failure(&error).respond(Format::Json, place),

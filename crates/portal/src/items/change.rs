@@ -4,9 +4,10 @@ use isochrone_domain::{Access, Action, AuditEntry, EpochMillis, Item, ItemDetail
 use isochrone_scheduler::Caller;
 
 use super::Of;
+use super::quota::Usage;
 use super::wire::Changed;
 use crate::answer::{Answer, Document, Failure};
-use crate::request::Parameters;
+use crate::request::{Parameters, Upload};
 
 /// Longest title, and longest of the other texts, in bytes.
 const TITLE: usize = 1_024;
@@ -18,10 +19,10 @@ pub(crate) async fn add(of: Of<'_>) -> Result<Answer, Failure> {
     let (caller, owner) = of.changer().await?;
     let parameters = &of.call.parameters;
     let now = of.portal.store.now().await?;
-    let data = data(parameters).unwrap_or_default();
+    let size = size(parameters).unwrap_or_default();
     let blank = Item {
         id: ItemId::random(),
-        owner,
+        owner: owner.clone(),
         access: Access::Private,
         title: String::new(),
         kind: parameters.required("type")?.to_owned(),
@@ -31,7 +32,10 @@ pub(crate) async fn add(of: Of<'_>) -> Result<Answer, Failure> {
         details: ItemDetails::default(),
     };
     parameters.required("title")?;
-    let item = Item { size: data.len() as u64, ..described(blank, parameters)? };
+    let item = Item { size, ..described(blank, parameters)? };
+    let _turn = of.portal.items.turnstile.pass().await;
+    of.portal.items.admit(&*of.portal.store, &owner, Usage { items: 1, bytes: size }).await?;
+    let data = data(parameters).await?.unwrap_or_default();
     keep(of, &caller, &item, data, now).await?;
     Ok(changed("Item added", item.id))
 }
@@ -39,9 +43,12 @@ pub(crate) async fn add(of: Of<'_>) -> Result<Answer, Failure> {
 /// `POST content/users/<user>/items/<id>/update`: what is absent or empty stays as it is.
 pub(crate) async fn update(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     let (caller, owner) = of.changer().await?;
+    let _turn = of.portal.items.turnstile.pass().await;
     let old = of.item(&owner, id).await?;
     let now = of.portal.store.now().await?;
-    let data = match data(&of.call.parameters) {
+    let more = size(&of.call.parameters).map_or(0, |size| size.saturating_sub(old.size));
+    of.portal.items.admit(&*of.portal.store, &owner, Usage { items: 0, bytes: more }).await?;
+    let data = match data(&of.call.parameters).await? {
         Some(data) => data,
         None => of.portal.store.item_data(old.id).await?.unwrap_or_default(),
     };
@@ -60,7 +67,7 @@ pub(crate) async fn delete(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     if !of.portal.store.delete_item(item.id, audit).await? {
         return Err(super::no_item());
     }
-    super::parts::forget(of, item.id).await;
+    of.portal.items.uploads.forget(&owner, item.id).await;
     Ok(Document::new("Item deleted", Changed::from(item.id)).into())
 }
 
@@ -80,10 +87,18 @@ pub(super) fn changed(title: &str, id: ItemId) -> Answer {
     Document::new(title, Changed::from(id)).link("Item", format!("/content/items/{id}")).into()
 }
 
+/// How many bytes of data the request brings.
+fn size(parameters: &Parameters) -> Option<u64> {
+    let text = || parameters.given("text").map(|text| text.len() as u64);
+    parameters.upload().map(Upload::size).or_else(text)
+}
+
 /// The bytes that the request brings.
-fn data(parameters: &Parameters) -> Option<Vec<u8>> {
-    let text = || parameters.given("text").map(|text| text.as_bytes().to_vec());
-    parameters.upload().map(|upload| upload.to_vec()).or_else(text)
+async fn data(parameters: &Parameters) -> Result<Option<Vec<u8>>, Failure> {
+    match parameters.upload() {
+        Some(upload) => upload.bytes().await.map(Some),
+        None => Ok(parameters.given("text").map(|text| text.as_bytes().to_vec())),
+    }
 }
 
 /// The item with what the parameters say of it.

@@ -3,8 +3,10 @@
 mod change;
 mod parts;
 mod query;
+pub(crate) mod quota;
 mod read;
 mod search;
+pub(crate) mod uploads;
 mod wire;
 
 pub(crate) use change::{add, delete, update};

@@ -10,31 +10,32 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use super::signed_in::text;
+use crate::budget::Held;
+use crate::request::whole;
 use crate::serve::Served;
-
-/// Of a body: what a task's parameters may take, and some more.
-const LONGEST: usize = 2 << 20;
 
 /// A body that was read, and a digest of its bytes.
 pub(super) struct Sent<T> {
     pub(super) body: T,
     pub(super) digest: String,
+    /// The memory that it takes.
+    pub(super) _held: Held,
 }
 
 impl<T: DeserializeOwned> FromRequest<Arc<Served>> for Sent<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &Arc<Served>) -> Result<Sent<T>, Problem> {
+    async fn from_request(request: Request, served: &Arc<Served>) -> Result<Sent<T>, Problem> {
         let media = text(request.headers(), header::CONTENT_TYPE).unwrap_or_default();
         let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if !matches!(&*media, "application/json" | "application/merge-patch+json") {
             return Err(Problem::new(415, "The body must be application/json."));
         }
-        let bytes = axum::body::to_bytes(request.into_body(), LONGEST).await;
-        let bytes =
-            bytes.map_err(|_| Problem::new(413, format!("The body has more than {LONGEST} bytes.")))?;
-        let body = read(&bytes)?;
-        Ok(Sent { body, digest: hex::encode(Sha256::digest(&bytes)) })
+        // Who sends it was found out before: a body is its handler's last argument.
+        let (parts, body) = request.into_parts();
+        let sent = whole(&parts.headers, body, &served.budget).await?;
+        let body = read(&sent.bytes)?;
+        Ok(Sent { body, digest: hex::encode(Sha256::digest(&sent.bytes)), _held: sent.held })
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) async fn create(
     State(served): State<Arc<Served>>,
     SignedIn(caller): SignedIn,
     headers: HeaderMap,
-    Sent { body, digest }: Sent<NewTask>,
+    Sent { body, digest, .. }: Sent<NewTask>,
 ) -> Result<Response, Problem> {
     let owner = body.owner.clone().unwrap_or_else(|| caller.user.name.clone());
     let submission = body.submission(&served.config.policies)?;

@@ -3,6 +3,7 @@
 mod body;
 mod multipart;
 pub(crate) mod origin;
+mod pace;
 mod parameters;
 mod tokens;
 mod urlencoded;
@@ -14,10 +15,13 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri, header};
 
-pub(crate) use parameters::Parameters;
+pub(crate) use body::{Intake, Sender, whole};
+pub(crate) use pace::{Pace, PacedBody};
+pub(crate) use parameters::{Parameters, Upload};
 pub(crate) use values::Limit;
 
 use crate::answer::{Failure, Format};
+use crate::budget::Held;
 use crate::client_address::ClientAddress;
 use crate::{Config, OverTls};
 
@@ -51,6 +55,8 @@ pub(crate) struct Call {
     pub referer: Option<String>,
     /// The token that it carries.
     pub token: Option<String>,
+    /// The memory that its parameters take.
+    _held: Held,
 }
 
 /// A request that could not be read, and how to say so.
@@ -63,12 +69,12 @@ pub(crate) struct Unread {
 
 impl Call {
     /// Reads a request, its body included.
-    /// `may_upload` tells whether the bearer of a token may send a file to that path: only then is a large
-    /// body read.
+    /// `sender` says who sends it: only then is more than a small form read.
     pub(crate) async fn read(
         request: Request,
         config: &Config,
-        may_upload: impl AsyncFnOnce(&Call) -> bool,
+        intake: Intake<'_>,
+        sender: impl AsyncFnOnce(&Call) -> Sender,
     ) -> Result<(Call, Format), Unread> {
         let (parts, body) = request.into_parts();
         let place = Place::of(&parts, config);
@@ -77,9 +83,10 @@ impl Call {
         let told = query.as_ref().ok().filter(|query| query.given("f").is_some());
         let early = told.and_then(|query| Format::of(query).ok()).unwrap_or(Format::Json);
         let head = Self::head(&parts, query.as_ref().ok(), place);
-        let largest = if may_upload(&head).await { body::LARGEST_FILE } else { body::LARGEST };
+        let sender = async || sender(&head).await;
+        let read = Self::read_parts(&parts, body, query, intake, sender).await;
         let place = head.place;
-        match Self::read_parts(&parts, body, query, largest).await {
+        match read {
             Ok((mut call, format)) => {
                 call.place = place;
                 // A form's, or the query's. One in a header is a program's and never put into links.
@@ -102,6 +109,7 @@ impl Call {
             place,
             ip: ip(parts),
             referer: header_text(&parts.headers, &header::REFERER),
+            _held: Held::default(),
         }
     }
 
@@ -109,15 +117,19 @@ impl Call {
         parts: &Parts,
         body: axum::body::Body,
         query: Result<Parameters, Failure>,
-        largest: usize,
+        intake: Intake<'_>,
+        sender: impl AsyncFnOnce() -> Sender,
     ) -> Result<(Call, Format), Failure> {
         let post = parts.method == Method::POST;
         if !post && parts.method != Method::GET && parts.method != Method::HEAD {
             return Err(Failure::new(405, "Method not allowed: use GET or POST."));
         }
         let query = query?;
-        let bytes = if post { body::read(&parts.headers, body, largest).await? } else { bytes::Bytes::new() };
-        let sent = body::parameters(&parts.headers, bytes).await?;
+        let (sent, held) = if post {
+            body::parameters(&parts.headers, body, intake, sender).await?
+        } else {
+            (Parameters::default(), Held::default())
+        };
         let token = tokens::only_one(&parts.headers, &query, &sent)?;
         let in_query = query.names().map(str::to_owned).collect();
         let parameters = sent.over(query)?;
@@ -127,7 +139,7 @@ impl Call {
         }
         let place = Place { root: String::new(), base: String::new(), segments: None, token: None };
         let referer = header_text(&parts.headers, &header::REFERER);
-        Ok((Call { post, parameters, in_query, place, ip: ip(parts), referer, token }, format))
+        Ok((Call { post, parameters, in_query, place, ip: ip(parts), referer, token, _held: held }, format))
     }
 
     /// A change must be a POST: a link or an image must not be able to make one.

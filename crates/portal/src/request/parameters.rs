@@ -3,13 +3,39 @@
 use bytes::Bytes;
 
 use crate::answer::Failure;
+use crate::items::uploads::StoredUpload;
 
 /// More are refused: no operation has as many.
 const MOST: usize = 100;
 
 /// A request's parameters, each name once; and the one file that a multipart body may have.
 #[derive(Debug, Default)]
-pub(crate) struct Parameters(Vec<(String, String)>, Option<Bytes>);
+pub(crate) struct Parameters(Vec<(String, String)>, Option<Upload>);
+
+/// A file that a request brought.
+#[derive(Debug)]
+pub(crate) enum Upload {
+    InMemory(Bytes),
+    Stored(StoredUpload),
+}
+
+impl Upload {
+    /// Its size in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Upload::InMemory(bytes) => bytes.len() as u64,
+            Upload::Stored(stored) => stored.size(),
+        }
+    }
+
+    /// Its bytes, all in memory.
+    pub(crate) async fn bytes(&self) -> Result<Vec<u8>, Failure> {
+        match self {
+            Upload::InMemory(bytes) => Ok(bytes.to_vec()),
+            Upload::Stored(stored) => stored.bytes().await,
+        }
+    }
+}
 
 impl Parameters {
     /// Adds a parameter of one place (the query or the body), where each name may stand once.
@@ -39,7 +65,7 @@ impl Parameters {
     }
 
     /// Adds the file.
-    pub(crate) fn add_upload(&mut self, upload: Bytes) -> Result<(), Failure> {
+    pub(crate) fn add_upload(&mut self, upload: Upload) -> Result<(), Failure> {
         match self.1.replace(upload) {
             None => Ok(()),
             Some(_) => Err(Failure::new(400, "The body has more than one file.")),
@@ -47,7 +73,7 @@ impl Parameters {
     }
 
     /// The file in the body.
-    pub(crate) fn upload(&self) -> Option<&Bytes> {
+    pub(crate) fn upload(&self) -> Option<&Upload> {
         self.1.as_ref()
     }
 
