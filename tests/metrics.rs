@@ -15,7 +15,7 @@ use serde_json::Value;
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
 
 /// Dashboards and alerts are written against these.
-const CONTRACT: [&str; 36] = [
+const CONTRACT: [&str; 38] = [
     "fires_total",
     "runs_total",
     "run_attempts_total",
@@ -48,6 +48,8 @@ const CONTRACT: [&str; 36] = [
     "broker_blocked",
     "scheduler_leader",
     "clock_offset_seconds",
+    "audit_entries",
+    "audit_head",
     "store_up",
     "heartbeat_age_seconds",
     "certificate_expiry_timestamp_seconds",

@@ -22,6 +22,8 @@ password admin_password
 password redis_password
 password rabbitmq_password
 password grafana_password
+# What seals task parameters and the like in Redis. Keep a copy: without it they are lost.
+[[ -s seal_key ]] || openssl rand -hex 32 >seal_key
 
 # Redis and RabbitMQ are given digests, Isochrone the URLs.
 digest=$(openssl dgst -sha256 -r redis_password | cut -d ' ' -f 1)

@@ -31,6 +31,6 @@ pub use run::{Artifact, Cancel, Lease, LogLine, LogStream, Progress, Run, RunSta
 pub use scene_cook::SceneCook;
 pub use settle::{Amendment, AttemptEnd, Settled, amend, cancel, retry, settle};
 pub use submission::{Limits, Problem, Submission, accept};
-pub use task::{CronFields, Generation, Task, TaskState, TaskType, UnknownTaskType};
+pub use task::{CronFields, Generation, Task, TaskState, TaskType, UnknownTaskType, public_url};
 pub use time::EpochMillis;
 pub use transfer::{Transfer, adopt, replace};

@@ -1,5 +1,7 @@
 //! A run: the work that a fire makes.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{EpochMillis, FireId, Generation, Outcome, Reason, RunId, TaskId, TaskType};
@@ -128,7 +130,7 @@ pub struct LogLine {
 }
 
 /// The work that a fire makes, with all that is known of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
     /// Derived from the fire's id.
@@ -173,4 +175,12 @@ pub struct Run {
     /// What it left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Artifact>,
+}
+
+/// Without the remote job's handle: it may hold what gives access to the job.
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = Run { handle: crate::task::hidden(self.handle.as_ref()), ..self.clone() };
+        write!(f, "Run {}", serde_json::to_string(&shown).map_err(|_| fmt::Error)?)
+    }
 }

@@ -42,7 +42,7 @@ impl Default for Limits {
 }
 
 /// What a client asks createTask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Submission {
     /// For people; may be empty.
     pub title: String,
@@ -64,6 +64,17 @@ pub struct Submission {
     pub max_occurrences: Option<u64>,
     /// The owner's choices.
     pub policies: Policies,
+}
+
+/// Without what may be secret.
+impl std::fmt::Debug for Submission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Submission")
+            .field("title", &self.title)
+            .field("kind", &self.kind)
+            .field("cron", &self.cron)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The task that a submission makes, its first fire computed; or what is wrong with it.

@@ -131,7 +131,7 @@ pub enum TaskState {
 }
 
 /// What createTask makes: type, schedule, parameters, owner, limits, policies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
     /// Names the task for its whole life.
@@ -189,6 +189,24 @@ pub struct Task {
     pub version: u64,
 }
 
+/// What a secret is in a debug text.
+pub(crate) fn hidden(secret: Option<&String>) -> Option<String> {
+    secret.map(|_| "(hidden)".to_owned())
+}
+
+/// Without what may be secret.
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = Task {
+            parameters: hidden(self.parameters.as_ref()),
+            task_url: hidden(self.task_url.as_ref()),
+            request: hidden(self.request.as_ref()),
+            ..self.clone()
+        };
+        write!(f, "Task {}", serde_json::to_string(&shown).map_err(|_| fmt::Error)?)
+    }
+}
+
 impl Task {
     /// The compiled schedule.
     ///
@@ -216,5 +234,33 @@ impl Task {
     /// How many further runs the limit allows.
     pub fn occurrences_left(&self) -> u64 {
         self.max_occurrences.map_or(u64::MAX, |max| max.saturating_sub(self.occurrences))
+    }
+}
+
+/// A URL without the parts that may hold a token or a password: user, query and fragment. For logs and reports.
+pub fn public_url(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find(['/', '\\']).unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_what_may_be_secret() {
+        for (url, shown) in [
+            ("https://host/a/b", "https://host/a/b"),
+            ("https://ann:pw@host:8443/a?token=x#y", "https://host:8443/a"),
+            ("https://a@b:c@host", "https://host"),
+            ("https://host#token=x", "https://host"),
+            ("https://host/a@b?c@d", "https://host/a@b"),
+            ("https://ann:pw@host\\a", "https://host\\a"),
+        ] {
+            assert_eq!(public_url(url), shown);
+        }
     }
 }

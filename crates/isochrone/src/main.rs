@@ -70,6 +70,8 @@ fn with_runtime(
             Command::Run { command } => commands::run::run(&loaded, command, output).await,
             Command::User { command } => commands::user::run(&loaded, command, output).await,
             Command::Item { command } => commands::item::run(&loaded, command, output).await,
+            Command::Audit { command } => commands::audit::run(&loaded, command, output).await,
+            Command::Keys { command } => commands::keys::run(&loaded, command, output).await,
             Command::Export(export) => commands::export::run(&loaded, export).await,
             Command::Import(import) => commands::import::run(&loaded, import, output).await,
             Command::Sandbox(sandbox) => commands::sandbox::run(&loaded, &sandbox.write).await,

@@ -1,5 +1,7 @@
 //! Users and their tokens.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use isochrone_domain::{AuditEntry, EpochMillis, User};
 use serde::{Deserialize, Serialize};
@@ -52,7 +54,7 @@ pub struct Token {
 }
 
 /// What a program may turn into tokens in a user's name: an authorization code, a refresh token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// Whose tokens.
     pub user: String,
@@ -60,6 +62,16 @@ pub struct Grant {
     pub expires: EpochMillis,
     /// Who may turn it in, and how: the portal's JSON.
     pub terms: String,
+}
+
+/// Without its terms.
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("user", &self.user)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Users and their tokens.

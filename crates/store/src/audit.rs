@@ -8,6 +8,7 @@ use isochrone_domain::{
 };
 
 use crate::Result;
+use crate::chain::{AuditChain, ChainEnd};
 
 /// A row of the ledger: a planned fire, and what came of it. It outlives its run and its task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +45,18 @@ pub trait AuditStore: Send + Sync {
     /// What was done in a span of time, the oldest first.
     async fn audit(&self, span: Range<EpochMillis>) -> Result<Vec<AuditEntry>>;
 
+    /// Where the chains of the log end: as many as this store has, in their order.
+    async fn audit_heads(&self) -> Result<Vec<ChainEnd>>;
+
+    /// One of the chains as it is kept, to be verified.
+    async fn audit_chain(&self, chain: usize) -> Result<AuditChain>;
+
     /// The fires planned in a span of time, of one task or of all, the oldest first.
     async fn fires(&self, task: Option<TaskId>, span: Range<EpochMillis>) -> Result<Vec<FireRecord>>;
 
     /// Forgets what the ledger and the log have from before a moment, at most about `limit` of it:
     /// fires planned before it that are over and whose runs are forgotten, and what was done before
-    /// it. Answers how much; 0: nothing is left to forget.
+    /// it, from the beginning of each chain up to the first entry that is to be kept. Answers how much; 0: nothing
+    /// is left to forget.
     async fn trim_records(&self, before: EpochMillis, limit: u64) -> Result<u64>;
 }

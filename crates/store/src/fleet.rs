@@ -8,6 +8,7 @@ use isochrone_domain::{EpochMillis, RunId, TaskType};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::seal::KeyId;
 
 /// What a process of the fleet does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,6 +45,12 @@ pub struct Member {
     /// When the last heartbeat was sent that reached it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<EpochMillis>,
+    /// The keys that it can open sealed values with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyId>,
+    /// The one that it seals with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seals_with: Option<KeyId>,
 }
 
 /// A member that was heard of lately.

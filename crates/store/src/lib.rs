@@ -6,6 +6,7 @@
 
 mod accounts;
 mod audit;
+pub mod chain;
 mod clock;
 mod error;
 mod fleet;
@@ -13,6 +14,8 @@ mod holds;
 mod items;
 pub mod redis;
 mod runs;
+pub mod seal;
+mod secrets;
 pub mod sqlite;
 mod tasks;
 
@@ -27,6 +30,7 @@ pub use runs::{
     Backlog, Cancelled, Claim, Claimed, Finished, Held, Keep, LONGEST_LEASE, Refusal, Renewal, RunFilter,
     RunStore, Unclaimed,
 };
+pub use secrets::SecretStore;
 pub use tasks::{DueTask, FireCommit, Saved, TaskFilter, TaskStore};
 
 /// The result of a step on the store.
@@ -34,11 +38,14 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// The whole store.
 pub trait Store:
-    TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore + HoldStore
+    TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore + HoldStore + SecretStore
 {
 }
 
-impl<T: TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore + HoldStore> Store for T {}
+impl<T> Store for T where
+    T: TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore + HoldStore + SecretStore
+{
+}
 
 /// A part of a long list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

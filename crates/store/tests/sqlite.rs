@@ -35,6 +35,27 @@ impl Fresh for Sqlite {
 
 store_conformance!(Sqlite::default());
 
+/// The same suite where secrets are sealed.
+mod sealed {
+    use isochrone_store::seal::{Keyring, SealedStore};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Sealed(Sqlite);
+
+    impl Fresh for Sealed {
+        async fn store(&self, clock: Clock) -> Arc<dyn Store> {
+            let ring = Keyring::parse(&"5eed".repeat(16)).unwrap();
+            let sealed = SealedStore::new(self.0.store(clock).await, Arc::new(ring));
+            assert!(sealed.admit().await.unwrap().sealing.is_some());
+            Arc::new(sealed)
+        }
+    }
+
+    store_conformance!(Sealed::default());
+}
+
 fn open(dir: &Path) -> SqliteStore {
     SqliteStore::open(dir, Clock::SYSTEM).unwrap()
 }

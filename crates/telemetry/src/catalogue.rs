@@ -58,6 +58,8 @@ pub(crate) struct Catalogue {
     pub(crate) broker_blocked: IntGaugeVec,
     pub(crate) leader: IntGaugeVec,
     pub(crate) clock_offset: GaugeVec,
+    pub(crate) audit_entries: IntGaugeVec,
+    pub(crate) audit_head: IntGaugeVec,
     pub(crate) store_up: IntGaugeVec,
     pub(crate) heartbeat_age: GaugeVec,
     pub(crate) certificate_expiry: GaugeVec,
@@ -153,6 +155,8 @@ impl Metrics {
             broker_blocked: gauge(&r, "broker_blocked", "1 while the broker takes no messages", &[]),
             leader: gauge(&r, "scheduler_leader", "1 on the scheduler that leads, 0 on the others", &[]),
             clock_offset: real_gauge(&r, "clock_offset_seconds", "This machine's time less the store's", &[]),
+            audit_entries: gauge(&r, "audit_entries", "Entries that the audit log has had", &[]),
+            audit_head: gauge(&r, "audit_head", "The first 48 bits of the digest that it ends with", &[]),
             store_up: gauge(&r, "store_up", "1 while the store answers", &[]),
             heartbeat_age: real_gauge(
                 &r,

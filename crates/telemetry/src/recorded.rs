@@ -243,6 +243,12 @@ impl Metrics {
         self.0.store_up.with_label_values(NONE).set(up.into());
     }
 
+    /// Where the audit log ends: how many entries it has had, and 48 bits of its digest.
+    pub fn audit_head(&self, entries: u64, bits: u64) {
+        self.0.audit_entries.with_label_values(NONE).set(entries as i64);
+        self.0.audit_head.with_label_values(NONE).set(bits as i64);
+    }
+
     /// This machine's time less the store's, in milliseconds.
     pub fn clock_offset(&self, offset_ms: i64) {
         self.0.clock_offset.with_label_values(NONE).set(seconds(offset_ms));

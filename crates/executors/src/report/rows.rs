@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use isochrone_domain::{AuditEntry, CronFields, EpochMillis, Outcome, Task, TaskState, TaskType};
+use isochrone_domain::{AuditEntry, CronFields, EpochMillis, Outcome, Task, TaskState, TaskType, public_url};
 
 use super::records::{FireRecord, UserRecord};
 use super::table::Table;
@@ -147,7 +147,7 @@ fn task_row(task: &Task) -> Vec<String> {
     vec![
         task.title.clone(),
         task.id.to_string(),
-        task.task_url.clone().unwrap_or_default(),
+        task.task_url.as_deref().map(public_url).unwrap_or_default(),
         task.kind.to_string(),
         task.created.to_string(),
         task.updated.to_string(),

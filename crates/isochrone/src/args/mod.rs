@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use isochrone_domain::{ItemId, Role, RunId, TaskId, TaskType};
+use isochrone_store::chain::Head;
 
 pub(crate) use transfer::{Export, FromPortal, Import};
 
@@ -87,6 +88,16 @@ pub(crate) enum Command {
     Export(Export),
     /// Take tasks over, with their ids: those that `isochrone export` wrote, or those of an ArcGIS portal.
     Import(Import),
+    /// The log of who did what.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// The keys that seal task parameters and the like in the store (not users' API keys: see `user key`).
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Schedules in Quartz's dialect.
     Cron {
         #[command(subcommand)]
@@ -406,6 +417,35 @@ pub(crate) enum ItemCommand {
         #[arg(long)]
         owner: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List who did what, the oldest first.
+    List {
+        /// From this moment on (epoch ms).
+        #[arg(long, value_name = "MS")]
+        from: Option<i64>,
+        /// Before this moment (epoch ms).
+        #[arg(long, value_name = "MS")]
+        to: Option<i64>,
+    },
+    /// Check that no entry was changed, removed, moved or added; the exit code tells.
+    Verify {
+        /// Check, too, that the log goes on from this head, as it was told in the process's log.
+        #[arg(long)]
+        head: Option<Head>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Print a new key, for the file that `secrets.key_file` names.
+    Generate,
+    /// Tell which keys are in use, and how much is sealed with each of them.
+    Status,
+    /// Seal everything with the first key. It may be cut short and begun again, and the fleet may work meanwhile.
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,10 @@ pub(crate) struct Export {
     /// Of this owner only.
     #[arg(long)]
     pub(crate) owner: Option<String>,
+    /// Write parameters and URLs in the clear. Without it they are sealed, if there is a key (`isochrone keys`); an
+    /// import opens them with the same key.
+    #[arg(long)]
+    pub(crate) plain: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -27,11 +27,15 @@ pub(crate) async fn run(loaded: &Loaded, export: Export) -> Result<ExitCode> {
         }
         None => Box::new(BufWriter::new(std::io::stdout())),
     };
+    if !export.plain && house.sealed.seals_with().is_none() {
+        eprintln!("There is no key (secrets.key_file): parameters are written in the clear.");
+    }
     let filter = TaskFilter { owner: export.owner, ..TaskFilter::default() };
     let mut place = None;
     loop {
         let tasks = house.submissions.tasks_from(caller, &filter, place, TASKS_A_PAGE).await?;
         for task in tasks.rows {
+            let task = if export.plain { task } else { house.sealed.seal_task(task)? };
             writeln!(out, "{}", transfer::to_line(task))?;
         }
         place = tasks.next;

@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod cron;
 pub(crate) mod doctor;
@@ -9,6 +10,7 @@ pub(crate) mod fleet;
 pub(crate) mod healthcheck;
 pub(crate) mod import;
 pub(crate) mod item;
+pub(crate) mod keys;
 pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod task;

@@ -3,12 +3,14 @@
 //! `ISOCHRONE__SECTION__KEY` sets `section.key`; `ISOCHRONE_ADMIN_PASSWORD` and the like are short names, and a
 //! secret may come from a file named by the variable with `_FILE` added. An unknown key is an error.
 
+mod file_rights;
 mod list;
 mod portal;
 mod secret;
+mod secrets;
 mod sections;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +32,7 @@ use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 
 use crate::args::{Command, Global};
 use portal::RealPortal;
+use secrets::Secrets;
 use sections::{
     Admin, Amqp, Artifacts, Clock, Guarded, Http, HttpJobServer, Https, Items, Limits, OAuth, Redis,
     RemoteNotebooks, Retention, SceneCooking, Worker, WorkflowManager,
@@ -47,6 +50,7 @@ pub(crate) struct Config {
     pub(crate) oauth: OAuth,
     pub(crate) admin: Admin,
     pub(crate) portal: RealPortal,
+    pub(crate) secrets: Secrets,
     pub(crate) egress: Guarded,
     pub(crate) scene_cook: SceneCooking,
     pub(crate) workflow_manager: WorkflowManager,
@@ -99,6 +103,7 @@ impl Default for Config {
                 api_key: None,
                 cache_seconds: 30,
             },
+            secrets: Secrets::default(),
             egress: Guarded { servers: Vec::new(), open: false, ca_file: None },
             scene_cook: SceneCooking { server: None },
             workflow_manager: WorkflowManager { server: None },
@@ -255,6 +260,7 @@ impl Config {
         }
         // What is wrong with it is told at once, whichever process it is.
         self.arcgis()?;
+        self.secrets.keyring()?;
         if self.retention.runs_per_task == 0 {
             bail!("retention.runs_per_task is 0; expected at least 1");
         }
@@ -285,12 +291,19 @@ pub(crate) fn trust(ca_file: Option<PathBuf>, insecure: bool) -> Trust {
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     figment: Figment,
+    /// Files that hold secrets.
+    secret_files: Vec<PathBuf>,
 }
 
 /// Reads the configuration.
 pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    let mut secret_files = Vec::new();
     if let Some(file) = config_file(global)? {
+        let alone = figment.clone().merge(Toml::file_exact(&file));
+        if has_secrets(&alone) {
+            secret_files.push(file.clone());
+        }
         figment = figment.merge(Toml::file_exact(file));
     }
     figment = figment.merge(Env::prefixed("ISOCHRONE__").split("__"));
@@ -302,8 +315,17 @@ pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
         ("ISOCHRONE_REDIS_URL", "redis.url"),
         ("ISOCHRONE_AMQP_URL", "amqp.url"),
     ] {
+        secret_files.extend(secret::variable(&format!("{variable}_FILE")).map(PathBuf::from));
         if let Some(secret) = secret::from_environment(variable)? {
             figment = figment.merge(Named { key, value: secret.into(), by: "environment" });
+        }
+    }
+    // Its file's rights are looked at, so the file is named rather than read.
+    for (variable, key) in
+        [("ISOCHRONE_SECRETS_KEY", "secrets.key"), ("ISOCHRONE_SECRETS_KEY_FILE", "secrets.key_file")]
+    {
+        if let Some(value) = secret::variable(variable) {
+            figment = figment.merge(Named { key, value: value.into(), by: variable });
         }
     }
     for (key, by, url) in
@@ -326,7 +348,16 @@ pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
     }
     let config: Config = figment.extract().context("the configuration can't be used")?;
     config.check()?;
-    Ok(Loaded { config, figment })
+    let loaded = Loaded { config, figment, secret_files };
+    Ok(loaded)
+}
+
+/// Whether a configuration has secrets in it.
+fn has_secrets(figment: &Figment) -> bool {
+    let Ok(config) = figment.extract::<Config>() else { return false };
+    let mut leaves = BTreeMap::new();
+    flatten("", serde_json::to_value(config).unwrap_or_default(), &mut leaves);
+    leaves.values().any(|value| value == secret::HIDDEN)
 }
 
 fn config_file(global: &Global) -> Result<Option<PathBuf>> {
@@ -379,6 +410,18 @@ impl Loaded {
         let mut leaves = BTreeMap::new();
         flatten("", serde_json::to_value(&self.config)?, &mut leaves);
         Ok(leaves.into_iter().map(|(key, value)| Setting { from: self.origin(&key), key, value }).collect())
+    }
+
+    /// Files that hold secrets and that others on this machine may read, each with who may.
+    pub(crate) fn readable_by_others(&self) -> Vec<String> {
+        let files: BTreeSet<&PathBuf> =
+            self.secret_files.iter().chain(&self.config.secrets.key_file).collect();
+        let problem = |file: &PathBuf| match file_rights::of(file) {
+            Ok(Some(rights)) => Some(format!("{}: {rights}", file.display())),
+            // What can't be looked at was read a moment ago.
+            Ok(None) | Err(_) => None,
+        };
+        files.into_iter().filter_map(problem).collect()
     }
 
     /// Whether nobody has set this key.

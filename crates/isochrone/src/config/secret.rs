@@ -6,6 +6,9 @@ use anyhow::{Context, Result, bail};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// What stands in its place.
+pub(crate) const HIDDEN: &str = "(hidden)";
+
 /// A value that is never shown: not in `config show`, not in a log, not in an error.
 #[derive(Clone)]
 pub(crate) struct Secret(String);
@@ -43,22 +46,25 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
+        f.write_str(HIDDEN)
     }
 }
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("(hidden)")
+        serializer.serialize_str(HIDDEN)
     }
+}
+
+/// What a variable says. Set to nothing is not set: so a compose file passes a variable on that nobody gave.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The secret in a variable, or in the file that the variable with `_FILE` added names.
 pub(crate) fn from_environment(variable: &str) -> Result<Option<String>> {
     let file_variable = format!("{variable}_FILE");
-    // Set to nothing is not set: so a compose file passes a variable on that nobody gave.
-    let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    match (given(variable), given(&file_variable)) {
+    match (self::variable(variable), self::variable(&file_variable)) {
         (Some(_), Some(_)) => bail!("{variable} and {file_variable} are both set; unset one"),
         (Some(secret), None) => Ok(Some(secret)),
         (None, Some(file)) => {

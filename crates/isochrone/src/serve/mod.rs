@@ -1,6 +1,7 @@
 //! The parts that a process of Isochrone can be: portal, scheduler, worker; together or alone.
 
 mod admin;
+mod audit_head;
 mod connections;
 mod gauges;
 mod open_files;
@@ -44,6 +45,9 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
     }
     let (log_filter, traces) = logging::init(&log)?;
     let open_files = open_files::raise();
+    for file in loaded.readable_by_others() {
+        tracing::warn!("a file with secrets: {file}; chmod 600 it");
+    }
     // A notebook runs as the same user: without this it could read our environment and memory.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let alone = check_roles(config, roles)?;
@@ -98,10 +102,11 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
             scheduler = scheduler.with_lead(Lead::new(&name));
         }
         parts.spawn(scheduler.run(stop.stopped.clone()));
+        parts.spawn(audit_head::tell(&house, stop.stopped.clone()));
     }
     parts.spawn(gauges::measure(&house, roles, &line, worker.as_deref(), stop.stopped.clone()));
     let working = worker.clone().map(|worker| tokio::spawn(worker.run(stop.draining.clone())));
-    parts.spawn(presence::announce(&house, roles, &name, worker, stop.stopped.clone()).await?);
+    parts.spawn(presence::announce(&house, roles, &name, worker, &stop).await?);
     if let Some(listener) = admin::listen(loaded).await? {
         parts.spawn(admin::serve(listener, &house, &line, log_filter, &stop));
     }

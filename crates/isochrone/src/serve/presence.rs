@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use isochrone_store::{Member, Role};
+use isochrone_store::{Member, Role, StoreError};
 use isochrone_worker::Worker;
-use tokio_util::sync::CancellationToken;
 
+use super::stop::Stop;
 use crate::wiring::House;
 
 /// Between two announcements.
@@ -18,15 +18,17 @@ const EVERY: Duration = Duration::from_secs(3);
 /// A member that was not heard of for so long is gone.
 const REMEMBERED: Duration = Duration::from_secs(15);
 
-/// Announces the process, and then again and again until it is `stopped`.
+/// Announces the process, and then again and again until it is stopped. It begins to stop by itself where secrets
+/// are sealed with a key that it lacks.
 pub(super) async fn announce(
     house: &House,
     roles: &[Role],
     name: &str,
     worker: Option<Arc<Worker>>,
-    stopped: CancellationToken,
+    stop: &Stop,
 ) -> Result<impl Future<Output = ()> + use<>> {
     let store = Arc::clone(&house.store);
+    let (draining, stopped) = (stop.draining.clone(), stop.stopped.clone());
     let mut member = Member {
         name: name.to_owned(),
         roles: roles.to_vec(),
@@ -37,9 +39,14 @@ pub(super) async fn announce(
         slots: worker.as_ref().map_or_else(BTreeMap::new, |worker| worker.slots()),
         runs: Vec::new(),
         heartbeat: None,
+        keys: house.sealed.ring().ids().collect(),
+        seals_with: house.sealed.seals_with(),
     };
     let remembered = store.clock().of_real(REMEMBERED);
     store.announce(&member, remembered).await?;
+    let sealed = Arc::clone(&house.sealed);
+    // Once more: whoever began to seal with another key meanwhile did not know of this process.
+    sealed.check_keys().await?;
     Ok(async move {
         loop {
             tokio::select! {
@@ -47,6 +54,15 @@ pub(super) async fn announce(
                 () = tokio::time::sleep(EVERY) => {}
             }
             member.runs = worker.as_ref().map_or_else(Vec::new, |worker| worker.carries());
+            match sealed.admit().await {
+                Ok(admitted) => member.seals_with = admitted.sealing,
+                Err(error @ StoreError::Config(_)) => {
+                    tracing::error!(%error, "this process can read no secrets; it ends");
+                    draining.cancel();
+                }
+                // The announcement tells of it.
+                Err(_) => {}
+            }
             member.heartbeat = worker.as_ref().and_then(|worker| worker.heartbeat());
             if let Err(error) = store.announce(&member, remembered).await {
                 tracing::warn!(%error, "the fleet could not be told that this process is there");

@@ -1,6 +1,6 @@
 //! A store whose steps are timed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,11 +11,13 @@ use isochrone_domain::{
     Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, LogLine, Run, RunId, Task,
     TaskId, TaskType, User,
 };
+use isochrone_store::chain::{AuditChain, ChainEnd};
+use isochrone_store::seal::KeyId;
 use isochrone_store::{
     AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, DueTask, Finished, FireCommit, FireRecord,
     FleetStore, Grant, Held, HoldStore, ItemStore, Keep, Leadership, Member, Page, Paged, Place, Present,
-    Renewal, Result, RunFilter, RunStore, Saved, Store, StoreError, Stretch, TaskFilter, TaskStore, Token,
-    TokenHash, Unclaimed,
+    Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, StoreError, Stretch, TaskFilter,
+    TaskStore, Token, TokenHash, Unclaimed,
 };
 use isochrone_telemetry::Metrics;
 
@@ -121,6 +123,8 @@ measured! { ItemStore;
 
 measured! { AuditStore;
     fn audit(span: Range<EpochMillis>) -> Vec<AuditEntry>;
+    fn audit_heads() -> Vec<ChainEnd>;
+    fn audit_chain(chain: usize) -> AuditChain;
     fn fires(task: Option<TaskId>, span: Range<EpochMillis>) -> Vec<FireRecord>;
     fn trim_records(before: EpochMillis, limit: u64) -> u64;
 }
@@ -136,4 +140,14 @@ measured! { FleetStore;
 measured! { HoldStore;
     fn hold(what: &str, holder: &str, length: Duration) -> bool;
     fn let_go(what: &str, holder: &str) -> ();
+}
+
+measured! { SecretStore;
+    fn keys_in_use() -> BTreeSet<KeyId>;
+    fn use_key(key: KeyId) -> ();
+    fn retire_key(key: KeyId) -> ();
+    fn reseal_task(task: &Task) -> bool;
+    fn reseal_handle(run: RunId, old: &str, new: &str) -> bool;
+    fn grants() -> Vec<(TokenHash, Grant)>;
+    fn reseal_grant(hash: TokenHash, old: &Grant, new: &Grant) -> bool;
 }

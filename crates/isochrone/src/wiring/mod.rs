@@ -17,7 +17,9 @@ use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_portal::passwords::Hasher;
 use isochrone_scheduler::{Caller, Submissions, Wake};
 use isochrone_store::Store;
+use isochrone_store::chain::AuditKey;
 use isochrone_store::redis::{Options, RedisStore};
+use isochrone_store::seal::SealedStore;
 use isochrone_store::sqlite::SqliteStore;
 use isochrone_telemetry::Metrics;
 use object_store::ObjectStore;
@@ -33,6 +35,8 @@ use measured::Measured;
 pub(crate) struct House {
     pub(crate) data_dir: PathBuf,
     pub(crate) store: Arc<dyn Store>,
+    /// The same, as what seals its secrets.
+    pub(crate) sealed: Arc<SealedStore>,
     pub(crate) artifacts: Arc<dyn ObjectStore>,
     pub(crate) submissions: Arc<Submissions>,
     pub(crate) wake: Wake,
@@ -54,8 +58,14 @@ impl House {
         // Absolute: child processes have working directories of their own.
         let data_dir = std::path::absolute(dir).context("the data directory's path")?;
         let metrics = Metrics::new();
-        let store = open_store(config, &data_dir).await?;
-        let store: Arc<dyn Store> = Arc::new(Measured { store, metrics: metrics.clone() });
+        let sealed = open_sealed(config, &data_dir).await?;
+        let admitted = sealed.admit().await.context("secrets")?;
+        if !admitted.waiting_for.is_empty() {
+            let waiting_for = admitted.waiting_for.join(", ");
+            tracing::warn!(waiting_for, "the new key seals nothing before these processes have it, too");
+        }
+        let store: Arc<dyn Store> =
+            Arc::new(Measured { store: Arc::clone(&sealed) as Arc<dyn Store>, metrics: metrics.clone() });
         let artifacts_dir = config.artifacts.dir.clone().unwrap_or_else(|| data_dir.join("artifacts"));
         make_private_dir(&artifacts_dir)?;
         let artifacts =
@@ -72,6 +82,7 @@ impl House {
         Ok(House {
             data_dir,
             store,
+            sealed,
             artifacts,
             submissions,
             wake,
@@ -106,17 +117,29 @@ impl House {
     }
 }
 
+/// The store in which what is secret is sealed. Nothing seals before the store was asked which keys are in use.
+pub(crate) async fn open_sealed(config: &Config, data_dir: &std::path::Path) -> Result<Arc<SealedStore>> {
+    let ring = Arc::new(config.secrets.keyring()?);
+    let store = open_store(config, data_dir, Arc::new(AuditKey::of(&ring))).await?;
+    Ok(Arc::new(SealedStore::new(store, ring)))
+}
+
 /// The fleet's store where its URL is configured, else the embedded one.
-async fn open_store(config: &Config, data_dir: &std::path::Path) -> Result<Arc<dyn Store>> {
+async fn open_store(
+    config: &Config,
+    data_dir: &std::path::Path,
+    audit_key: Arc<AuditKey>,
+) -> Result<Arc<dyn Store>> {
     let clock = config.store_clock();
     let Some(url) = &config.redis.url else {
-        return Ok(Arc::new(SqliteStore::open(data_dir, clock)?));
+        return Ok(Arc::new(SqliteStore::open_with(data_dir, clock, audit_key)?));
     };
     let options = Options {
         clock,
         prefix: config.redis.prefix.clone(),
         ca_file: config.redis.ca_file.clone(),
         allow_weak_durability: config.redis.allow_weak_durability,
+        audit_key,
     };
     let store = RedisStore::open(url.reveal(), options)
         .await

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use isochrone_domain::{EpochMillis, Policies, Task, TaskState, Transfer};
+use isochrone_store::seal::sealed_with;
 use serde_json::value::RawValue;
 
 use super::{TaskDocument, fields};
@@ -15,8 +16,12 @@ use crate::request::Parameters;
 #[error("{0}")]
 pub struct Unfit(String);
 
-/// The task's resource, as the API shows it, on one line.
-pub fn to_line(task: Task) -> String {
+/// The task's resource, as the API shows it, on one line. Parameters that are sealed stand there as a text.
+pub fn to_line(mut task: Task) -> String {
+    let sealed = task.parameters.take_if(|text| sealed_with(text).is_some());
+    if let Some(sealed) = sealed {
+        task.parameters = Some(serde_json::Value::String(sealed).to_string());
+    }
     let document = serde_json::to_string(&TaskDocument::from(task));
     let document = document.expect("a task has text keys and finite numbers");
     // In JSON's texts a line break is written as \n: these stand between its parts.

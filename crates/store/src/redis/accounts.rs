@@ -184,13 +184,13 @@ impl RedisStore {
         self.ask(batch).await?.bytes()
     }
 
-    async fn grant_body(&self, hash: TokenHash) -> Result<Option<Vec<u8>>> {
+    pub(super) async fn grant_body(&self, hash: TokenHash) -> Result<Option<Vec<u8>>> {
         let mut batch = Batch::default();
         batch.add(HOME, ["HGET", &self.grant_key(hash), "b"]);
         self.ask(batch).await?.bytes()
     }
 
-    fn grant_key(&self, hash: TokenHash) -> String {
+    pub(super) fn grant_key(&self, hash: TokenHash) -> String {
         self.keys.named(HOME, &format!("grant:{}", hex::encode(hash.0)))
     }
 

@@ -11,15 +11,16 @@ use isochrone_domain::{
     AuditEntry, EpochMillis, FireId, Generation, Outcome, Reason, Run, RunId, RunStatus, Task, TaskId,
     TaskType, Trigger,
 };
-use redis::cmd;
 use serde::{Deserialize, Serialize};
 
 use super::RedisStore;
 use super::batch::{Answers, Batch, parse};
+use super::chain::{self, Noted};
 use super::commit::Commit;
 use super::keys::{Index, Shard};
 use super::lists::Span;
 use super::records::{from_json, id_of, json, readable, unreadable};
+use crate::chain::{AuditChain, ChainEnd};
 use crate::clock::machine_ms;
 use crate::{AuditStore, FireRecord, Result};
 
@@ -52,13 +53,21 @@ impl AuditStore for RedisStore {
         let mut found = Vec::new();
         for _ in shards {
             for member in answers.members()? {
-                let (stamp, body) = member.split_at_checked(STAMP).unwrap_or((&member, &[]));
-                let entry = readable(from_json::<AuditEntry>(body), "audit entry", &"")?;
+                let (stamp, kept) = chain::read(&member);
+                let entry = readable(from_json::<AuditEntry>(kept.text.as_bytes()), "audit entry", &"")?;
                 found.extend(entry.map(|entry| (entry.at, stamp.to_vec(), entry)));
             }
         }
         found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         Ok(found.into_iter().map(|(_, _, entry)| entry).collect())
+    }
+
+    async fn audit_heads(&self) -> Result<Vec<ChainEnd>> {
+        self.chain_ends().await
+    }
+
+    async fn audit_chain(&self, chain: usize) -> Result<AuditChain> {
+        self.chain(chain).await
     }
 
     async fn fires(&self, task: Option<TaskId>, span: Range<EpochMillis>) -> Result<Vec<FireRecord>> {
@@ -84,7 +93,7 @@ impl AuditStore for RedisStore {
     }
 
     async fn trim_records(&self, before: EpochMillis, limit: u64) -> Result<u64> {
-        Ok(self.trim_fires(before, limit).await? + self.trim_audit(before, limit).await?)
+        Ok(self.trim_fires(before, limit).await? + self.trim_chains(before.0, limit).await?)
     }
 }
 
@@ -169,29 +178,9 @@ impl RedisStore {
 
     /// Adds an entry to the log, within the step that it tells of.
     pub(super) fn note_audit(&self, commit: &mut Commit, shard: Shard, entry: &AuditEntry) {
-        let member = stamp() + &String::from_utf8_lossy(&json(entry));
-        commit.put(&self.keys.index(shard, Index::Audit), entry.at.0, &member);
-    }
-
-    async fn trim_audit(&self, before: EpochMillis, limit: u64) -> Result<u64> {
-        let Span { min, max } = Span::before(before.0);
-        let mut forgotten = 0;
-        for shard in Shard::of_tasks().chain([Shard::COMMON]) {
-            let left = limit.saturating_sub(forgotten);
-            if left == 0 {
-                break;
-            }
-            let key = self.keys.index(shard, Index::Audit);
-            let mut batch = Batch::default();
-            let mut oldest = cmd("ZRANGEBYSCORE");
-            oldest.arg(&key).arg(&min).arg(&max).arg("WITHSCORES").arg("LIMIT").arg(0).arg(left);
-            batch.push(shard, oldest);
-            let Some((_, last)) = self.ask(batch).await?.scored()?.pop() else { continue };
-            let mut batch = Batch::default();
-            batch.add(shard, ["ZREMRANGEBYSCORE", &key, "-inf", &last.to_string()]);
-            forgotten += self.ask(batch).await?.count()?;
-        }
-        Ok(forgotten)
+        debug_assert_eq!(commit.shard(), shard, "an entry is written in the step that it tells of");
+        let text = serde_json::to_string(entry).expect("an entry has only text as keys");
+        commit.note(Noted { at: entry.at.0, stamp: stamp(), text });
     }
 }
 
@@ -215,9 +204,6 @@ fn take_fire(answers: &mut Answers) -> Result<Option<FireRecord>> {
         outcome: outcome.map(|end| from_json(&end)).transpose()?,
     }))
 }
-
-/// The length of a stamp.
-const STAMP: usize = 20;
 
 /// Orders what this process does, and tells it from what others do: 16 hex digits of time, 4 of chance.
 fn stamp() -> String {

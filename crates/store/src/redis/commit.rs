@@ -13,6 +13,7 @@ use redis::{Cmd, Script, Value};
 
 use super::RedisStore;
 use super::batch::{Answers, Batch};
+use super::chain::Noted;
 use super::keys::Shard;
 use super::link::Link;
 use crate::{Result, StoreError};
@@ -30,9 +31,12 @@ const NUMBERS: usize = 40;
 /// A key that a step named lately is not named again: so many keys are looked through for it.
 const LATELY: usize = 16;
 
-/// An atomic step: if its checks hold, its commands are carried out in order; else nothing is.
+/// An atomic step, and maybe an entry of the audit log: if its checks hold, its commands are carried out in order; else nothing is.
+#[derive(Clone)]
 pub(super) struct Commit {
     shard: Shard,
+    /// The entry of the audit log that tells of it.
+    noted: Option<Noted>,
     /// Some may stand there twice.
     keys: Vec<String>,
     checks: usize,
@@ -41,7 +45,7 @@ pub(super) struct Commit {
 }
 
 /// Many words in one piece of memory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Words {
     bytes: Vec<u8>,
     ends: Vec<usize>,
@@ -68,11 +72,26 @@ impl Commit {
     pub(super) fn new(shard: Shard) -> Commit {
         Commit {
             shard,
+            noted: None,
             keys: Vec::new(),
             checks: 0,
             check_words: Words::default(),
             command_words: Words::default(),
         }
+    }
+
+    pub(super) fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// How many checks it has: the last one's number.
+    pub(super) fn checks(&self) -> i64 {
+        self.checks as i64
+    }
+
+    /// Adds an entry to the audit log.
+    pub(super) fn note(&mut self, noted: Noted) {
+        self.noted = Some(noted);
     }
 
     /// A hash's field has this value.
@@ -226,18 +245,30 @@ impl Commit {
 
 impl RedisStore {
     /// Whether the step's checks held, and it is done.
-    pub(super) async fn commit(&self, commit: Commit) -> Result<bool> {
-        self.gather.commit(commit).await
+    pub(super) async fn commit(&self, mut commit: Commit) -> Result<bool> {
+        match commit.noted.take() {
+            Some(noted) => self.commit_noted(commit, &noted).await,
+            None => Ok(self.gather.commit(commit).await? == 0),
+        }
     }
 
     /// Steps that go together, each atomic by itself; those of one shard in order. One answer each.
+    ///
+    /// # Panics
+    /// If one of them has an entry for the audit log: its place depends on the ones before.
     pub(super) async fn commit_all(&self, commits: &[Commit]) -> Result<Vec<Result<bool>>> {
-        commit_together(&self.link, commits).await
+        assert!(
+            commits.iter().all(|commit| commit.noted.is_none()),
+            "people's actions are committed one by one"
+        );
+        let answers = commit_together(&self.link, commits).await?;
+        Ok(answers.into_iter().map(|answer| answer.map(|failed| failed == 0)).collect())
     }
 }
 
-/// Steps that go together, each atomic by itself; those of one shard in order. One answer each.
-pub(super) async fn commit_together(link: &Link, commits: &[Commit]) -> Result<Vec<Result<bool>>> {
+/// Steps that go together, each atomic by itself; those of one shard in order. One answer each: 0, or the number
+/// of the first check that did not hold.
+pub(super) async fn commit_together(link: &Link, commits: &[Commit]) -> Result<Vec<Result<i64>>> {
     let mut batch = Batch::together();
     for commit in commits {
         batch.push(commit.shard, commit.by_hash());
@@ -255,7 +286,7 @@ pub(super) async fn commit_together(link: &Link, commits: &[Commit]) -> Result<V
         }
     }
     let mut answers = Answers::new(values, 0, 0);
-    Ok(commits.iter().map(|_| answers.int().map(|failed| failed == 0)).collect())
+    Ok(commits.iter().map(|_| answers.int()).collect())
 }
 
 fn is_unknown(value: &Value) -> bool {

@@ -20,7 +20,7 @@ const UNDER_WAY: usize = 2;
 
 struct Waiting {
     commit: Commit,
-    caller: oneshot::Sender<Result<bool>>,
+    caller: oneshot::Sender<Result<i64>>,
 }
 
 /// The line of steps.
@@ -34,8 +34,8 @@ impl Gather {
         Gather(line)
     }
 
-    /// Whether the step's checks held, and it is done.
-    pub(super) async fn commit(&self, commit: Commit) -> Result<bool> {
+    /// 0: the step is done. Else the number of the first of its checks that did not hold.
+    pub(super) async fn commit(&self, commit: Commit) -> Result<i64> {
         let gone = || StoreError::Unavailable("the line to Redis has ended".to_owned());
         let (caller, answer) = oneshot::channel();
         self.0.send(Waiting { commit, caller }).await.map_err(|_| gone())?;

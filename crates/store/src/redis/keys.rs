@@ -19,6 +19,16 @@ impl Shard {
         (0..Shard::COUNT).map(Shard)
     }
 
+    /// Those for tasks, and the common one behind them.
+    pub(super) fn all() -> impl Iterator<Item = Shard> {
+        (0..=Shard::COUNT).map(Shard)
+    }
+
+    /// Its place among all.
+    pub(super) fn number(self) -> usize {
+        self.0.into()
+    }
+
     pub(super) fn of_task(id: TaskId) -> Shard {
         Shard::of(id.as_bytes())
     }

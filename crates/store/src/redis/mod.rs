@@ -8,6 +8,7 @@ mod accounts;
 mod address;
 mod audit;
 mod batch;
+mod chain;
 mod check;
 mod claims;
 mod commit;
@@ -27,6 +28,7 @@ mod logs;
 mod records;
 mod retention;
 mod runs;
+mod secrets;
 mod tasks;
 mod wishes;
 
@@ -37,10 +39,12 @@ use std::time::Duration;
 
 use isochrone_domain::EpochMillis;
 
+use crate::chain::AuditKey;
 use crate::clock::machine_ms;
 use crate::{Clock, Result, StoreError};
 use address::Address;
 use batch::{Answers, Batch};
+use chain::Ends;
 use claims::Claims;
 use gather::Gather;
 use keys::{Keys, Shard};
@@ -64,6 +68,8 @@ pub struct Options {
     pub ca_file: Option<PathBuf>,
     /// Go on, with a warning, where Redis may lose what it acknowledged.
     pub allow_weak_durability: bool,
+    /// With what the audit log's digests are made.
+    pub audit_key: Arc<AuditKey>,
 }
 
 impl Default for Options {
@@ -73,6 +79,7 @@ impl Default for Options {
             prefix: "isochrone".to_owned(),
             ca_file: None,
             allow_weak_durability: false,
+            audit_key: Arc::default(),
         }
     }
 }
@@ -87,6 +94,8 @@ pub struct RedisStore {
     link: Arc<Link>,
     gather: Gather,
     claims: Claims,
+    audit_key: Arc<AuditKey>,
+    chain_ends: Ends,
 }
 
 impl RedisStore {
@@ -120,6 +129,8 @@ impl RedisStore {
             gather: Gather::start(Arc::clone(&link)),
             link,
             claims: Claims::default(),
+            audit_key: options.audit_key,
+            chain_ends: Ends::new(),
         };
         store.check(options.allow_weak_durability).await?;
         Ok(store)

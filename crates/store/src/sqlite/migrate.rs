@@ -12,6 +12,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_keys.sql"),
     include_str!("migrations/0005_counts.sql"),
     include_str!("migrations/0006_holds.sql"),
+    include_str!("migrations/0007_seal.sql"),
+    include_str!("migrations/0008_audit_chain.sql"),
 ];
 
 /// "Isoc": a database of another program is refused, not migrated.

@@ -18,15 +18,18 @@ mod readers;
 mod retention;
 mod rows;
 mod runs;
+mod secrets;
 mod tasks;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
 pub use lock::{DirLock, lock};
 
+use crate::chain::AuditKey;
 use crate::{Clock, Result};
 use readers::Readers;
 use writer::{Safety, Writer};
@@ -39,6 +42,7 @@ pub struct SqliteStore {
     clock: Clock,
     writer: Writer,
     readers: Readers,
+    audit_key: Arc<AuditKey>,
 }
 
 impl SqliteStore {
@@ -46,14 +50,20 @@ impl SqliteStore {
     ///
     /// [`crate::StoreError::Corrupt`]: a newer version of Isochrone, or another program, made the file.
     pub fn open(dir: &Path, clock: Clock) -> Result<SqliteStore> {
+        SqliteStore::open_with(dir, clock, Arc::default())
+    }
+
+    /// The same, with a key for the audit log's digests.
+    pub fn open_with(dir: &Path, clock: Clock, audit_key: Arc<AuditKey>) -> Result<SqliteStore> {
         let file = dir.join(FILE);
         connection::create(dir, &file)?;
         let mut db = connection::writable(&file)?;
         // Before anything is written: what is not ours stays as it is.
         migrate::check(&db)?;
         connection::use_wal(&db)?;
+        audit::add_functions(&db, &audit_key)?;
         migrate::migrate(&mut db)?;
-        Ok(SqliteStore { clock, writer: Writer::start(db)?, readers: Readers::start(&file)? })
+        Ok(SqliteStore { clock, writer: Writer::start(db)?, readers: Readers::start(&file)?, audit_key })
     }
 
     /// How many transactions it has committed since it was opened: each cost one sync of the disk,

@@ -25,16 +25,11 @@ pub(super) fn trim_runs(db: &Connection, task: TaskId, keep: Keep, limit: u64) -
     Ok(forgotten)
 }
 
-/// Forgets rows of the ledger and of the audit log.
-pub(super) fn trim_records(db: &Connection, before: EpochMillis, limit: u64) -> Result<u64> {
+/// Forgets rows of the ledger.
+pub(super) fn trim_fires(db: &Connection, before: EpochMillis, limit: u64) -> Result<u64> {
     let fires = "DELETE FROM fires WHERE fire IN (
                      SELECT fire FROM fires WHERE planned < ?1 AND outcome IS NOT NULL
                          AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = fires.run)
                      ORDER BY planned LIMIT ?2)";
-    let audit = "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < ?1 ORDER BY at LIMIT ?2)";
-    let mut count = 0;
-    for sql in [fires, audit] {
-        count += rows::execute(db, sql, params![before.0, signed(limit)])? as u64;
-    }
-    Ok(count)
+    Ok(rows::execute(db, fires, params![before.0, signed(limit)])? as u64)
 }

@@ -34,6 +34,20 @@ pub(super) fn body<T: DeserializeOwned>(row: &Row<'_>) -> rusqlite::Result<T> {
     from_json(row, 0)
 }
 
+/// A value by its text, in the first column.
+pub(super) fn parsed<T: std::str::FromStr>(row: &Row<'_>) -> rusqlite::Result<T> {
+    row.get_ref(0)?.as_str()?.parse().map_err(|_| unreadable::<T>(0))
+}
+
+/// A value by its text, if there is one.
+pub(super) fn maybe_parsed<T: std::str::FromStr>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<Option<T>> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    text.map(|text| text.parse().map_err(|_| unreadable::<T>(column))).transpose()
+}
+
 pub(super) fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<EpochMillis> {
     row.get(column).map(EpochMillis)
 }
@@ -54,6 +68,11 @@ pub(super) fn outcome(row: &Row<'_>, column: usize) -> rusqlite::Result<Outcome>
         .into_iter()
         .find(|outcome| outcome.name() == name)
         .ok_or_else(|| unreadable::<Outcome>(column))
+}
+
+/// A number that is never below 0.
+pub(super) fn counted(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(|number| number.max(0) as u64)
 }
 
 /// SQLite's integers are signed.

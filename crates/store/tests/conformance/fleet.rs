@@ -67,6 +67,8 @@ pub(crate) async fn knows_who_is_there(fresh: &impl Fresh) {
         slots: BTreeMap::from([(KIND, 8)]),
         runs: Vec::new(),
         heartbeat: None,
+        keys: Vec::new(),
+        seals_with: None,
     };
     world.announce(&member("silent"), SHORT).await.unwrap();
     world.reach(world.now().await.unwrap() + SHORT).await;

@@ -97,6 +97,10 @@ spec:
           value: /run/secrets/redis/{{ $root.Values.redis.urlKey }}
         - name: ISOCHRONE_AMQP_URL_FILE
           value: /run/secrets/amqp/{{ $root.Values.amqp.urlKey }}
+        {{- if $root.Values.seal.existingSecret }}
+        - name: ISOCHRONE_SECRETS_KEY_FILE
+          value: /run/secrets/seal/{{ $root.Values.seal.keyKey }}
+        {{- end }}
         - name: ISOCHRONE__ADMIN__LISTEN
           value: 0.0.0.0:9600
         - name: ISOCHRONE__LOG__FORMAT
@@ -165,6 +169,11 @@ spec:
         - name: amqp
           mountPath: /run/secrets/amqp
           readOnly: true
+        {{- if $root.Values.seal.existingSecret }}
+        - name: seal
+          mountPath: /run/secrets/seal
+          readOnly: true
+        {{- end }}
         {{- if and .portal $root.Values.admin.existingSecret }}
         - name: admin
           mountPath: /run/secrets/admin
@@ -198,6 +207,12 @@ spec:
       secret:
         secretName: {{ $root.Values.amqp.existingSecret }}
         defaultMode: 0440
+    {{- if $root.Values.seal.existingSecret }}
+    - name: seal
+      secret:
+        secretName: {{ $root.Values.seal.existingSecret }}
+        defaultMode: 0440
+    {{- end }}
     {{- if and .portal $root.Values.admin.existingSecret }}
     - name: admin
       secret:

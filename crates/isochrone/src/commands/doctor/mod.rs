@@ -2,6 +2,7 @@
 
 mod fleet;
 mod notebooks;
+mod secrets;
 
 use std::process::ExitCode;
 
@@ -68,6 +69,8 @@ pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCod
         None => vec![data_directory(config).await, server(config)],
         Some(_) => fleet::checks(config).await,
     };
+    checks.extend(secrets::sealing(loaded).await);
+    checks.push(secrets::files(loaded));
     checks.extend(real_portal(config).await);
     checks.extend([disk(config), clock(), notebooks::python(config).await, notebooks::sandbox(config).await]);
     checks.push(backends(config));

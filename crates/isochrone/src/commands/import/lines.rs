@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 
 use anyhow::{Context, Result};
-use isochrone_domain::Policies;
+use isochrone_domain::{Policies, Transfer};
 use isochrone_portal::transfer;
 use isochrone_scheduler::Taken;
+use isochrone_store::seal::{Keyring, SecretField};
 
 use super::tally::Tally;
 use crate::args::Import;
@@ -33,10 +34,26 @@ pub(super) async fn import(
             tally.refuse(&what, "it is not UTF-8".to_owned());
             continue;
         };
-        match transfer::from_json(text, policies) {
+        let read = transfer::from_json(text, policies).map_err(|unfit| unfit.to_string());
+        match read.and_then(|transfer| open(house.sealed.ring(), transfer)) {
             Ok(transfer) => drop(tally.adopt(house, &what, transfer, taken).await?),
-            Err(unfit) => tally.refuse(&what, unfit.to_string()),
+            Err(problem) => tally.refuse(&what, problem),
         }
     }
     Ok(tally)
+}
+
+/// The task with its secrets opened; what can't be opened is named by its field.
+fn open(ring: &Keyring, mut transfer: Transfer) -> Result<Transfer, String> {
+    let (id, submission) = (transfer.id, &mut transfer.submission);
+    for (text, field) in [
+        (&mut submission.parameters, SecretField::Parameters(id)),
+        (&mut submission.task_url, SecretField::TaskUrl(id)),
+    ] {
+        if let Some(sealed) = text.take() {
+            let opened = ring.open(sealed, field).map_err(|error| format!("'{}': {error}", field.field()))?;
+            *text = Some(opened);
+        }
+    }
+    Ok(transfer)
 }
