@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
 use isochrone_domain::TaskId;
@@ -187,10 +188,29 @@ async fn the_logs_filter_can_be_changed_while_it_runs() -> Result<()> {
     let server = Server::start(&options).await?.sign_in().await?;
     let (url, http) = (format!("http://{admin}/log-filter"), reqwest::Client::new());
     ensure!(reqwest::get(&url).await?.text().await? == "info\n");
-    let refused = http.put(&url).body("info,=[").send().await?;
+    let file = options.data_dir.join("admin.token");
+    ensure!(std::fs::metadata(&file)?.permissions().mode() & 0o777 == 0o600, "others can read it");
+    let token = std::fs::read_to_string(&file)?;
+    let put = |body: &'static str| http.put(&url).bearer_auth(token.trim()).body(body);
+    for (what, request, status) in [
+        ("no token", http.put(&url).body("off"), 401),
+        ("another token", http.put(&url).bearer_auth("0".repeat(64)).body("off"), 401),
+        ("a name that was made to lead here", put("off").header("host", "evil.example.com"), 403),
+        ("a foreign page", put("off").header("origin", "http://evil.example.com"), 403),
+    ] {
+        let answer = request.send().await?;
+        ensure!(answer.status() == status, "{what}: {}", answer.status());
+    }
+    ensure!(reqwest::get(&url).await?.text().await? == "info\n", "what is refused changes nothing");
+    for probe in ["livez", "readyz", "metrics"] {
+        let answer =
+            http.get(format!("http://{admin}/{probe}")).header("host", "isochrone.monitoring.svc").send();
+        ensure!(answer.await?.status() == 200, "{probe} answers whoever asks");
+    }
+    let refused = put("info,=[").send().await?;
     ensure!(refused.status() == 400, "{}", refused.text().await?);
     ensure!(reqwest::get(&url).await?.text().await? == "info\n", "what can't be read changes nothing");
-    let changed = http.put(&url).body("isochrone_scheduler=debug,info").send().await?;
+    let changed = put("isochrone_scheduler=debug,info").send().await?;
     ensure!(changed.status() == 200, "{}", changed.text().await?);
     ensure!(reqwest::get(&url).await?.text().await? == "isochrone_scheduler=debug,info\n");
     let task: TaskId = server.create_task(&never("quiet")).await?.parse()?;

@@ -5,6 +5,7 @@
 //! asked through [`Outbound`], which [`Egress`] guards, with tokens of their own where they are federated. ArcGIS's HTTP status proves nothing: each
 //! answer is read for what it says ([`Error`]).
 
+pub mod addresses;
 mod answer;
 mod documents;
 mod egress;

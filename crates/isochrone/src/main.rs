@@ -18,6 +18,7 @@ use rustix::fs::Mode;
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
+    args::secrets::hide();
     let args = Args::parse();
     keep_files_private();
     isochrone_arcgis::choose_cryptography();

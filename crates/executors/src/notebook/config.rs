@@ -1,9 +1,13 @@
 //! What an operator can choose about notebooks.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::network::Reach;
 
 /// How notebooks are kept apart from the rest of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +24,33 @@ pub enum Isolation {
     None,
 }
 
+/// What a notebook's network is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// `Guarded` where bubblewrap makes network namespaces; else the machine's, as far as Landlock can hold
+    /// connections of TCP to some ports.
+    #[default]
+    Auto,
+    /// Public addresses, the portal, and what is listed.
+    Guarded,
+    /// Loopback of its own alone.
+    None,
+    /// The machine's.
+    Open,
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Network::Auto => "auto",
+            Network::Guarded => "guarded",
+            Network::None => "none",
+            Network::Open => "open",
+        })
+    }
+}
+
 /// The configuration's section `[notebook]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,6 +59,12 @@ pub struct Config {
     pub python: Option<PathBuf>,
     /// What keeps a notebook from what is not its own.
     pub isolation: Isolation,
+    /// What their network is.
+    pub network: Network,
+    /// What guarded notebooks may reach beside public addresses, the portal and `[egress] servers`.
+    pub reach: Vec<Reach>,
+    /// Variables that all notebooks have in their environment.
+    pub environment: BTreeMap<String, String>,
     /// Files and folders that isolated notebooks may read, beside the system and the Python environment.
     pub readable: Vec<PathBuf>,
     /// Files and folders that isolated notebooks may read and write.
@@ -49,6 +86,9 @@ impl Default for Config {
         Config {
             python: None,
             isolation: Isolation::Auto,
+            network: Network::Auto,
+            reach: Vec::new(),
+            environment: BTreeMap::new(),
             readable: Vec::new(),
             writable: Vec::new(),
             memory_mib: 4_096,

@@ -13,11 +13,13 @@ use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
+use tokio_util::sync::DropGuard;
 
 use super::config::Config;
 use super::document::Receiver;
 use super::isolation::{Confined, Confinement, Parent};
 use super::limits;
+use super::network::{NetworkTier, RunNetwork, proxies, variables};
 use super::scratch::{NotebookPath, Scratch};
 use super::tree::{Spare, Tree};
 
@@ -54,6 +56,8 @@ pub(super) struct Driver {
     ended: bool,
     /// The driver ends itself and all others when this closes, so that they don't survive the worker.
     _lifeline: ChildStdin,
+    /// What serves its network, which ends with it.
+    _network: Option<DropGuard>,
     _parent: Parent,
 }
 
@@ -73,20 +77,28 @@ impl Driver {
         notebook: &[u8],
         parameters: Option<&str>,
         run: &Run,
+        network: &mut RunNetwork,
     ) -> io::Result<(Driver, Streams, Receiver)> {
         let program = scratch.input().join("driver.py");
         let input = scratch.input().join("input.ipynb");
         tokio::fs::write(&program, PROGRAM).await?;
         tokio::fs::write(&input, notebook).await?;
         let token = TaskId::random().to_string();
-        let mut start = confinement.start(python, scratch)?;
-        set_up(&mut start.command, python, scratch, &token, run);
-        start.command.arg("-I").arg(&program);
-        let Confined { mut child, pid, parent } = start.spawn().await?;
+        let ports = network.ports();
+        let proxy = (confinement.network == NetworkTier::Guarded).then(|| ports.proxy());
+        let mut start = confinement.start(python, &program, scratch, ports)?;
+        let command = &mut start.command;
+        command.env_clear().envs(variables(&config.environment)).envs(proxy.into_iter().flat_map(proxies));
+        set_up(command, python, scratch, &token, run);
+        let Confined { mut child, pid, handover, parent } = start.spawn().await?;
         let (Some(mut lifeline), Some(events), Some(errors)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(io::Error::other("the driver ended before it began"));
+        };
+        let network = match handover {
+            Some(handover) => Some(network.serve(handover).await?),
+            None => None,
         };
         let tree = Arc::new(Mutex::new(Tree::new(pid.as_raw_pid(), format!("{MARK}={token}"))));
         // Before it has read its job, it has started nothing.
@@ -104,7 +116,15 @@ impl Driver {
         line.push(b'\n');
         // A driver that dies at once is told by its exit, not by this.
         drop(lifeline.write_all(&line).await);
-        let driver = Driver { child, pid, tree, ended: false, _lifeline: lifeline, _parent: parent };
+        let driver = Driver {
+            child,
+            pid,
+            tree,
+            ended: false,
+            _lifeline: lifeline,
+            _network: network,
+            _parent: parent,
+        };
         let document = Receiver::new(scratch.outer(), document_bytes);
         Ok((driver, Streams { events, errors }, document))
     }
@@ -186,7 +206,6 @@ fn document_bytes(notebook: u64, config: &Config) -> u64 {
 /// Nothing of the worker's environment is passed on but the search path and the language.
 fn set_up(command: &mut Command, python: &Path, scratch: &Scratch, token: &str, run: &Run) {
     command
-        .env_clear()
         .env("PATH", search_path(python))
         .env("LANG", std::env::var_os("LANG").unwrap_or_else(|| "C.UTF-8".into()))
         .env("TZ", "UTC")

@@ -14,6 +14,7 @@ mod home;
 mod isolation;
 mod limits;
 mod lines;
+mod network;
 mod processes;
 mod scratch;
 mod supervise;
@@ -29,15 +30,17 @@ use bytes::Bytes;
 use isochrone_domain::{AttemptEnd, ItemId, LogStream, Reason, Task, TaskType};
 use isochrone_worker::{Attempt, Executor};
 
-pub use config::{Config, Isolation};
+pub use config::{Config, Isolation, Network};
 pub use environment::{EnvironmentError, PythonEnvironment};
 pub use home::{Home, Homes};
-pub use isolation::{IsolationError, Isolator, Tier};
+pub use isolation::{IsolationError, Isolator, NetworkFound, Tier};
+pub use network::{Destination, Lookup, NetworkTier, NoReach, Reach, Rules};
 
 use document::Received;
 use driver::Driver;
 use ending::Kept;
 use isolation::Confinement;
+use network::RunNetwork;
 use scratch::Scratch;
 
 use crate::remote;
@@ -69,6 +72,8 @@ pub struct ExecuteNotebook {
     /// The folders of the attempts are in it.
     scratch: PathBuf,
     homes: Option<Arc<dyn Homes>>,
+    rules: Rules,
+    lookup: Option<Arc<dyn Lookup>>,
 }
 
 impl ExecuteNotebook {
@@ -83,7 +88,26 @@ impl ExecuteNotebook {
         let scratch = data_dir.join("tmp");
         sweep::sweep_in_background(scratch.clone());
         let isolator = Isolator::new(&scratch, &config);
-        ExecuteNotebook { notebooks, environment, isolator, config, scratch, homes: None }
+        let indexes = network::package_indexes();
+        let rules =
+            Rules::default().with_reach(&config.reach).with_servers(indexes.iter().map(String::as_str));
+        let (homes, lookup) = (None, None);
+        ExecuteNotebook { notebooks, environment, isolator, config, scratch, homes, rules, lookup }
+    }
+
+    /// Guarded notebooks may reach these servers, too, and never Isochrone's `own`.
+    pub fn with_servers<'a>(
+        self,
+        servers: impl IntoIterator<Item = &'a str>,
+        own: impl IntoIterator<Item = Destination>,
+    ) -> ExecuteNotebook {
+        let rules = self.rules.with_servers(servers).without(own);
+        ExecuteNotebook { rules, ..self }
+    }
+
+    /// With another way from names to addresses than the machine's, for what notebooks connect to.
+    pub fn with_lookup(self, lookup: Arc<dyn Lookup>) -> ExecuteNotebook {
+        ExecuteNotebook { lookup: Some(lookup), ..self }
     }
 
     /// With `GIS("home")` leading where `homes` says.
@@ -117,12 +141,24 @@ impl ExecuteNotebook {
         let began = Instant::now();
         let parameters = attempt.task().parameters.as_deref();
         let home = self.open_home(attempt, scratch).await?;
-        let (driver, streams, document) =
-            Driver::start(python, confinement, scratch, &self.config, &notebook, parameters, attempt.run())
-                .await
-                .map_err(|error| internal("notebook driver", &error))?;
+        let rules = self.rules.clone().with_servers(home.as_ref().map(|home| home.portal_url.as_str()));
+        let mut network = RunNetwork::new(rules, self.lookup.clone());
+        attempt.log(LogStream::System, format!("network: {}", confinement.network)).await;
+        let (driver, streams, document) = Driver::start(
+            python,
+            confinement,
+            scratch,
+            &self.config,
+            &notebook,
+            parameters,
+            attempt.run(),
+            &mut network,
+        )
+        .await
+        .map_err(|error| internal("notebook driver", &error))?;
         drop(notebook);
-        let mut seen = supervise::supervise(driver, streams, document, attempt, &self.config).await;
+        let seen = supervise::supervise(driver, streams, document, attempt, &self.config);
+        let mut seen = network.log_during(attempt, seen).await;
         if let (Some(homes), Some(home)) = (&self.homes, &home) {
             homes.close(&attempt.task().owner, home).await;
         }

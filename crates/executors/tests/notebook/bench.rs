@@ -12,7 +12,7 @@ use isochrone_domain::{
     Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
 };
 use isochrone_executors::notebook::{
-    Config, ExecuteNotebook, Isolation, NoContent, Notebooks, PythonEnvironment,
+    Config, Destination, ExecuteNotebook, Homes, Isolation, Lookup, NoContent, Notebooks, PythonEnvironment,
 };
 use isochrone_worker::{Attempt, Executor, Report, StopReason};
 use object_store::path::Path;
@@ -67,6 +67,12 @@ impl Notebooks for OneNotebook {
 pub(crate) struct Bench {
     pub(crate) config: Config,
     pub(crate) task: Task,
+    /// What the worker's configuration says of servers.
+    pub(crate) servers: Vec<String>,
+    /// Isochrone's own, which no notebook may reach.
+    pub(crate) own: Vec<Destination>,
+    pub(crate) lookup: Option<Arc<dyn Lookup>>,
+    pub(crate) homes: Option<Arc<dyn Homes>>,
     notebook: Vec<u8>,
     data_dir: PathBuf,
     folder: TempDir,
@@ -95,7 +101,9 @@ impl Bench {
         // A folder with a short path, so that the kernel's sockets are files.
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().to_path_buf();
-        Bench { config: Config::default(), task: task(), notebook, data_dir, folder }
+        let (servers, own, lookup, homes) = (Vec::new(), Vec::new(), None, None);
+        let (config, task) = (Config::default(), task());
+        Bench { config, task, servers, own, lookup, homes, notebook, data_dir, folder }
     }
 
     pub(crate) fn cells(sources: &[&str]) -> Bench {
@@ -137,7 +145,14 @@ impl Bench {
             None => environment(),
         };
         let notebooks = Arc::new(OneNotebook(self.notebook));
-        let executor = ExecuteNotebook::new(&self.data_dir, environment, notebooks, self.config);
+        let mut executor = ExecuteNotebook::new(&self.data_dir, environment, notebooks, self.config)
+            .with_servers(self.servers.iter().map(String::as_str), self.own);
+        if let Some(lookup) = self.lookup {
+            executor = executor.with_lookup(lookup);
+        }
+        if let Some(homes) = self.homes {
+            executor = executor.with_homes(homes);
+        }
         let (stop, stopped) = watch::channel(None);
         let (reports, received) = mpsc::channel(64);
         let store = Arc::new(InMemory::new());

@@ -5,6 +5,7 @@
 mod bench;
 mod isolation;
 mod limits;
+mod network;
 mod outcomes;
 mod parameters;
 mod stops;

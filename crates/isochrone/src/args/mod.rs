@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod secrets;
 mod transfer;
 
 use std::net::SocketAddr;

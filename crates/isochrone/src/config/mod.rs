@@ -26,6 +26,7 @@ pub(crate) use sections::{Log, LogFormat};
 use isochrone_arcgis::http_job::HttpJobs;
 use isochrone_arcgis::{Egress, Outbound, Portal, SignedIn, Trust};
 use isochrone_domain::{Policies, TaskType};
+use isochrone_executors::notebook::Destination;
 use isochrone_portal::client_address::{ForwardedHeader, TrustedProxies};
 use isochrone_portal::{ItemQuota, ItemQuotas};
 use isochrone_scheduler::{Quota, Quotas, RetentionRules};
@@ -91,7 +92,7 @@ impl Default for Config {
                 key_file: None,
             },
             oauth: OAuth { without_pkce: Vec::new() },
-            admin: Admin { listen: SocketAddr::from(([127, 0, 0, 1], 9600)) },
+            admin: Admin { listen: SocketAddr::from(([127, 0, 0, 1], 9600)), token: None },
             portal: RealPortal {
                 url: None,
                 ca_file: None,
@@ -213,6 +214,18 @@ impl Config {
         Ok(Some(SignedIn::new(Portal::new(&connection).context("[portal]")?, credentials)))
     }
 
+    /// Servers that guarded notebooks may reach beside `notebook.reach`.
+    pub(crate) fn notebook_servers(&self) -> impl Iterator<Item = &str> {
+        self.portal.url.iter().chain(&self.egress.servers).map(String::as_str)
+    }
+
+    /// Isochrone's own servers, which no notebook may reach.
+    pub(crate) fn own_servers(&self) -> Vec<Destination> {
+        let urls = [&self.redis.url, &self.amqp.url].into_iter().flatten();
+        let named = urls.flat_map(|url| Destination::of_servers(url.reveal()));
+        named.chain([self.admin.listen.into()]).collect()
+    }
+
     /// Where tasks may send requests to.
     pub(crate) fn egress(&self) -> Result<Egress> {
         // What the operator names is listed by that.
@@ -261,6 +274,9 @@ impl Config {
         // What is wrong with it is told at once, whichever process it is.
         self.arcgis()?;
         self.secrets.keyring()?;
+        if self.admin.token.as_ref().is_some_and(|token| token.reveal().len() < 16) {
+            bail!("admin.token is too short: expected at least 16 characters");
+        }
         if self.retention.runs_per_task == 0 {
             bail!("retention.runs_per_task is 0; expected at least 1");
         }
@@ -309,6 +325,7 @@ pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
     figment = figment.merge(Env::prefixed("ISOCHRONE__").split("__"));
     for (variable, key) in [
         ("ISOCHRONE_ADMIN_PASSWORD", "admin_password"),
+        ("ISOCHRONE_ADMIN_TOKEN", "admin.token"),
         ("ISOCHRONE_PORTAL_PASSWORD", "portal.password"),
         ("ISOCHRONE_PORTAL_CLIENT_SECRET", "portal.client_secret"),
         ("ISOCHRONE_PORTAL_API_KEY", "portal.api_key"),

@@ -61,6 +61,8 @@ pub(crate) struct Https {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Admin {
     pub(crate) listen: SocketAddr,
+    /// What who changes something there must show; without it, what `admin.token` in the data directory holds.
+    pub(crate) token: Option<Secret>,
 }
 
 /// Where tasks may send requests to: geoprocessing servers and the like.

@@ -108,7 +108,8 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
     let working = worker.clone().map(|worker| tokio::spawn(worker.run(stop.draining.clone())));
     parts.spawn(presence::announce(&house, roles, &name, worker, &stop).await?);
     if let Some(listener) = admin::listen(loaded).await? {
-        parts.spawn(admin::serve(listener, &house, &line, log_filter, &stop));
+        let token = admin::token(loaded, &house.data_dir)?;
+        parts.spawn(admin::serve(listener, &house, &line, log_filter, token, &stop));
     }
     tell_ready(&house, roles, &name, address);
     tell_systemd(NotifyState::Ready);

@@ -47,7 +47,10 @@ async fn tell_isolation(python: PythonEnvironment, isolator: Isolator) {
     match isolator.tier(&python).await {
         Ok(Tier::None) => tracing::warn!("notebooks run without isolation: [notebook] isolation = \"none\""),
         Ok(tier) => tracing::info!(%tier, "notebooks run isolated"),
-        Err(error) => tracing::error!(%error, "notebooks are refused"),
+        Err(error) => return tracing::error!(%error, "notebooks are refused"),
+    }
+    if let Ok(network) = isolator.network(&python).await {
+        tracing::info!(network = %network.tier, "notebooks' network");
     }
 }
 
@@ -64,7 +67,8 @@ fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
     };
     let notebook =
         ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone())
-            .with_homes(homes);
+            .with_homes(homes)
+            .with_servers(config.notebook_servers(), config.own_servers());
     if takes(config, TaskType::ExecuteNotebook) && config.notebook_server.server.is_none() {
         tokio::spawn(tell_isolation(house.python.clone(), notebook.isolator()));
     }

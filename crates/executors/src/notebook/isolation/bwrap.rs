@@ -10,8 +10,10 @@ use rustix::process::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
+use super::super::network::{HOSTS, NetworkTier, RESOLV_CONF};
 use super::super::processes;
 use super::super::scratch::Scratch;
+use super::syscalls::{self, sealed_file};
 use super::view::View;
 
 const PROGRAM: &str = "bwrap";
@@ -21,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LONGEST_WORDS: u64 = 1_000;
 const LOOK: Duration = Duration::from_millis(2);
 
-/// The network is the machine's: notebooks read from it. The program is the first process of its namespace:
+/// The program is the first process of its namespace:
 /// with it all others end, and none of them can signal it.
 const NAMESPACES: [&str; 10] = [
     "--unshare-user-try",
@@ -36,17 +38,30 @@ const NAMESPACES: [&str; 10] = [
     "ALL",
 ];
 
-/// Starts `program` where nothing is but `view` and its own folder, with these filters on its system calls.
+/// What the first program of a guarded network namespace needs to set it up; it gives them up before the notebook.
+const TO_SET_UP_A_NETWORK: [&str; 4] =
+    ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETPCAP"];
+
+/// Starts `program` where nothing is but `view` and its own folder, with filters on its system calls. It inherits
+/// the files that are added to `inherited`.
 pub(super) fn command(
     program: &Path,
     view: &View,
     scratch: &Scratch,
-    filters: &[OwnedFd],
+    network: NetworkTier,
+    inherited: &mut Vec<OwnedFd>,
 ) -> io::Result<Command> {
     let mut command = Command::new(installed()?);
     command.args(NAMESPACES);
-    for filter in filters {
+    if matches!(network, NetworkTier::Guarded | NetworkTier::None) {
+        command.arg("--unshare-net");
+    }
+    if network == NetworkTier::Guarded {
+        command.args(TO_SET_UP_A_NETWORK.iter().flat_map(|capability| ["--cap-add", capability]));
+    }
+    for filter in syscalls::filters_in_files()? {
         command.arg("--add-seccomp-fd").arg(filter.as_raw_fd().to_string());
+        inherited.push(filter);
     }
     // Root's number is enough to write to much of the kernel there, without any privilege.
     command.args(["--proc", "/proc", "--remount-ro", "/proc"]);
@@ -66,6 +81,13 @@ pub(super) fn command(
     }
     for path in &view.writable {
         command.arg("--bind-try").args([path, path]);
+    }
+    if network == NetworkTier::Guarded {
+        for (path, text) in [("/etc/resolv.conf", RESOLV_CONF), ("/etc/hosts", HOSTS)] {
+            let file = sealed_file(text.as_bytes())?;
+            command.arg("--ro-bind-data").args([&file.as_raw_fd().to_string(), path]);
+            inherited.push(file);
+        }
     }
     command.arg("--ro-bind").args([scratch.input(), scratch.input()]);
     command.arg("--bind").args([scratch.own(), scratch.own()]);

@@ -14,7 +14,7 @@ mod view;
 
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ use rustix::process::Pid;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-use super::config::{Config, Isolation};
+use super::config::{Config, Isolation, Network};
+use super::network::{self, Handover, NetworkTier, Ports};
 use super::scratch::Scratch;
 use crate::untrusted::UntrustedDir;
 pub(super) use parent::Parent;
@@ -75,6 +76,17 @@ pub enum IsolationError {
         /// What it met under Landlock.
         landlock: String,
     },
+    /// The network that notebooks are to have can't be made.
+    #[error(
+        "[notebook] network = \"{network}\" does not hold on this machine: {why}; it needs bubblewrap, which may \
+         make network namespaces; or set [notebook] network to \"auto\" or \"open\""
+    )]
+    NoNetwork {
+        /// As it is configured.
+        network: Network,
+        /// What the probe met.
+        why: String,
+    },
 }
 
 fn advice(tier: Tier) -> &'static str {
@@ -115,6 +127,12 @@ impl Isolator {
         self.confinement(python).await.map(|confinement| confinement.tier)
     }
 
+    /// The network that notebooks of this Python get.
+    pub async fn network(&self, python: &Path) -> Result<NetworkFound, IsolationError> {
+        let confinement = self.confinement(python).await?;
+        Ok(NetworkFound { tier: confinement.network, lacks: confinement.lacks.to_vec() })
+    }
+
     pub(super) async fn confinement(&self, python: &Path) -> Result<Confinement, IsolationError> {
         let mut found = self.0.found.lock().await;
         if let Some((_, confinement)) = found.as_ref().filter(|(probed, _)| probed == python) {
@@ -126,40 +144,84 @@ impl Isolator {
     }
 
     async fn find(&self, python: &Path) -> Result<Confinement, IsolationError> {
+        let network = self.0.config.network;
+        let no_network = |why: &str| IsolationError::NoNetwork { network, why: why.to_owned() };
+        let needs_namespace = matches!(network, Network::Guarded | Network::None);
         let tier = match self.0.config.isolation {
+            Isolation::None if needs_namespace => {
+                return Err(no_network("[notebook] isolation = \"none\" makes no namespaces"));
+            }
             Isolation::None => return Ok(Confinement::none()),
+            Isolation::Landlock if needs_namespace => {
+                return Err(no_network("[notebook] isolation = \"landlock\" makes no namespaces"));
+            }
             Isolation::Bwrap => Tier::Bwrap,
             Isolation::Landlock => Tier::Landlock,
             Isolation::Auto => {
                 let bwrap = match self.probed(Tier::Bwrap, python).await {
                     Ok(confinement) => return Ok(confinement),
+                    Err(why) if needs_namespace => return Err(no_network(&why)),
                     Err(why) => why,
                 };
                 let landlock = self.probed(Tier::Landlock, python).await;
                 return landlock.map_err(|landlock| IsolationError::NoneReal { bwrap, landlock });
             }
         };
-        self.probed(tier, python).await.map_err(|why| IsolationError::NotReal { tier, why })
+        let probed = self.probed(tier, python).await;
+        probed.map_err(|why| match needs_namespace {
+            true => no_network(&why),
+            false => IsolationError::NotReal { tier, why },
+        })
     }
 
-    /// The error is what does not hold.
+    /// The tier with the strictest network that holds in it. The error is what does not hold.
     async fn probed(&self, tier: Tier, python: &Path) -> Result<Confinement, String> {
-        let view = View::of(python, &self.0.config).await?;
-        let confinement = Confinement { tier, view: Arc::new(view) };
-        let held = probe::probe(&confinement, python, &self.0.scratch).await;
-        match &held {
-            Ok(()) => tracing::debug!(%tier, "a probe could not get out"),
-            Err(why) => tracing::warn!(%tier, why, "notebooks can't be isolated so"),
+        let view = Arc::new(View::of(python, &self.0.config).await?);
+        let networks: &[NetworkTier] = match (self.0.config.network, tier) {
+            (Network::Guarded, _) => &[NetworkTier::Guarded],
+            (Network::None, _) => &[NetworkTier::None],
+            (Network::Auto, Tier::Bwrap) => &[NetworkTier::Guarded, NetworkTier::Open],
+            (Network::Auto, Tier::Landlock) => &[NetworkTier::Ports, NetworkTier::Open],
+            (Network::Open, _) | (Network::Auto, Tier::None) => &[NetworkTier::Open],
+        };
+        let mut why = String::new();
+        for network in networks {
+            let (view, lacks) = (Arc::clone(&view), Arc::default());
+            let mut confinement = Confinement { tier, network: *network, view, lacks };
+            match probe::probe(&confinement, python, &self.0.scratch).await {
+                Ok(missing) => {
+                    tracing::debug!(%tier, %network, "a probe could not get out");
+                    confinement.lacks =
+                        missing.into_iter().chain(Some(why).filter(|why| !why.is_empty())).collect();
+                    return Ok(confinement);
+                }
+                Err(error) => {
+                    tracing::warn!(%tier, %network, why = error, "notebooks can't be isolated so");
+                    // What is wrong with the strictest says most.
+                    why = if why.is_empty() { error } else { why };
+                }
+            }
         }
-        held.map(|()| confinement)
+        Err(why)
     }
+}
+
+/// The network that notebooks get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkFound {
+    /// What it is.
+    pub tier: NetworkTier,
+    /// What it lacks here, and why it is no stricter, for people.
+    pub lacks: Vec<String>,
 }
 
 /// A tier with what it lets a notebook see.
 #[derive(Clone, Debug)]
 pub(super) struct Confinement {
     pub(super) tier: Tier,
+    pub(super) network: NetworkTier,
     view: Arc<View>,
+    lacks: Arc<[String]>,
 }
 
 /// A process that was started in a confinement.
@@ -168,6 +230,8 @@ pub(super) struct Confined {
     pub(super) child: Child,
     /// The program itself.
     pub(super) pid: Pid,
+    /// Where its network namespace's sockets come from, if it has such.
+    pub(super) handover: Option<Handover>,
     /// To be dropped after the child.
     pub(super) parent: Parent,
 }
@@ -178,40 +242,59 @@ pub(super) struct Start {
     confinement: Confinement,
     input: PathBuf,
     own: UntrustedDir,
-    filters: Vec<OwnedFd>,
+    ports: Ports,
+    /// Open files that it inherits.
+    inherited: Vec<OwnedFd>,
+    handover: Option<Handover>,
 }
 
 impl Confinement {
     fn none() -> Confinement {
-        Confinement { tier: Tier::None, view: Arc::default() }
+        let (tier, network) = (Tier::None, NetworkTier::Open);
+        Confinement { tier, network, view: Arc::default(), lacks: Arc::default() }
     }
 
-    /// Starts `program` in a folder of its own, the only one to write in.
-    pub(super) fn start(&self, program: &Path, scratch: &Scratch) -> io::Result<Start> {
-        let mut filters = Vec::new();
+    /// Starts Python's `program` in a folder of its own, the only one to write in, with a network for these ports.
+    pub(super) fn start(
+        &self,
+        python: &Path,
+        program: &Path,
+        scratch: &Scratch,
+        ports: Ports,
+    ) -> io::Result<Start> {
+        let mut inherited = Vec::new();
         let mut command = match self.tier {
-            Tier::Bwrap => {
-                filters = syscalls::filters_in_files()?;
-                bwrap::command(program, &self.view, scratch, &filters)?
-            }
-            Tier::Landlock | Tier::None => Command::new(program),
+            Tier::Bwrap => bwrap::command(python, &self.view, scratch, self.network, &mut inherited)?,
+            Tier::Landlock | Tier::None => Command::new(python),
         };
         // The program goes on to its own: where that leads, only the notebook's processes must find out.
-        command.current_dir(scratch.input());
+        command.current_dir(scratch.input()).arg("-I");
+        let mut handover = None;
+        if self.network == NetworkTier::Guarded {
+            let (ours, theirs) = Handover::new()?;
+            let open: Vec<String> = ports.open.iter().map(u16::to_string).collect();
+            command.args(["-c", network::NAMESPACE_PROGRAM]);
+            command.args([theirs.as_raw_fd().to_string(), ports.proxy().to_string(), open.join(",")]);
+            inherited.push(theirs);
+            handover = Some(ours);
+        }
+        command.arg(program);
         let (input, own) = (scratch.input(), scratch.own_folder().again()?);
-        Ok(Start { command, confinement: self.clone(), input, own, filters })
+        Ok(Start { command, confinement: self.clone(), input, own, ports, inherited, handover })
     }
 }
 
 impl Start {
     /// Starts it.
     pub(super) async fn spawn(self) -> io::Result<Confined> {
-        let Start { command, confinement: Confinement { tier, view }, input, own, filters } = self;
+        let Start { command, confinement, input, own, ports, inherited, handover } = self;
+        let Confinement { tier, network, view, .. } = confinement;
         let prepare = move || match tier {
             Tier::None => Ok(()),
-            Tier::Bwrap => filters.iter().try_for_each(|file| Ok(fcntl_setfd(file, FdFlags::empty())?)),
+            Tier::Bwrap => inherited.iter().try_for_each(|file| Ok(fcntl_setfd(file, FdFlags::empty())?)),
             Tier::Landlock => {
-                landlock::restrict_thread(&view, &input, &own)?;
+                let ports = (network == NetworkTier::Ports).then_some(&ports);
+                landlock::restrict_thread(&view, &input, &own, ports)?;
                 syscalls::restrict_thread()
             }
         };
@@ -221,6 +304,6 @@ impl Start {
         if tier == Tier::Bwrap {
             pid = bwrap::program_of(&mut child, pid).await?;
         }
-        Ok(Confined { child, pid, parent })
+        Ok(Confined { child, pid, handover, parent })
     }
 }

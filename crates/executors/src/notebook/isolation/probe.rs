@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use super::super::network::{self, NetworkTier, Ports};
 use super::super::scratch::Scratch;
 use super::{Confined, Confinement};
 
@@ -21,7 +23,12 @@ const HELD: &str = "held";
 
 /// Runs a probe with `python` in a folder below `parent`. The error says, for people, what it could do that it
 /// must not, or why it could not run.
-pub(super) async fn probe(confinement: &Confinement, python: &Path, parent: &Path) -> Result<(), String> {
+/// Otherwise, what its network lacks.
+pub(super) async fn probe(
+    confinement: &Confinement,
+    python: &Path,
+    parent: &Path,
+) -> Result<Vec<String>, String> {
     let scratch = Scratch::new(parent).map_err(|error| format!("the probe's folder: {error}"))?;
     // As another run's.
     let outside = Scratch::new(parent).map_err(|error| format!("the probe's folder: {error}"))?;
@@ -39,8 +46,8 @@ pub(super) async fn probe(confinement: &Confinement, python: &Path, parent: &Pat
     outside.remove().await;
     match told? {
         _ if changed => Err("a process in it can write to files outside".to_owned()),
-        told if told == HELD => Ok(()),
-        told => Err(told),
+        (told, missing) if told == HELD => Ok(missing),
+        (told, _) => Err(told),
     }
 }
 
@@ -49,23 +56,31 @@ async fn run(
     python: &Path,
     scratch: &Scratch,
     canary: &Path,
-) -> io::Result<String> {
+) -> io::Result<(String, Vec<String>)> {
+    // As the store's, on the machine's loopback.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    let closed = confinement.network != NetworkTier::Open;
+    let ports = Ports { open: vec![80, 443], own: vec![port] };
     let program = scratch.input().join("probe.py");
     fs::write(&program, PROGRAM)?;
-    let mut start = confinement.start(python, scratch)?;
+    let mut start = confinement.start(python, &program, scratch, ports)?;
     start
         .command
         .env_clear()
-        .arg("-I")
-        .arg(&program)
         .arg(canary)
         .arg(std::process::id().to_string())
         .arg(scratch.work())
+        .arg(if closed { port } else { 0 }.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let Confined { child, parent, .. } = start.spawn().await?;
+    let Confined { child, parent, handover, .. } = start.spawn().await?;
+    let missing = match handover {
+        Some(handover) => network::tried(handover).await,
+        None => Ok(Vec::new()),
+    };
     let output = child.wait_with_output().await?;
     drop(parent);
     let last = |bytes: &[u8]| {
@@ -73,5 +88,9 @@ async fn run(
         text.trim_end().lines().next_back().map(str::to_owned)
     };
     let told = last(&output.stdout).or_else(|| last(&output.stderr));
-    Ok(told.unwrap_or_else(|| format!("a probe ended without a word ({})", output.status)))
+    let told = told.unwrap_or_else(|| format!("a probe ended without a word ({})", output.status));
+    match missing {
+        Err(error) if told == HELD => Err(error),
+        missing => Ok((told, missing.unwrap_or_default())),
+    }
 }

@@ -86,6 +86,24 @@ const NAMESPACES: [libc::c_int; 7] = [
 /// What puts input into a terminal, as if its user had typed it.
 const TERMINAL_INPUT: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
 
+/// Families of sockets that notebooks have: others (vsock, Bluetooth, packet, SMC ...) are no matter of network
+/// namespaces, or of Landlock.
+const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
+/// Of IP: the default, TCP, UDP and ping. Landlock's rules for TCP don't know MPTCP and SCTP.
+const PROTOCOLS: [libc::c_int; 5] =
+    [libc::IPPROTO_IP, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6];
+
+/// Types of sockets of IP beside streams, datagrams, and raw ones, which need a privilege that only a network
+/// namespace's first program has; flags stand above these bits.
+const OTHER_TYPES: [libc::c_int; 4] = [libc::SOCK_RDM, libc::SOCK_SEQPACKET, libc::SOCK_DCCP, SOCK_PACKET];
+/// An older name of packet sockets (linux/net.h).
+const SOCK_PACKET: libc::c_int = 10;
+const TYPE_BITS: u64 = 0xf;
+
+/// Connects without `connect`, which Landlock does not look at.
+const FAST_OPEN: u64 = libc::MSG_FASTOPEN as u64;
+
 /// On x86-64, kernels that know the x32 ABI have the same calls under second numbers.
 #[cfg(target_arch = "x86_64")]
 const X32: libc::c_long = 0x4000_0000;
@@ -109,13 +127,20 @@ pub(super) fn filters_in_files() -> io::Result<Vec<OwnedFd>> {
 }
 
 fn in_file(filter: &BpfProgram) -> io::Result<OwnedFd> {
-    let file = memfd_create("isochrone-filter", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let mut file = File::from(file);
+    let mut bytes = Vec::new();
     for step in filter {
-        file.write_all(&step.code.to_ne_bytes())?;
-        file.write_all(&[step.jt, step.jf])?;
-        file.write_all(&step.k.to_ne_bytes())?;
+        bytes.extend(step.code.to_ne_bytes());
+        bytes.extend([step.jt, step.jf]);
+        bytes.extend(step.k.to_ne_bytes());
     }
+    sealed_file(&bytes)
+}
+
+/// An open file with these bytes, that nobody can change.
+pub(super) fn sealed_file(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let file = memfd_create("isochrone", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = File::from(file);
+    file.write_all(bytes)?;
     file.rewind()?;
     // Another child that is started in that moment inherits it, too: it must not be able to change it.
     fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
@@ -142,9 +167,45 @@ fn refused() -> Result<Rules, BackendError> {
         SeccompRule::new(vec![SeccompCondition::new(0, Dword, SeccompCmpOp::MaskedEq(flag), flag)?])
     };
     rules.insert(libc::SYS_clone, NAMESPACES.into_iter().map(makes_namespace).collect::<Result<_, _>>()?);
+    let (socket, socketpair) = sockets()?;
+    rules.insert(libc::SYS_socket, socket);
+    rules.insert(libc::SYS_socketpair, socketpair);
+    for (call, argument) in [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)] {
+        rules.insert(call, vec![SeccompRule::new(vec![has_bits(argument, FAST_OPEN, FAST_OPEN)?])?]);
+    }
     let types_in = |code| SeccompRule::new(vec![SeccompCondition::new(1, Dword, SeccompCmpOp::Eq, code)?]);
     rules.insert(libc::SYS_ioctl, TERMINAL_INPUT.into_iter().map(types_in).collect::<Result<_, _>>()?);
     Ok(rules)
+}
+
+/// `socket` and `socketpair` that are refused.
+fn sockets() -> Result<(Vec<SeccompRule>, Vec<SeccompRule>), BackendError> {
+    use SeccompCmpArgLen::Dword;
+    let differs = |argument, values: &[libc::c_int]| -> Result<Vec<SeccompCondition>, BackendError> {
+        let ne =
+            |value: &libc::c_int| SeccompCondition::new(argument, Dword, SeccompCmpOp::Ne, *value as u64);
+        values.iter().map(ne).collect()
+    };
+    let is =
+        |argument, value: libc::c_int| SeccompCondition::new(argument, Dword, SeccompCmpOp::Eq, value as u64);
+    let mut socket = vec![SeccompRule::new(differs(0, &FAMILIES)?)?];
+    let mut other_netlink = differs(2, &[libc::NETLINK_ROUTE])?;
+    other_netlink.push(is(0, libc::AF_NETLINK)?);
+    socket.push(SeccompRule::new(other_netlink)?);
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let mut other_protocol = differs(2, &PROTOCOLS)?;
+        other_protocol.push(is(0, family)?);
+        socket.push(SeccompRule::new(other_protocol)?);
+        for kind in OTHER_TYPES {
+            let other_type = vec![is(0, family)?, has_bits(1, TYPE_BITS, kind as u64)?];
+            socket.push(SeccompRule::new(other_type)?);
+        }
+    }
+    Ok((socket, vec![SeccompRule::new(differs(0, &[libc::AF_UNIX])?)?]))
+}
+
+fn has_bits(argument: u8, mask: u64, bits: u64) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), bits)
 }
 
 fn compiled(rules: Rules, error: libc::c_int) -> Result<BpfProgram, BackendError> {

@@ -8,13 +8,14 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::super::config::Config;
+use super::super::network;
 
 /// Programs and libraries, and what tells how many processors there are.
 const SYSTEM: [&str; 8] =
     ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/sys/devices/system"];
 
 /// What programs look up, and no more: other parts of /etc hold passwords and private keys.
-const SETTINGS: [&str; 35] = [
+const SETTINGS: [&str; 36] = [
     "ImageMagick-6",
     "OpenCL",
     "R",
@@ -40,6 +41,7 @@ const SETTINGS: [&str; 35] = [
     "odbcinst.ini",
     "os-release",
     "passwd",
+    "pip.conf",
     "pki/ca-trust",
     "pki/tls/cert.pem",
     "pki/tls/certs",
@@ -73,7 +75,8 @@ impl View {
         let system = SYSTEM.iter().map(PathBuf::from);
         let settings = SETTINGS.iter().map(|name| Path::new("/etc").join(name));
         let own = prefixes(python).await?.into_iter().chain(links(python));
-        let all = system.chain(settings).chain(own).chain(config.readable.iter().cloned());
+        let all =
+            system.chain(settings).chain(own).chain(network::files()).chain(config.readable.iter().cloned());
         Ok(View { readable: outermost(all), writable: outermost(config.writable.iter().cloned()) })
     }
 }

@@ -72,7 +72,8 @@ pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCod
     checks.extend(secrets::sealing(loaded).await);
     checks.push(secrets::files(loaded));
     checks.extend(real_portal(config).await);
-    checks.extend([disk(config), clock(), notebooks::python(config).await, notebooks::sandbox(config).await]);
+    checks.extend([disk(config), clock(), notebooks::python(config).await]);
+    checks.extend(notebooks::isolation(config).await);
     checks.push(backends(config));
     let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
     output::list(format, &checks)?;

@@ -1,9 +1,14 @@
 //! Whether notebooks can be executed here, and how they are isolated.
 
-use isochrone_executors::notebook::{Isolation, Isolator, PythonEnvironment, Tier};
+use std::path::Path;
+
+use isochrone_executors::notebook::{Isolation, Isolator, Network, NetworkTier, PythonEnvironment, Tier};
 
 use super::{Check, Verdict};
 use crate::config::Config;
+
+const SANDBOX: &str = "sandbox";
+const NETWORK: &str = "network";
 
 pub(super) async fn python(config: &Config) -> Check {
     const WHAT: &str = "notebooks";
@@ -39,17 +44,52 @@ pub(super) async fn python(config: &Config) -> Check {
     }
 }
 
-pub(super) async fn sandbox(config: &Config) -> Check {
-    const WHAT: &str = "sandbox";
-    let trust = "let only people whom you trust with this account make tasks";
+/// What isolates notebooks, and what network they get.
+pub(super) async fn isolation(config: &Config) -> [Check; 2] {
     let environment = PythonEnvironment::new(config.data_dir.join("python"), &config.notebook);
     let Ok(python) = environment.at_hand().await else {
-        return Check::other(WHAT, Verdict::Warning, "without a Python it can't be tried", "see notebooks");
+        let untried = |what| {
+            Check::other(what, Verdict::Warning, "without a Python it can't be tried", "see notebooks")
+        };
+        return [untried(SANDBOX), untried(NETWORK)];
     };
     // Where notebooks have their folders, if any ran already.
     let folders = std::path::absolute(config.data_dir.join("tmp")).ok().filter(|folder| folder.is_dir());
     let isolator = Isolator::new(folders.unwrap_or_else(std::env::temp_dir), &config.notebook);
-    match isolator.tier(&python).await {
+    [sandbox(config, &isolator, &python).await, network(config, &isolator, &python).await]
+}
+
+async fn network(config: &Config, isolator: &Isolator, python: &Path) -> Check {
+    let found = match isolator.network(python).await {
+        Ok(found) => found,
+        Err(error) => return Check::other(NETWORK, Verdict::Bad, error.to_string(), "see sandbox"),
+    };
+    let tier = found.tier.to_string();
+    let lacks = found.lacks.join("; ");
+    match found.tier {
+        NetworkTier::Guarded | NetworkTier::None if found.lacks.is_empty() => Check::good(NETWORK, tier),
+        NetworkTier::Guarded | NetworkTier::None => {
+            let advice = "clients that know no proxy may not get out; those that do, do";
+            Check::other(NETWORK, Verdict::Warning, format!("{tier} (missing: {lacks})"), advice)
+        }
+        NetworkTier::Open if config.notebook.network == Network::Open => {
+            let advice = "let only people whom you trust with this network make tasks, or set notebook.network to auto";
+            Check::other(NETWORK, Verdict::Warning, tier, advice)
+        }
+        NetworkTier::Ports | NetworkTier::Open => {
+            let why =
+                if lacks.is_empty() { "without bubblewrap there is no namespace for it" } else { &lacks };
+            let advice = "let bubblewrap make network namespaces: notebooks reach this machine's servers and private \
+                          networks otherwise";
+            Check::other(NETWORK, Verdict::Warning, format!("{tier} ({why})"), advice)
+        }
+    }
+}
+
+async fn sandbox(config: &Config, isolator: &Isolator, python: &Path) -> Check {
+    const WHAT: &str = SANDBOX;
+    let trust = "let only people whom you trust with this account make tasks";
+    match isolator.tier(python).await {
         Ok(Tier::Bwrap) => {
             Check::good(WHAT, "bwrap: notebooks have namespaces of their own; a probe could not get out")
         }

@@ -1,0 +1,137 @@
+//! What of the worker's surroundings notebooks get: where pip finds packages, whose certificates are believed, and
+//! what the operator sets for them.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::PROXY_ADDRESS;
+
+/// Variables of the worker's own environment that notebooks get as they are.
+const PASSED_ON: [&str; 24] = [
+    "AWS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "HTTPLIB2_CA_CERTS",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "PIP_CONFIG_FILE",
+    "PIP_CONSTRAINT",
+    "PIP_DEFAULT_TIMEOUT",
+    "PIP_DISABLE_PIP_VERSION_CHECK",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "PIP_INDEX_URL",
+    "PIP_NO_BINARY",
+    "PIP_NO_INDEX",
+    "PIP_ONLY_BINARY",
+    "PIP_PREFER_BINARY",
+    "PIP_RETRIES",
+    "PIP_TRUSTED_HOST",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX",
+];
+
+/// pip's own settings, for the machine and for the worker's user.
+const MACHINE: &str = "/etc/pip.conf";
+const USER: [&str; 2] = [".config/pip/pip.conf", ".pip/pip.conf"];
+/// Settings that say where packages are.
+const INDEXES: [&str; 3] = ["index-url", "extra-index-url", "find-links"];
+
+/// The variables that notebooks get: the operator's own go before the worker's.
+pub(in super::super) fn variables(own: &BTreeMap<String, String>) -> BTreeMap<OsString, OsString> {
+    let passed = PASSED_ON.iter().filter_map(|name| Some((OsString::from(name), env::var_os(name)?)));
+    let settings = users_settings().map(|file| ("PIP_CONFIG_FILE".into(), file.into_os_string()));
+    let own = own.iter().map(|(name, value)| (name.into(), value.into()));
+    settings.into_iter().chain(passed).chain(own).collect()
+}
+
+/// Where clients that know proxies find the notebook's.
+pub(in super::super) fn proxies(port: u16) -> impl Iterator<Item = (&'static str, String)> {
+    let proxy = format!("http://{PROXY_ADDRESS}:{port}");
+    let proxied =
+        ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].map(|name| (name, proxy.clone()));
+    let own = ["no_proxy", "NO_PROXY"].map(|name| (name, "localhost,127.0.0.1,::1".to_owned()));
+    proxied.into_iter().chain(own)
+}
+
+/// The files that these variables name.
+pub(in super::super) fn files() -> impl Iterator<Item = PathBuf> {
+    let named = PASSED_ON.iter().filter_map(|name| env::var(name).ok());
+    let named: Vec<PathBuf> =
+        named.flat_map(|value| value.split_whitespace().map(PathBuf::from).collect::<Vec<_>>()).collect();
+    named.into_iter().filter(|path| path.is_absolute()).chain([MACHINE.into()]).chain(users_settings())
+}
+
+/// The servers that have pip's packages.
+pub(in super::super) fn package_indexes() -> Vec<String> {
+    let variables =
+        ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_INDEX"];
+    let variables = variables.iter().filter_map(|name| env::var(name).ok());
+    let files = env::var_os("PIP_CONFIG_FILE").map(PathBuf::from).or_else(users_settings);
+    let files = files.into_iter().chain([MACHINE.into()]);
+    let files = files.filter_map(|file| std::fs::read_to_string(file).ok());
+    variables.flat_map(|value| urls(&value)).chain(files.flat_map(|text| in_settings(&text))).collect()
+}
+
+fn users_settings() -> Option<PathBuf> {
+    let home = env::var_os("HOME").filter(|home| !home.is_empty())?;
+    USER.iter().map(|file| Path::new(&home).join(file)).find(|file| file.is_file())
+}
+
+fn urls(value: &str) -> Vec<String> {
+    let is_url = |part: &&str| part.starts_with("http://") || part.starts_with("https://");
+    value.split_whitespace().filter(is_url).map(str::to_owned).collect()
+}
+
+/// pip.conf is an INI file; a value goes on in lines that are indented.
+fn in_settings(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut of_index = false;
+    for line in text.lines() {
+        let value = match line.split_once('=') {
+            _ if line.starts_with([' ', '\t']) => line,
+            Some((key, value)) => {
+                of_index = INDEXES.contains(&key.trim());
+                value
+            }
+            None => continue,
+        };
+        if of_index {
+            found.extend(urls(value));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pips_settings_tell_where_packages_are() {
+        let text = "[global]\nindex-url = https://packages.example.com/simple\n# http://no.example.com\n\
+                    extra-index-url =\n    http://10.0.0.5:8081/simple\n    https://u:p@more.example.com/x\n\
+                    proxy = http://proxy.example.com:3128\ntimeout=5\n";
+        let expected = [
+            "https://packages.example.com/simple",
+            "http://10.0.0.5:8081/simple",
+            "https://u:p@more.example.com/x",
+        ];
+        assert_eq!(in_settings(text), expected);
+    }
+
+    #[test]
+    fn what_the_operator_sets_goes_before_what_the_worker_has() {
+        let own =
+            BTreeMap::from([("PIP_RETRIES".to_owned(), "7".to_owned()), ("A".to_owned(), "b".to_owned())]);
+        let given = variables(&own);
+        assert_eq!(given.get(&OsString::from("PIP_RETRIES")), Some(&"7".into()));
+        assert_eq!(given.get(&OsString::from("A")), Some(&"b".into()));
+        assert!(!given.keys().any(|name| name == "CARGO_MANIFEST_DIR"));
+    }
+}
