@@ -95,7 +95,7 @@ async fn a_fleet_seals_with_a_new_key_once_each_process_has_it() -> Result<()> {
     })
     .await?;
     options.cli_json(&["keys", "rotate"])?;
-    for (key, bytes) in redis_contents(&fleet.redis).await? {
+    for (key, bytes) in redis_contents(&fleet.redis.url()).await? {
         assert!(!holds(&bytes, SECRET), "{key}");
     }
     let mut late = fleet.options();

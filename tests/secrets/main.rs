@@ -1,6 +1,7 @@
 //! Secrets at rest: what is sealed, with which keys, and that nothing else tells of it.
 
 mod audit;
+mod canary;
 mod keys;
 mod places;
 mod sealed;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use isochrone_testkit::RedisServer;
 
 /// The files below a folder that hold this text, and files beside it of the same name (its log).
 pub(crate) fn files_with(dir: &Path, text: &str) -> Result<Vec<PathBuf>> {
@@ -30,8 +29,8 @@ pub(crate) fn holds(bytes: &[u8], text: &str) -> bool {
 }
 
 /// Every key of a Redis with what it holds, as bytes: hashes, sets and texts in their own words.
-pub(crate) async fn redis_contents(server: &RedisServer) -> Result<Vec<(String, Vec<u8>)>> {
-    let client = redis::Client::open(server.url())?;
+pub(crate) async fn redis_contents(url: &str) -> Result<Vec<(String, Vec<u8>)>> {
+    let client = redis::Client::open(url)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await?;
     let mut contents = Vec::with_capacity(keys.len());

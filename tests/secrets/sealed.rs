@@ -87,7 +87,7 @@ async fn in_a_fleet_redis_holds_no_parameter_and_its_owner_sees_them() -> Result
     scheduler.post(&format!("{TASKS}/{task}/update"), &[("title", "Another title")]).await?;
     fleet.options().cli(&["task", "run", "--wait", &task], "")?;
     assert!(shows_all(&shown(&scheduler, &task).await?));
-    let contents = redis_contents(&fleet.redis).await?;
+    let contents = redis_contents(&fleet.redis.url()).await?;
     assert!(contents.iter().any(|(_, bytes)| holds(bytes, "sealed:1:")));
     for (key, bytes) in contents {
         for secret in [SECRET, URL_SECRET] {

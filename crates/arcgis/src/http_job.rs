@@ -19,7 +19,7 @@ const LARGEST: usize = 1 << 20;
 const SHOWN: usize = 1_000;
 
 /// A server that takes jobs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpJobs {
     outbound: Outbound,
     url: Url,
@@ -101,7 +101,7 @@ impl HttpJobs {
         trust: &Trust,
         timeout: Option<Duration>,
     ) -> Result<HttpJobs> {
-        let own = Url::parse(url).map_err(|_| Error::Config(format!("'{url}' is no URL")))?;
+        let own = Url::parse(url).map_err(|_| Error::Config("it is no URL".to_owned()))?;
         let egress = Egress::new(&[own.origin().ascii_serialization()], false)?;
         Ok(HttpJobs {
             url: egress.admit(url)?,
@@ -114,7 +114,7 @@ impl HttpJobs {
     pub async fn begin(&self, order: &Order<'_>) -> Result<Begun> {
         let request =
             self.request(Method::POST, &self.url).header("Idempotency-Key", &order.run_id).json(order);
-        let (status, headers, body) = answer(request).await?;
+        let (status, headers, body) = self.answer(request).await?;
         if status != StatusCode::ACCEPTED {
             let nothing = body.iter().all(u8::is_ascii_whitespace);
             // A page that a proxy puts in its place is no answer.
@@ -133,7 +133,8 @@ impl HttpJobs {
 
     /// What a job does.
     pub async fn look(&self, location: &str) -> Result<Told> {
-        let (_, headers, body) = answer(self.request(Method::GET, &self.outbound.admit(location)?)).await?;
+        let (_, headers, body) =
+            self.answer(self.request(Method::GET, &self.outbound.admit(location)?)).await?;
         let told = told(&headers, &body)?;
         match told.status {
             Some(_) => Ok(told),
@@ -143,7 +144,7 @@ impl HttpJobs {
 
     /// Ends a job.
     pub async fn end(&self, location: &str) -> Result<()> {
-        answer(self.request(Method::DELETE, &self.outbound.admit(location)?)).await.map(drop)
+        self.answer(self.request(Method::DELETE, &self.outbound.admit(location)?)).await.map(drop)
     }
 
     fn request(&self, method: Method, url: &Url) -> RequestBuilder {
@@ -154,20 +155,24 @@ impl HttpJobs {
             None => request,
         }
     }
-}
 
-/// Status, headers and body of an answer that is none of a failure.
-async fn answer(request: RequestBuilder) -> Result<(StatusCode, HeaderMap, Vec<u8>)> {
-    let response = http::answered(request).await?;
-    let (status, headers) = (response.status(), response.headers().clone());
-    let body = bytes(response, LARGEST).await?;
-    if status.is_success() {
-        return Ok((status, headers, body));
+    /// Status, headers and body of an answer that is none of a failure.
+    async fn answer(&self, request: RequestBuilder) -> Result<(StatusCode, HeaderMap, Vec<u8>)> {
+        let response = http::answered(request).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = bytes(response, LARGEST).await?;
+        if status.is_success() {
+            return Ok((status, headers, body));
+        }
+        let mut words = String::from_utf8_lossy(&body).into_owned();
+        // Some servers repeat what they refuse.
+        if let Some(token) = self.token.as_deref().filter(|token| !token.is_empty()) {
+            words = words.replace(token, "(hidden)");
+        }
+        let words: String = words.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+        let message = format!("HTTP status {}: {words}", status.as_u16());
+        Err(Error::told(Refusal { code: Some(status.as_u16().into()), message, details: Vec::new() }))
     }
-    let words: String =
-        String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(SHOWN).collect();
-    let message = format!("HTTP status {}: {words}", status.as_u16());
-    Err(Error::told(Refusal { code: Some(status.as_u16().into()), message, details: Vec::new() }))
 }
 
 fn told(headers: &HeaderMap, body: &[u8]) -> Result<Told> {

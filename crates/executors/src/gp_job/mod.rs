@@ -5,7 +5,7 @@ mod handle;
 mod outputs;
 
 use isochrone_arcgis::gp::{GpTask, Parameters};
-use isochrone_domain::{AttemptEnd, LogStream, Reason};
+use isochrone_domain::{AttemptEnd, LogStream, Reason, public_url};
 use isochrone_worker::Attempt;
 
 use crate::remote::bad_input;
@@ -37,7 +37,9 @@ impl GpJobs {
         let gp = GpTask::new(outbound, url).map_err(|error| bad_input(field, &error))?;
         let handle = match Handle::of(attempt.run(), url) {
             Some(handle) => {
-                attempt.log(LogStream::System, format!("goes on with the job {}", handle.job_url)).await;
+                attempt
+                    .log(LogStream::System, format!("goes on with the job {}", public_url(&handle.job_url)))
+                    .await;
                 handle
             }
             None => match self.submit(&gp, attempt, url, parameters).await? {
@@ -72,7 +74,7 @@ impl GpJobs {
         let nowhere = || std::future::ready(Ok(None));
         let job = submit_until_known(attempt, || gp.submit(parameters), nowhere).await?.job_id;
         let handle = Handle::new(url, gp.job_url(&job), job);
-        attempt.log(LogStream::System, format!("submitted: {}", handle.job_url)).await;
+        attempt.log(LogStream::System, format!("submitted: {}", public_url(&handle.job_url))).await;
         submission::keep(attempt, &handle, &handle.job_url, || gp.cancel(&handle.job_id)).await?;
         Ok(Some(handle))
     }

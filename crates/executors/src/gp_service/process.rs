@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use isochrone_arcgis::Error;
 use isochrone_arcgis::ogc::{Executed, Job, JobStatus, Process};
-use isochrone_domain::{AttemptEnd, LogStream, Reason};
+use isochrone_domain::{AttemptEnd, LogStream, Reason, public_url};
 use isochrone_worker::Attempt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ pub(super) async fn carry_out(
     let process = Process::new(outbound, url).map_err(|error| bad_input("taskURL", &error))?;
     let location = match submission::kept(attempt) {
         Some(Handle { location }) => {
-            attempt.log(LogStream::System, format!("goes on with the job {location}")).await;
+            attempt.log(LogStream::System, format!("goes on with the job {}", public_url(&location))).await;
             location
         }
         None => match begin(&process, attempt).await? {
@@ -55,7 +55,7 @@ async fn begin(process: &Process, attempt: &Attempt) -> Result<Executed, Attempt
     let nowhere = || std::future::ready(Ok(None));
     let executed = submit_until_known(attempt, || process.execute(&body), nowhere).await?;
     let Executed::Job(location) = &executed else { return Ok(executed) };
-    attempt.log(LogStream::System, format!("submitted: {location}")).await;
+    attempt.log(LogStream::System, format!("submitted: {}", public_url(&location))).await;
     let handle = Handle { location: location.clone() };
     submission::keep(attempt, &handle, location, || process.dismiss(location)).await?;
     Ok(executed)

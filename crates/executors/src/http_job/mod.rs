@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use isochrone_arcgis::Error;
 use isochrone_arcgis::http_job::{Begun, HttpJobs, Order, Status, Told};
-use isochrone_domain::{AttemptEnd, LogStream, Reason, TaskType};
+use isochrone_domain::{AttemptEnd, LogStream, Reason, TaskType, public_url};
 use isochrone_worker::{Attempt, Executor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,13 +44,15 @@ impl HttpJob {
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let location = match submission::kept(attempt) {
             Some(Handle { location }) => {
-                attempt.log(LogStream::System, format!("goes on with the job {location}")).await;
+                attempt
+                    .log(LogStream::System, format!("goes on with the job {}", public_url(&location)))
+                    .await;
                 location
             }
             None => match self.begin(attempt).await? {
                 Begun::Done(told) => return Ok(ended(told)),
                 Begun::Job(location) => {
-                    attempt.log(LogStream::System, format!("begun: {location}")).await;
+                    attempt.log(LogStream::System, format!("begun: {}", public_url(&location))).await;
                     let handle = Handle { location: location.clone() };
                     let handle = serde_json::to_string(&handle).expect("texts are JSON");
                     // Asked again, the server answers for the same job: a handle that is lost is found so.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use isochrone_arcgis::Error;
 use isochrone_arcgis::notebook_server::{Execution, NotebookServer, NotebookStatus};
-use isochrone_domain::{AttemptEnd, LogStream, Reason, TaskType};
+use isochrone_domain::{AttemptEnd, LogStream, Reason, TaskType, public_url};
 use isochrone_worker::{Attempt, Executor};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -45,7 +45,9 @@ impl RemoteNotebook {
         let server = NotebookServer::new(outbound, &self.server).map_err(|error| refused(&error))?;
         let job_url = match submission::kept(attempt) {
             Some(Handle { job_url }) => {
-                attempt.log(LogStream::System, format!("goes on with the job {job_url}")).await;
+                attempt
+                    .log(LogStream::System, format!("goes on with the job {}", public_url(&job_url)))
+                    .await;
                 job_url
             }
             None => self.begin(&server, attempt).await?,
@@ -75,13 +77,15 @@ impl RemoteNotebook {
         let found = if run.attempt > 1 { find().await.ok().flatten() } else { None };
         let job_url = match found {
             Some(job_url) => {
-                attempt.log(LogStream::System, format!("found the run's job: {job_url}")).await;
+                attempt
+                    .log(LogStream::System, format!("found the run's job: {}", public_url(&job_url)))
+                    .await;
                 job_url
             }
             None if attempt.must_stop().is_some() => return Err(not_begun()),
             None => submit_until_known(attempt, || server.execute(&execution), find).await?,
         };
-        attempt.log(LogStream::System, format!("submitted: {job_url}")).await;
+        attempt.log(LogStream::System, format!("submitted: {}", public_url(&job_url))).await;
         let handle = Handle { job_url: job_url.clone() };
         submission::keep(attempt, &handle, &job_url, || server.cancel(&job_url)).await?;
         Ok(job_url)
