@@ -1,6 +1,9 @@
 //! The code that carries out each task type: one folder a type.
 
 pub mod drill;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gp_job;
 pub mod gp_service;
 pub mod http_job;

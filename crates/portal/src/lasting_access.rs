@@ -79,3 +79,45 @@ impl LastingAccess {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::SinkExt;
+    use futures::channel::mpsc;
+    use isochrone_domain::Limits;
+    use isochrone_scheduler::{Quotas, Wake};
+    use isochrone_store::Clock;
+    use isochrone_store::sqlite::SqliteStore;
+    use isochrone_telemetry::Metrics;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_download_breaks_off_when_its_reader_loses_access() {
+        let data = tempfile::TempDir::new().expect("a folder");
+        let store: Arc<SqliteStore> =
+            Arc::new(SqliteStore::open(data.path(), Clock::SYSTEM).expect("a store"));
+        let metrics = Metrics::new();
+        let sign_in = SignIn::new(store.clone(), None, metrics, Arc::default());
+        let submissions = Submissions::new(store, Limits::default(), Quotas::default(), Wake::new());
+        // Nobody has this token: as if it had been revoked since.
+        let credentials = Credentials { token: "revoked".to_owned(), ip: None, referer: None };
+        let mut access = LastingAccess {
+            sign_in: Arc::new(sign_in),
+            submissions: Arc::new(submissions),
+            credentials,
+            run: RunId::from_bytes([1; 16]),
+            next_check: Instant::now() + Duration::from_hours(1),
+        };
+        assert!(access.holds().await, "it was checked just now");
+        access.next_check = Instant::now() + Duration::from_millis(50);
+        let (mut sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(8);
+        let mut body = access.body(receiver).into_data_stream();
+        sender.send(Ok(Bytes::from_static(b"first"))).await.expect("it is read");
+        assert_eq!(body.next().await.expect("not the end").expect("no error"), "first");
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        sender.send(Ok(Bytes::from_static(b"secret"))).await.expect("it is read");
+        assert!(body.next().await.expect("not a clean end").is_err());
+        assert!(body.next().await.is_none());
+    }
+}

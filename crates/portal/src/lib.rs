@@ -21,6 +21,9 @@ mod budget;
 pub mod client_address;
 mod counted;
 pub mod front;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod items;
 pub mod keys;

@@ -4,6 +4,9 @@
 //! and the worker's claim decides.
 
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod local;
 pub mod rabbitmq;
 

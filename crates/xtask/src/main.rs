@@ -1,8 +1,10 @@
-//! The project's chores: `cargo xtask test | chaos | bench | lint`.
+//! The project's chores: `cargo xtask test | chaos | bench | lint | sbom`.
 
 mod bench;
 mod chaos;
+mod deny;
 mod imports;
+mod sbom;
 mod tests;
 
 use std::process::{Command, ExitCode};
@@ -22,8 +24,10 @@ enum Chore {
         #[command(subcommand)]
         what: Option<bench::What>,
     },
-    /// Clippy, and who imports whom.
+    /// Clippy, who imports whom, and what deny.toml says of licences and sources.
     Lint,
+    /// Lists what the binary is made of, as CycloneDX.
+    Sbom(sbom::Args),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
         Chore::Chaos(args) => chaos::run(&args),
         Chore::Bench { what } => bench::run(what),
         Chore::Lint => lint(),
+        Chore::Sbom(args) => sbom::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
 
 fn lint() -> Result<()> {
     imports::check()?;
+    deny::check()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
 }
 

@@ -21,7 +21,7 @@ pub(super) enum Kept {
 }
 
 /// Why these bytes are no notebook, if that is plain to see.
-pub(super) fn no_notebook(content: &[u8]) -> Option<String> {
+pub(crate) fn no_notebook(content: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Notebook {
         #[serde(rename = "nbformat")]

@@ -21,6 +21,9 @@ mod supervise;
 mod sweep;
 mod tree;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use ending::no_notebook;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

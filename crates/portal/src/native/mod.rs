@@ -7,6 +7,8 @@
 mod artifacts;
 mod asked;
 mod cursor;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod log;
 mod people;
 mod problem;

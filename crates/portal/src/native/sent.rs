@@ -39,7 +39,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Served>> for Sent<T> {
     }
 }
 
-fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -18,6 +18,8 @@ use axum::http::{HeaderMap, Method, Uri, header};
 pub(crate) use body::{Intake, Sender, whole};
 pub(crate) use pace::{Pace, PacedBody};
 pub(crate) use parameters::{Parameters, Upload};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use urlencoded::read as parameters_of_query;
 pub(crate) use values::Limit;
 
 use crate::answer::{Failure, Format};
@@ -222,4 +224,10 @@ fn ip(parts: &Parts) -> Option<IpAddr> {
 
 fn header_text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// A small multipart body, for the fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) async fn parameters_of_multipart(content_type: &str, body: &[u8]) -> Result<Parameters, Failure> {
+    multipart::read(multipart::Boundary::of(content_type)?, body).await
 }

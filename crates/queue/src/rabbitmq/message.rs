@@ -111,6 +111,22 @@ pub(super) fn read(body: &[u8], kind: TaskType) -> Result<WakeUp, Junk> {
     if body.kind == kind { Ok(WakeUp { run: body.run, kind }) } else { Err(Junk::WrongLine(body.kind)) }
 }
 
+/// Reads these bytes as all that a message can be: what is read is what would be written.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_anything(bytes: &[u8], kinds: &[TaskType]) {
+    for kind in kinds {
+        if let Ok(wake_up) = read(bytes, *kind) {
+            assert_eq!(read(&body(wake_up), *kind), Ok(wake_up));
+        }
+    }
+    if let Some(sent) = read_heartbeat(bytes) {
+        assert_eq!(read_heartbeat(&heartbeat(sent)), Some(sent));
+    }
+    if let Some(parent) = std::str::from_utf8(bytes).ok().and_then(TraceParent::parse) {
+        assert_eq!(TraceParent::parse(&parent.to_string()), Some(parent));
+    }
+}
+
 /// W3C's trace context, version 00. All spans of a run share the trace whose id is the run's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TraceParent {

@@ -18,6 +18,9 @@ mod publisher;
 mod shelf;
 mod topology;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use message::read_anything;
+
 pub use greeting::{Greeting, greeting};
 
 use std::collections::HashMap;
