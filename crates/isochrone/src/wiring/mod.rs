@@ -75,8 +75,11 @@ impl House {
         let wake = Wake::new();
         let submissions =
             Submissions::new(Arc::clone(&store), config.domain_limits(), config.quotas(), wake.clone());
-        let reach = Arc::new(reach::EgressRule::new(config)?);
-        let submissions = Arc::new(submissions.with_reach(reach).with_metrics(metrics.clone()));
+        let submissions = match reach::EgressRule::new(config)? {
+            Some(rule) => submissions.with_reach(Arc::new(rule)),
+            None => submissions,
+        };
+        let submissions = Arc::new(submissions.with_metrics(metrics.clone()));
         let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
         let portal_url = Arc::new(config.http.public_url.clone().map_or_else(OnceLock::new, OnceLock::from));
         Ok(House {

@@ -20,13 +20,20 @@ pub(super) struct EgressRule {
 }
 
 impl EgressRule {
-    pub(super) fn new(config: &Config) -> Result<EgressRule> {
+    /// None: this process does not know the rule. In a fleet each process has settings of its own, and where a portal
+    /// has none of `[egress]` it is the workers' to refuse a run.
+    pub(super) fn new(config: &Config) -> Result<Option<EgressRule>> {
+        let egress = config.egress()?;
+        let knows = config.redis.url.is_none() || config.egress.open || !config.egress.servers.is_empty();
+        if !knows {
+            return Ok(None);
+        }
         let sent_elsewhere = match &config.worker.drill_url {
             Some(_) => TaskType::ALL.into_iter().collect(),
             None => config.http_jobs.keys().copied().collect(),
         };
         let scene_cook_server = config.scene_cook.server.clone();
-        Ok(EgressRule { egress: config.egress()?, scene_cook_server, sent_elsewhere })
+        Ok(Some(EgressRule { egress, scene_cook_server, sent_elsewhere }))
     }
 }
 
