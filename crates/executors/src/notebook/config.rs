@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::network::Reach;
+use super::secrets::Secrets;
 
 /// How notebooks are kept apart from the rest of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,9 @@ pub struct Config {
     pub reach: Vec<Reach>,
     /// Variables that all notebooks have in their environment.
     pub environment: BTreeMap<String, String>,
+    /// Variables that the notebooks of an owner's tasks have besides, masked in what is kept of a run:
+    /// `[notebook.secrets.OWNER]`.
+    pub secrets: Secrets,
     /// Files and folders that isolated notebooks may read, beside the system and the Python environment.
     pub readable: Vec<PathBuf>,
     /// Files and folders that isolated notebooks may read and write.
@@ -89,6 +93,7 @@ impl Default for Config {
             network: Network::Auto,
             reach: Vec::new(),
             environment: BTreeMap::new(),
+            secrets: Secrets::new(),
             readable: Vec::new(),
             writable: Vec::new(),
             memory_mib: 4_096,

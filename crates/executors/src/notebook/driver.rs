@@ -21,6 +21,7 @@ use super::isolation::{Confined, Confinement, Parent};
 use super::limits;
 use super::network::{NetworkTier, RunNetwork, proxies, variables};
 use super::scratch::{NotebookPath, Scratch};
+use super::secrets::RunSecrets;
 use super::tree::{Spare, Tree};
 
 const PROGRAM: &str = include_str!("driver.py");
@@ -77,6 +78,7 @@ impl Driver {
         notebook: &[u8],
         parameters: Option<&str>,
         run: &Run,
+        secrets: &RunSecrets,
         network: &mut RunNetwork,
     ) -> io::Result<(Driver, Streams, Receiver)> {
         let program = scratch.input().join("driver.py");
@@ -89,6 +91,8 @@ impl Driver {
         let mut start = confinement.start(python, &program, scratch, ports)?;
         let command = &mut start.command;
         command.env_clear().envs(variables(&config.environment)).envs(proxy.into_iter().flat_map(proxies));
+        // What Isochrone sets itself goes before.
+        command.envs(secrets.variables());
         set_up(command, python, scratch, &token, run);
         let Confined { mut child, pid, handover, parent } = start.spawn().await?;
         let (Some(mut lifeline), Some(events), Some(errors)) =

@@ -2,6 +2,8 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::secrets::Mask;
+
 /// A log line is cut here.
 const LONGEST_LINE: usize = 8 * 1024;
 
@@ -72,9 +74,15 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
 #[derive(Default)]
 pub(super) struct LineCutter {
     begun: String,
+    mask: Mask,
 }
 
 impl LineCutter {
+    /// Lines without what this masks.
+    pub(super) fn new(mask: Mask) -> LineCutter {
+        LineCutter { begun: String::new(), mask }
+    }
+
     /// The lines that `text` completes.
     pub(super) fn push(&mut self, text: &str) -> Vec<String> {
         let mut lines = Vec::new();
@@ -82,11 +90,16 @@ impl LineCutter {
             match piece.strip_suffix('\n') {
                 Some(end) => {
                     self.begun.push_str(end);
-                    lines.push(as_shown(&std::mem::take(&mut self.begun)));
+                    lines.push(as_shown(&self.mask.text(std::mem::take(&mut self.begun))));
                 }
                 None => self.begun.push_str(piece),
             }
-            while self.begun.len() > LONGEST_LINE {
+            // A secret that begins before the cut is there as a whole, and masked.
+            while self.begun.len() > LONGEST_LINE + self.mask.longest() {
+                self.begun = self.mask.text(std::mem::take(&mut self.begun));
+                if self.begun.len() <= LONGEST_LINE {
+                    break;
+                }
                 let rest = self.begun.split_off(self.begun.floor_char_boundary(LONGEST_LINE));
                 lines.push(std::mem::replace(&mut self.begun, rest));
             }
@@ -96,7 +109,7 @@ impl LineCutter {
 
     /// The line that was begun and never ended.
     pub(super) fn finish(&mut self) -> Option<String> {
-        let rest = std::mem::take(&mut self.begun);
+        let rest = self.mask.text(std::mem::take(&mut self.begun));
         (!rest.is_empty()).then(|| as_shown(&rest))
     }
 }

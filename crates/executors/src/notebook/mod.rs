@@ -17,6 +17,7 @@ mod lines;
 mod network;
 mod processes;
 mod scratch;
+mod secrets;
 mod supervise;
 mod sweep;
 mod tree;
@@ -38,6 +39,7 @@ pub use environment::{EnvironmentError, PythonEnvironment};
 pub use home::{Home, Homes};
 pub use isolation::{IsolationError, Isolator, NetworkFound, Tier};
 pub use network::{Destination, Lookup, NetworkTier, NoReach, Reach, Rules};
+pub use secrets::{Secret, Secrets, UnusableSecret, check as check_secrets};
 
 use document::Received;
 use driver::Driver;
@@ -45,6 +47,7 @@ use ending::Kept;
 use isolation::Confinement;
 use network::RunNetwork;
 use scratch::Scratch;
+use secrets::RunSecrets;
 
 use crate::remote;
 
@@ -125,10 +128,11 @@ impl ExecuteNotebook {
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let notebook = self.notebook(attempt.task()).await?;
+        let secrets = self.secrets(attempt.task())?;
         let python = self.python(attempt).await?;
         let confinement = self.confinement(&python).await?;
         let scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
-        let end = self.execute_in(&scratch, attempt, &python, &confinement, notebook).await;
+        let end = self.execute_in(&scratch, attempt, &python, &confinement, notebook, &secrets).await;
         scratch.remove().await;
         end
     }
@@ -140,6 +144,7 @@ impl ExecuteNotebook {
         python: &Path,
         confinement: &Confinement,
         notebook: Vec<u8>,
+        secrets: &RunSecrets,
     ) -> Result<AttemptEnd, AttemptEnd> {
         let began = Instant::now();
         let parameters = attempt.task().parameters.as_deref();
@@ -155,18 +160,19 @@ impl ExecuteNotebook {
             &notebook,
             parameters,
             attempt.run(),
+            secrets,
             &mut network,
         )
         .await
         .map_err(|error| internal("notebook driver", &error))?;
         drop(notebook);
-        let seen = supervise::supervise(driver, streams, document, attempt, &self.config);
+        let seen = supervise::supervise(driver, streams, document, attempt, secrets.mask(), &self.config);
         let mut seen = network.log_during(attempt, seen).await;
         if let (Some(homes), Some(home)) = (&self.homes, &home) {
             homes.close(&attempt.task().owner, home).await;
         }
         let document = std::mem::take(&mut seen.document);
-        let kept = Self::keep(attempt, document, &seen).await;
+        let kept = Self::keep(attempt, document, &seen, secrets).await;
         Ok(ending::ending(&seen, &kept, began.elapsed(), &self.config))
     }
 
@@ -205,6 +211,14 @@ impl ExecuteNotebook {
         }
     }
 
+    /// What the task's owner has in `[notebook.secrets]`.
+    fn secrets(&self, task: &Task) -> Result<RunSecrets, AttemptEnd> {
+        RunSecrets::of(&self.config.secrets, &task.owner).map_err(|error| AttemptEnd::SubmitFailed {
+            reason: Reason::BackendNotConfigured,
+            result: error.to_string(),
+        })
+    }
+
     /// The environment's Python. While it is being made, the run's log shows how far that is.
     async fn python(&self, attempt: &Attempt) -> Result<PathBuf, AttemptEnd> {
         let mut lines = self.environment.progress();
@@ -233,7 +247,12 @@ impl ExecuteNotebook {
     }
 
     /// Keeps the executed notebook, whole or as far as it came.
-    async fn keep(attempt: &Attempt, document: Received, seen: &supervise::Seen) -> Kept {
+    async fn keep(
+        attempt: &Attempt,
+        document: Received,
+        seen: &supervise::Seen,
+        secrets: &RunSecrets,
+    ) -> Kept {
         if seen.stopped == Some(isochrone_worker::StopReason::LeaseLost) {
             return Kept::No("the attempt's lease was lost".to_owned());
         }
@@ -246,7 +265,9 @@ impl ExecuteNotebook {
             return Kept::No(format!("no executed notebook: {why}"));
         };
         let name = artifact_name(attempt.task());
-        let kept = match tokio::task::spawn_blocking(move || last.read()).await {
+        let mask = secrets.mask().clone();
+        let read = move || mask.notebook(last.read()?).map_err(std::io::Error::other);
+        let kept = match tokio::task::spawn_blocking(read).await {
             Ok(Ok(data)) => attempt
                 .keep(&name, "application/x-ipynb+json", Bytes::from(data))
                 .await

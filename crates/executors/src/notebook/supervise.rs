@@ -12,6 +12,7 @@ use super::driver::{Driver, Streams};
 use super::events::{Event, Stream};
 use super::limits::{self, Excess};
 use super::lines::{LineCutter, LineReader};
+use super::secrets::Mask;
 
 /// The driver writes no longer lines.
 const LONGEST_EVENT: usize = 1 << 20;
@@ -77,9 +78,10 @@ pub(super) async fn supervise(
     streams: Streams,
     document: Receiver,
     attempt: &Attempt,
+    mask: &Mask,
     config: &Config,
 ) -> Seen {
-    let mut listener = Listener::new(streams, document, attempt, config);
+    let mut listener = Listener::new(streams, document, attempt, mask, config);
     let turn = tokio::select! {
         biased;
         reason = attempt.stopped() => Turn::Stop(reason),
@@ -124,6 +126,7 @@ struct Listener<'a> {
     errors_left: u64,
     stdout: LineCutter,
     stderr: LineCutter,
+    mask: &'a Mask,
     document: Receiver,
     seen: Seen,
 }
@@ -147,15 +150,22 @@ async fn next_frame(events: &mut LineReader<ChildStdout>, document: &mut Receive
 }
 
 impl<'a> Listener<'a> {
-    fn new(streams: Streams, document: Receiver, attempt: &'a Attempt, config: &Config) -> Listener<'a> {
+    fn new(
+        streams: Streams,
+        document: Receiver,
+        attempt: &'a Attempt,
+        mask: &'a Mask,
+        config: &Config,
+    ) -> Listener<'a> {
         Listener {
             attempt,
             events: LineReader::new(streams.events, LONGEST_EVENT),
             errors: LineReader::new(streams.errors, LONGEST_ERROR_LINE),
             errors_open: true,
             errors_left: config.output_bytes(),
-            stdout: LineCutter::default(),
-            stderr: LineCutter::default(),
+            stdout: LineCutter::new(mask.clone()),
+            stderr: LineCutter::new(mask.clone()),
+            mask,
             document,
             seen: Seen::default(),
         }
@@ -183,7 +193,7 @@ impl<'a> Listener<'a> {
                         let left = self.errors_left.checked_sub(line.len() as u64 + 1);
                         let Some(left) = left else { return Some(Excess::Output) };
                         self.errors_left = left;
-                        let line = String::from_utf8_lossy(&line).into_owned();
+                        let line = self.mask.cut_text(String::from_utf8_lossy(&line).into_owned());
                         self.attempt.log(LogStream::Stderr, line).await;
                     }
                 },
@@ -201,15 +211,21 @@ impl<'a> Listener<'a> {
             Event::Document { bytes } => self.document.begin(bytes),
             Event::Output { stream, text } => self.log(stream, &text).await,
             Event::OutputLimit => return Some(Excess::Output),
-            Event::Refused { message } => self.seen.verdict = Some(Verdict::Refused { message }),
+            Event::Refused { message } => {
+                self.seen.verdict = Some(Verdict::Refused { message: self.mask.cut_text(message) });
+            }
             Event::CellFailed { ename, evalue, cell } => {
+                let (ename, evalue) = (self.mask.text(ename), self.mask.cut_text(evalue));
                 self.seen.verdict = Some(Verdict::CellFailed { ename, evalue, cell });
             }
             Event::KernelDied { message, cell } => {
                 self.finish_lines().await;
+                let message = self.mask.cut_text(message);
                 self.seen.verdict = Some(Verdict::KernelDied { message, cell });
             }
-            Event::DriverFailed { message } => self.seen.verdict = Some(Verdict::DriverFailed { message }),
+            Event::DriverFailed { message } => {
+                self.seen.verdict = Some(Verdict::DriverFailed { message: self.mask.cut_text(message) });
+            }
             Event::Done { executed, peak_memory } => {
                 self.seen.executed = executed;
                 self.seen.kernel_peak = peak_memory;

@@ -8,4 +8,5 @@ mod limits;
 mod network;
 mod outcomes;
 mod parameters;
+mod secrets;
 mod stops;

@@ -27,6 +27,7 @@ use isochrone_arcgis::http_job::HttpJobs;
 use isochrone_arcgis::{Egress, Outbound, Portal, SignedIn, Trust};
 use isochrone_domain::{Policies, TaskType};
 use isochrone_executors::notebook::Destination;
+use isochrone_executors::notebook::Secret as NotebookSecret;
 use isochrone_portal::client_address::{ForwardedHeader, TrustedProxies};
 use isochrone_portal::{ItemQuota, ItemQuotas};
 use isochrone_scheduler::{Quota, Quotas, RetentionRules};
@@ -274,6 +275,7 @@ impl Config {
         // What is wrong with it is told at once, whichever process it is.
         self.arcgis()?;
         self.secrets.keyring()?;
+        isochrone_executors::notebook::check_secrets(&self.notebook.secrets)?;
         if self.admin.token.as_ref().is_some_and(|token| token.reveal().len() < 16) {
             bail!("admin.token is too short: expected at least 16 characters");
         }
@@ -431,8 +433,13 @@ impl Loaded {
 
     /// Files that hold secrets and that others on this machine may read, each with who may.
     pub(crate) fn readable_by_others(&self) -> Vec<String> {
+        let of_notebooks = self.config.notebook.secrets.values().flat_map(BTreeMap::values);
+        let of_notebooks = of_notebooks.filter_map(|secret| match secret {
+            NotebookSecret::File(file) => Some(file),
+            _ => None,
+        });
         let files: BTreeSet<&PathBuf> =
-            self.secret_files.iter().chain(&self.config.secrets.key_file).collect();
+            self.secret_files.iter().chain(&self.config.secrets.key_file).chain(of_notebooks).collect();
         let problem = |file: &PathBuf| match file_rights::of(file) {
             Ok(Some(rights)) => Some(format!("{}: {rights}", file.display())),
             // What can't be looked at was read a moment ago.
