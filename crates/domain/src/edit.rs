@@ -2,7 +2,7 @@
 
 use crate::submission::check;
 use crate::{
-    CronFields, EpochMillis, Generation, ItemId, Limits, Policies, Problem, Task, TaskState, TaskType,
+    CronFields, EpochMillis, Generation, ItemId, Limits, PolicyChange, Problem, Task, TaskState, TaskType,
     first_fire,
 };
 
@@ -37,8 +37,8 @@ pub struct Change {
     pub max_occurrences: Option<Option<u64>>,
     /// Enable or disable.
     pub active: Option<bool>,
-    /// The owner's choices.
-    pub policies: Option<Policies>,
+    /// The owner's choices, one by one: two changes of different ones keep both.
+    pub policies: PolicyChange,
 }
 
 /// The task after a change. Another schedule, other dates or another limit start a new generation,
@@ -56,7 +56,7 @@ pub fn edit(task: &Task, change: Change, now: EpochMillis, limits: &Limits) -> R
     set(&mut task.title, change.title);
     set(&mut task.kind, change.kind);
     set(&mut task.max_occurrences, change.max_occurrences);
-    set(&mut task.policies, change.policies);
+    task.policies = change.policies.applied_to(&old.policies);
     task.item_id = change.item_id.or(task.item_id);
     task.task_url = change.task_url.or(task.task_url);
     task.parameters = change.parameters.or(task.parameters);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EpochMillis, ItemId, User};
+use crate::{EpochMillis, ItemId, User, item_digest};
 
 /// Who may read an item beside its owner and administrators. The names are ArcGIS's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,9 +47,34 @@ pub struct Item {
     pub created: EpochMillis,
     /// When it was last changed.
     pub modified: EpochMillis,
+    /// What its data does, and who made it so.
+    #[serde(default)]
+    pub content: ItemVersion,
     /// What its owner says of it.
     #[serde(flatten, default)]
     pub details: ItemDetails,
+    /// Grows with each write: a writer that read an older version is refused.
+    #[serde(default)]
+    pub version: u64,
+}
+
+/// A version of an item's data, by what it does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemVersion {
+    /// Of what the data does, in hex ([`item_digest`]): it stays the same where only outputs change.
+    pub digest: String,
+    /// Since when the data does this.
+    pub since: EpochMillis,
+    /// The user who made it so.
+    pub by: String,
+}
+
+impl Default for ItemVersion {
+    /// Of an item without data.
+    fn default() -> Self {
+        ItemVersion { digest: item_digest(b""), since: EpochMillis(0), by: String::new() }
+    }
 }
 
 /// What an item's owner says of it, for people and for searches.
@@ -69,6 +94,16 @@ pub struct ItemDetails {
 }
 
 impl Item {
+    /// The item with this data, which `by` brings.
+    #[must_use]
+    pub fn with_data(mut self, data: &[u8], by: &str, now: EpochMillis) -> Item {
+        let digest = item_digest(data);
+        if self.content.digest != digest || self.version == 0 {
+            self.content = ItemVersion { digest, since: now, by: by.to_owned() };
+        }
+        Item { size: data.len() as u64, modified: now, ..self }
+    }
+
     /// Whether the user may read it, and so have tasks that run it.
     pub fn readable_by(&self, user: &User) -> bool {
         self.access == Access::Org || user.may_read(&self.owner)

@@ -7,6 +7,7 @@ mod edit;
 mod fire;
 mod id;
 mod item;
+mod item_digest;
 mod outcome;
 mod policy;
 mod run;
@@ -24,9 +25,10 @@ pub use fire::{
     Decision, FirePlan, PlannedFire, first_fire, plan_backfill, plan_fires, plan_request, planned_minutes,
 };
 pub use id::{FireId, IdError, ItemId, RunId, TaskId};
-pub use item::{Access, Item, ItemDetails};
+pub use item::{Access, Item, ItemDetails, ItemVersion};
+pub use item_digest::item_digest;
 pub use outcome::{Outcome, Reason};
-pub use policy::{CrashPolicy, MisfirePolicy, OverlapPolicy, Policies, RetryPolicy};
+pub use policy::{CrashPolicy, MisfirePolicy, OverlapPolicy, Policies, PolicyChange, RetryPolicy};
 pub use run::{Artifact, Cancel, Lease, LogLine, LogStream, Progress, Run, RunStatus, Trigger};
 pub use scene_cook::SceneCook;
 pub use settle::{Amendment, AttemptEnd, Settled, amend, cancel, retry, settle};

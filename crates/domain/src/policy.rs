@@ -101,3 +101,40 @@ impl Default for Policies {
         }
     }
 }
+
+/// What changes of a task's choices, field by field; what is absent stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyChange {
+    /// For fires that nobody was there for.
+    pub misfire: Option<MisfirePolicy>,
+    /// For fires during a run.
+    pub overlap: Option<OverlapPolicy>,
+    /// Further tries after a failed one.
+    pub max_retries: Option<u32>,
+    /// Wait before the first retry, in milliseconds.
+    pub backoff_ms: Option<u64>,
+    /// For runs whose worker died.
+    pub crash: Option<CrashPolicy>,
+    /// How long one attempt may take, in milliseconds; `Some(None)`: the executor's own default.
+    pub timeout_ms: Option<Option<u64>>,
+    /// Consecutive failures that disable the task; `Some(None)`: never.
+    pub max_consecutive_failures: Option<Option<u32>>,
+}
+
+impl PolicyChange {
+    /// The choices after the change.
+    pub fn applied_to(self, old: &Policies) -> Policies {
+        Policies {
+            misfire: self.misfire.unwrap_or(old.misfire),
+            overlap: self.overlap.unwrap_or(old.overlap),
+            retry: RetryPolicy {
+                max_retries: self.max_retries.unwrap_or(old.retry.max_retries),
+                backoff_ms: self.backoff_ms.unwrap_or(old.retry.backoff_ms),
+            },
+            crash: self.crash.unwrap_or(old.crash),
+            max_crashes: old.max_crashes,
+            timeout_ms: self.timeout_ms.unwrap_or(old.timeout_ms),
+            max_consecutive_failures: self.max_consecutive_failures.unwrap_or(old.max_consecutive_failures),
+        }
+    }
+}

@@ -18,6 +18,7 @@ pub mod seal;
 mod secrets;
 pub mod sqlite;
 mod tasks;
+mod tries;
 
 pub use accounts::{AccountStore, Grant, Token, TokenBinding, TokenHash, TokenPurpose};
 pub use audit::{AuditStore, FireRecord};
@@ -32,6 +33,7 @@ pub use runs::{
 };
 pub use secrets::SecretStore;
 pub use tasks::{DueTask, FireCommit, Saved, TaskFilter, TaskStore};
+pub use tries::Tries;
 
 /// The result of a step on the store.
 pub type Result<T> = std::result::Result<T, StoreError>;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use isochrone_domain::{Access, Action, EpochMillis, Item, ItemId};
-use isochrone_store::Page;
+use isochrone_store::{Page, Saved};
 use serde::Serialize;
 
 use crate::args::{ItemCommand, OutputFormat};
@@ -108,15 +108,22 @@ pub(crate) async fn add_notebook(
         owner: owner.or_else(|| known.as_ref().map(|item| item.owner.clone())).unwrap_or("admin".to_owned()),
         title: title.to_owned(),
         kind: "Notebook".to_owned(),
-        size: data.len() as u64,
+        size: 0,
         created: known.as_ref().map_or(now, |item| item.created),
         modified: now,
+        content: known.as_ref().map(|item| item.content.clone()).unwrap_or_default(),
+        version: known.as_ref().map_or(0, |item| item.version),
         details: known.map(|item| item.details).unwrap_or_default(),
     };
+    let item = item.with_data(&data, "admin", now);
     let audit = isochrone_domain::AuditEntry {
         item: Some(id),
         ..wiring::audit(Action::AddItem, now, &item.title, &item.owner)
     };
-    house.store.put_item(&item, data, audit).await?;
-    Ok(id)
+    match house.store.put_item(&item, Some(data), audit).await? {
+        Saved::Done => Ok(id),
+        Saved::Stale | Saved::Repeated => {
+            bail!("item {id} was changed by somebody else meanwhile; try again")
+        }
+    }
 }

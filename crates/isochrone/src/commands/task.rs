@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use isochrone_domain::{
-    Change, CronFields, EpochMillis, Outcome, Policies, RunStatus, Submission, Task, TaskState,
+    Change, CronFields, EpochMillis, Outcome, Policies, PolicyChange, RunStatus, Submission, Task, TaskState,
 };
 use isochrone_store::{Page, TaskFilter};
 use serde::Serialize;
@@ -206,6 +206,6 @@ fn change(update: TaskUpdate) -> Change {
         end: end.map(|at| Some(EpochMillis(at))),
         max_occurrences: max_occurrences.map(Some),
         active: None,
-        policies: None,
+        policies: PolicyChange::default(),
     }
 }

@@ -114,9 +114,10 @@ measured! { AccountStore;
 }
 
 measured! { ItemStore;
-    fn put_item(item: &Item, data: Vec<u8>, audit: AuditEntry) -> ();
+    fn put_item(item: &Item, data: Option<Vec<u8>>, audit: AuditEntry) -> Saved;
     fn item(id: ItemId) -> Option<Item>;
     fn item_data(id: ItemId) -> Option<Vec<u8>>;
+    fn item_with_data(id: ItemId) -> Option<(Item, Vec<u8>)>;
     fn delete_item(id: ItemId, audit: AuditEntry) -> bool;
     fn items(owner: Option<&str>, page: Page) -> Paged<Item>;
 }

@@ -1,7 +1,8 @@
 //! What changes an item: add, update, delete.
 
-use isochrone_domain::{Access, Action, AuditEntry, EpochMillis, Item, ItemDetails, ItemId};
+use isochrone_domain::{Access, Action, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, ItemVersion};
 use isochrone_scheduler::Caller;
+use isochrone_store::{Saved, Tries};
 
 use super::Of;
 use super::quota::Usage;
@@ -29,15 +30,22 @@ pub(crate) async fn add(of: Of<'_>) -> Result<Answer, Failure> {
         size: 0,
         created: now,
         modified: now,
+        content: ItemVersion::default(),
         details: ItemDetails::default(),
+        version: 0,
     };
     parameters.required("title")?;
-    let item = Item { size, ..described(blank, parameters)? };
+    let item = described(blank, parameters)?;
     let _turn = of.portal.items.turnstile.pass().await;
     of.portal.items.admit(&*of.portal.store, &owner, Usage { items: 1, bytes: size }).await?;
     let data = data(parameters).await?.unwrap_or_default();
-    keep(of, &caller, &item, data, now).await?;
-    Ok(changed("Item added", item.id))
+    let item = item.with_data(&data, &caller.user.name, now);
+    let audit = entry(&caller, Action::AddItem, &item, now);
+    match of.portal.store.put_item(&item, Some(data), audit).await? {
+        Saved::Done => Ok(changed("Item added", item.id)),
+        // Nobody else has an id that was drawn at random.
+        Saved::Stale | Saved::Repeated => Err(Failure::internal()),
+    }
 }
 
 /// `POST content/users/<user>/items/<id>/update`: what is absent or empty stays as it is.
@@ -45,16 +53,11 @@ pub(crate) async fn update(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     let (caller, owner) = of.changer().await?;
     let _turn = of.portal.items.turnstile.pass().await;
     let old = of.item(&owner, id).await?;
-    let now = of.portal.store.now().await?;
     let more = size(&of.call.parameters).map_or(0, |size| size.saturating_sub(old.size));
     of.portal.items.admit(&*of.portal.store, &owner, Usage { items: 0, bytes: more }).await?;
-    let data = match data(&of.call.parameters).await? {
-        Some(data) => data,
-        None => of.portal.store.item_data(old.id).await?.unwrap_or_default(),
-    };
-    let item = described(old, &of.call.parameters)?;
-    let item = Item { size: data.len() as u64, modified: now, ..item };
-    keep(of, &caller, &item, data, now).await?;
+    let data = data(&of.call.parameters).await?;
+    let described = |item| described(item, &of.call.parameters);
+    let item = change(of, &caller, &owner, id, data, described).await?;
     Ok(changed("Item updated", item.id))
 }
 
@@ -71,16 +74,30 @@ pub(crate) async fn delete(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     Ok(Document::new("Item deleted", Changed::from(item.id)).into())
 }
 
-/// Keeps an item with its data.
-pub(super) async fn keep(
+/// Changes the stored item, and its data where some is brought; anew if somebody else wrote in between, so that two
+/// changes of different things are both kept.
+pub(super) async fn change(
     of: Of<'_>,
     caller: &Caller,
-    item: &Item,
-    data: Vec<u8>,
-    now: EpochMillis,
-) -> Result<(), Failure> {
-    let audit = entry(caller, Action::AddItem, item, now);
-    Ok(of.portal.store.put_item(item, data, audit).await?)
+    owner: &str,
+    id: &str,
+    data: Option<Vec<u8>>,
+    changed: impl Fn(Item) -> Result<Item, Failure>,
+) -> Result<Item, Failure> {
+    let mut tries = Tries::default();
+    loop {
+        let item = changed(of.item(owner, id).await?)?;
+        let now = of.portal.store.now().await?;
+        let item = match &data {
+            Some(data) => item.with_data(data, &caller.user.name, now),
+            None => Item { modified: now, ..item },
+        };
+        let audit = entry(caller, Action::AddItem, &item, now);
+        match of.portal.store.put_item(&item, data.clone(), audit).await? {
+            Saved::Done => return Ok(item),
+            Saved::Stale | Saved::Repeated => tries.again().await?,
+        }
+    }
 }
 
 pub(super) fn changed(title: &str, id: ItemId) -> Answer {

@@ -4,7 +4,7 @@ use isochrone_domain::Item;
 use serde_json::json;
 
 use super::Of;
-use super::change::{changed, keep};
+use super::change::{change, changed};
 use super::quota::Usage;
 use super::uploads::Waiting;
 use crate::answer::{Answer, Document, Failure};
@@ -45,9 +45,7 @@ pub(crate) async fn commit(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
         // It was committed before.
         return Ok(changed("Item committed", item.id));
     }
-    let now = of.portal.store.now().await?;
-    let item = Item { size: data.len() as u64, modified: now, ..item };
-    keep(of, &caller, &item, data, now).await?;
+    let item = change(of, &caller, &owner, id, Some(data), Ok).await?;
     of.portal.items.uploads.forget(&owner, item.id).await;
     Ok(changed("Item committed", item.id))
 }

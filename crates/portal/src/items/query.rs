@@ -192,7 +192,7 @@ fn one(rest: &mut &[Token], depth: usize) -> Result<Query, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use isochrone_domain::{Access, EpochMillis, ItemDetails, ItemId};
+    use isochrone_domain::{Access, EpochMillis, ItemDetails, ItemId, ItemVersion};
 
     use super::*;
 
@@ -206,6 +206,8 @@ mod tests {
             size: 0,
             created: EpochMillis(0),
             modified: EpochMillis(0),
+            content: ItemVersion::default(),
+            version: 0,
             details: ItemDetails { tags: vec!["Rain Fall".to_owned()], ..ItemDetails::default() },
         }
     }

@@ -205,8 +205,8 @@ impl NewTask {
 }
 
 impl TaskPatch {
-    /// What changes. `policies`: the task's own.
-    pub(super) fn change(&self, policies: &Policies) -> Result<Change, Problem> {
+    /// What changes.
+    pub(super) fn change(&self) -> Result<Change, Problem> {
         let none = SchedulePatch::default();
         let SchedulePatch { minute, hour, day_of_month, month, day_of_week } =
             self.schedule.as_ref().unwrap_or(&none);
@@ -235,7 +235,7 @@ impl TaskPatch {
             ("timeoutSeconds", self.timeout_seconds),
             ("maxConsecutiveFailures", self.max_consecutive_failures),
         ])?;
-        let mut change = fields::change(&sending.0, policies)?;
+        let mut change = fields::change(&sending.0)?;
         change.title.clone_from(&self.title);
         if self.start_date == Patched::Goes {
             change.start = Some(None);

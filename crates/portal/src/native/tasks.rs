@@ -128,7 +128,7 @@ pub(super) async fn update(
     Sent { body, .. }: Sent<TaskPatch>,
 ) -> Result<Response, Problem> {
     let task = found(&served, &caller, &task).await?;
-    let change = body.change(&task.policies)?;
+    let change = body.change()?;
     let task = served.submissions.update(&caller, target(task.id, &headers)?, change).await?;
     Ok(with_tag(task))
 }

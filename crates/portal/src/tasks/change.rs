@@ -18,7 +18,7 @@ pub(crate) async fn create(of: Of<'_>) -> Result<Answer, Failure> {
 pub(crate) async fn update(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     let admitted = of.changer().await?;
     let task = admitted.task(id).await?;
-    let change = fields::change(&admitted.call.parameters, &task.policies)?;
+    let change = fields::change(&admitted.call.parameters)?;
     admitted.portal.submissions.update(&admitted.caller, task.id, change).await?;
     Ok(changed(&admitted, "Task updated", task.id))
 }

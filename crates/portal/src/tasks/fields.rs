@@ -31,12 +31,12 @@ pub(crate) fn submission(parameters: &Parameters, policies: &Policies) -> Result
         start: date(parameters, "startDate")?,
         end: date(parameters, "endDate")?,
         max_occurrences: max_occurrences(parameters)?.and_then(Limit::most),
-        policies: policies::read(parameters, policies)?.unwrap_or_else(|| policies.clone()),
+        policies: policies::read(parameters)?.applied_to(policies),
     })
 }
 
-/// What update's parameters ask for; what is absent or empty stays. `policies`: the task's own.
-pub(crate) fn change(parameters: &Parameters, policies: &Policies) -> Result<Change, Failure> {
+/// What update's parameters ask for; what is absent or empty stays.
+pub(crate) fn change(parameters: &Parameters) -> Result<Change, Failure> {
     rightly_spelt(parameters, &OPTIONAL)?;
     rightly_spelt(parameters, &REQUIRED)?;
     Ok(Change {
@@ -54,7 +54,7 @@ pub(crate) fn change(parameters: &Parameters, policies: &Policies) -> Result<Cha
         end: date(parameters, "endDate")?.map(Some),
         max_occurrences: max_occurrences(parameters)?.map(Limit::most),
         active: parameters.flag("isActive")?,
-        policies: policies::read(parameters, policies)?,
+        policies: policies::read(parameters)?,
     })
 }
 

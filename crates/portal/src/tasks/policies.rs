@@ -1,11 +1,11 @@
 //! Isochrone's own parameters: what ArcGIS has no words for. The crate's documentation lists them.
 
-use isochrone_domain::{CrashPolicy, MisfirePolicy, OverlapPolicy, Policies};
+use isochrone_domain::{CrashPolicy, MisfirePolicy, OverlapPolicy, Policies, PolicyChange};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::answer::Failure;
-use crate::request::Parameters;
+use crate::request::{Limit, Parameters};
 
 const LONGEST_TIMEOUT_S: i64 = 30 * 24 * 3_600;
 
@@ -47,31 +47,20 @@ impl From<&Policies> for Shown {
     }
 }
 
-/// `base` with what the parameters say; none if they say nothing of policies.
-pub(super) fn read(parameters: &Parameters, base: &Policies) -> Result<Option<Policies>, Failure> {
-    let mut policies = base.clone();
-    if let Some(text) = parameters.given("misfirePolicy") {
-        policies.misfire = misfire(text)?;
-    }
-    if let Some(text) = parameters.given("overlapPolicy") {
-        policies.overlap = overlap(text)?;
-    }
-    if let Some(text) = parameters.given("crashPolicy") {
-        policies.crash = crash(text)?;
-    }
-    if let Some(number) = parameters.whole("maxRetries", 0..=100)? {
-        policies.retry.max_retries = number as u32;
-    }
-    if let Some(seconds) = parameters.whole("retryBackoffSeconds", 0..=3_600)? {
-        policies.retry.backoff_ms = seconds as u64 * 1_000;
-    }
-    if let Some(limit) = parameters.limit("timeoutSeconds", LONGEST_TIMEOUT_S)? {
-        policies.timeout_ms = limit.most().map(|seconds: u64| seconds * 1_000);
-    }
-    if let Some(limit) = parameters.limit("maxConsecutiveFailures", 1_000_000)? {
-        policies.max_consecutive_failures = limit.most();
-    }
-    Ok((policies != *base).then_some(policies))
+/// What the parameters say of policies.
+pub(super) fn read(parameters: &Parameters) -> Result<PolicyChange, Failure> {
+    let number = |name, most| parameters.whole(name, 0..=most);
+    let timeout = parameters.limit("timeoutSeconds", LONGEST_TIMEOUT_S)?;
+    let failures = parameters.limit("maxConsecutiveFailures", 1_000_000)?;
+    Ok(PolicyChange {
+        misfire: parameters.given("misfirePolicy").map(misfire).transpose()?,
+        overlap: parameters.given("overlapPolicy").map(overlap).transpose()?,
+        crash: parameters.given("crashPolicy").map(crash).transpose()?,
+        max_retries: number("maxRetries", 100)?.map(|number| number as u32),
+        backoff_ms: number("retryBackoffSeconds", 3_600)?.map(|seconds| seconds as u64 * 1_000),
+        timeout_ms: timeout.map(|limit| limit.most().map(|seconds: u64| seconds * 1_000)),
+        max_consecutive_failures: failures.map(Limit::most),
+    })
 }
 
 fn misfire(text: &str) -> Result<MisfirePolicy, Failure> {

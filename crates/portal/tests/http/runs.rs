@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    Access, Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, LogLine,
-    LogStream, RunId,
+    Access, Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, ItemVersion,
+    LogLine, LogStream, RunId,
 };
 use isochrone_portal::Config;
 use isochrone_store::{Claim, Finished, ItemStore, RunStore};
@@ -258,7 +258,9 @@ async fn items_are_their_owners() {
         size: 2,
         created: EpochMillis(1_000),
         modified: EpochMillis(1_000),
+        content: ItemVersion::default(),
         details: ItemDetails::default(),
+        version: 0,
     };
     let audit = AuditEntry {
         at: EpochMillis(1_000),
@@ -271,7 +273,8 @@ async fn items_are_their_owners() {
         title: item.title.clone(),
         owner: item.owner.clone(),
     };
-    server.store.put_item(&item, b"{}".to_vec(), audit).await.expect("kept");
+    let kept = server.store.put_item(&item, Some(b"{}".to_vec()), audit).await.expect("a store");
+    assert_eq!(kept, isochrone_store::Saved::Done);
     let path = format!("/content/items/{}", item.id);
     let shown = server.get("bob", &path).await;
     assert_eq!(

@@ -1,10 +1,10 @@
 //! Tasks that are brought here from another store or another portal.
 
 use isochrone_domain::{Action, Task, Transfer, adopt, replace};
-use isochrone_store::Saved;
+use isochrone_store::{Saved, Tries};
 use tracing::info;
 
-use super::{Caller, Submissions, SubmitError, TRIES, allow, too_busy};
+use super::{Caller, Submissions, SubmitError, allow};
 
 /// What happens to a task of the same id that is here already, and is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ impl Submissions {
         allow(caller.user.may_write(&transfer.owner))?;
         let owner = self.store.user(&transfer.owner).await?.ok_or(SubmitError::NotFound { what: "user" })?;
         let transfer = Transfer { owner: owner.name, ..transfer };
-        for _ in 0..TRIES {
+        let mut tries = Tries::default();
+        loop {
             let adopted = match self.store.task(transfer.id).await? {
                 None => self.adopt_new(caller, transfer.clone()).await?,
                 Some(_) => self.adopt_known(caller, transfer.clone(), taken).await?,
@@ -47,8 +48,8 @@ impl Submissions {
                 self.wake.wake();
                 return Ok(adopted);
             }
+            tries.again().await?;
         }
-        Err(too_busy())
     }
 
     /// None: there is one of this id meanwhile.

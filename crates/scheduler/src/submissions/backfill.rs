@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use isochrone_domain::{Action, EpochMillis, Outcome, Problem, Run, TaskId, plan_backfill, planned_minutes};
-use isochrone_store::Saved;
+use isochrone_store::{Saved, Tries};
 use tracing::{error_span, info};
 
-use super::{Caller, Submissions, SubmitError, TRIES, too_busy};
+use super::{Caller, Submissions, SubmitError};
 
 /// Minutes that one request may fill.
 const MINUTES: usize = 1_000;
@@ -58,7 +58,8 @@ impl Submissions {
         id: TaskId,
         minute: EpochMillis,
     ) -> Result<Option<Run>, SubmitError> {
-        for _ in 0..TRIES {
+        let mut tries = Tries::default();
+        loop {
             // The last occurrence takes the next fire away: one that is due is decided before.
             let (task, now) = self.decided(caller, id).await?;
             let unfinished = self.store.unfinished(id).await?;
@@ -73,9 +74,8 @@ impl Submissions {
                     return Ok(Some(run));
                 }
                 Saved::Repeated => return Ok(self.store.run(run.id).await?),
-                Saved::Stale => {}
+                Saved::Stale => tries.again().await?,
             }
         }
-        Err(too_busy())
     }
 }

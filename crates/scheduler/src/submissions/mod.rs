@@ -81,10 +81,6 @@ pub struct Once {
     pub digest: String,
 }
 
-/// How often a change is made anew because somebody else wrote in between. A task is written by its
-/// owner, the fire loop and finishing runs: so many writes do not fall into one moment.
-const TRIES: usize = 16;
-
 impl Submissions {
     /// `wake` is the loop that must look when something changed.
     pub fn new(store: Arc<dyn Store>, limits: Limits, quotas: Quotas, wake: Wake) -> Submissions {

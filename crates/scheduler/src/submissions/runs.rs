@@ -1,17 +1,18 @@
 //! Requests about runs.
 
 use isochrone_domain::{Action, Amendment, FireId, Run, RunId, Task, TaskId, plan_request};
-use isochrone_store::{Cancelled, Page, Paged, Place, RunFilter, Saved, Stretch};
+use isochrone_store::{Cancelled, Page, Paged, Place, RunFilter, Saved, Stretch, Tries};
 use tracing::{error_span, info};
 
-use super::{Caller, Submissions, SubmitError, TRIES, allow, too_busy};
+use super::{Caller, Submissions, SubmitError, allow};
 
 impl Submissions {
     /// Makes a run of the task now, whatever its schedule says; it counts as an occurrence. The same
     /// `nonce` again gives the same run.
     pub async fn run_now(&self, caller: &Caller, id: TaskId, nonce: [u8; 16]) -> Result<Run, SubmitError> {
         let run_id = FireId::requested(id, nonce).run();
-        for _ in 0..TRIES {
+        let mut tries = Tries::default();
+        loop {
             self.writable(caller, id).await?;
             if let Some(run) = self.store.run(run_id).await? {
                 return Ok(run);
@@ -32,10 +33,9 @@ impl Submissions {
                     return Ok(run);
                 }
                 // The next try reads what is there now.
-                Saved::Stale | Saved::Repeated => {}
+                Saved::Stale | Saved::Repeated => tries.again().await?,
             }
         }
-        Err(too_busy())
     }
 
     /// The run.

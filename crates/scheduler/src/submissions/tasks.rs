@@ -4,10 +4,10 @@ use isochrone_domain::{
     Action, AuditEntry, Change, EpochMillis, Role, Submission, Task, TaskId, TaskType, accept, disable, edit,
     enable,
 };
-use isochrone_store::{Page, Paged, Place, Saved, Stretch, TaskFilter};
+use isochrone_store::{Page, Paged, Place, Saved, Stretch, TaskFilter, Tries};
 use tracing::info;
 
-use super::{Caller, Once, Submissions, SubmitError, TRIES, Target, allow, too_busy};
+use super::{Caller, Once, Submissions, SubmitError, Target, allow, too_busy};
 
 impl Submissions {
     /// Makes a task of `owner`, who must exist. Whether its item exists is found out by its runs.
@@ -167,7 +167,8 @@ impl Submissions {
         changed: impl Fn(&Task, EpochMillis) -> Result<Task, SubmitError>,
     ) -> Result<Task, SubmitError> {
         let id = target.id;
-        for _ in 0..TRIES {
+        let mut tries = Tries::default();
+        loop {
             let (old, now) = self.decided(caller, id).await?;
             target.admits(&old)?;
             let new = changed(&old, now)?;
@@ -183,10 +184,9 @@ impl Submissions {
                     self.wake.wake();
                     return Ok(new);
                 }
-                Saved::Stale => {}
+                Saved::Stale => tries.again().await?,
             }
         }
-        Err(too_busy())
     }
 }
 

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::RedisStore;
 use super::batch::Batch;
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::{Shard, folded};
 use super::records::{from_json, json, readable, unreadable};
-use crate::{AccountStore, Grant, Result, Token, TokenBinding, TokenHash, TokenPurpose};
+use crate::{AccountStore, Grant, Result, Token, TokenBinding, TokenHash, TokenPurpose, Tries};
 
 const HOME: Shard = Shard::COMMON;
 

@@ -4,7 +4,6 @@
 //! is still so. If it is not, it reads again.
 
 use std::fmt::Display;
-use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use super::batch::{Answers, Batch};
 use super::chain::Noted;
 use super::keys::Shard;
 use super::link::Link;
-use crate::{Result, StoreError};
+use crate::Result;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(TEXT));
 
@@ -291,30 +290,4 @@ pub(super) async fn commit_together(link: &Link, commits: &[Commit]) -> Result<V
 
 fn is_unknown(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT")
-}
-
-/// How often a step that others disturb is tried.
-const TRIES: u32 = 200;
-
-/// The first tries follow at once; then they give way to each other.
-const AT_ONCE: u32 = 4;
-
-/// Counts the tries of one step.
-#[derive(Default)]
-pub(super) struct Tries(u32);
-
-impl Tries {
-    /// To be called when others were faster: waits a little, or gives up.
-    pub(super) async fn again(&mut self) -> Result<()> {
-        self.0 += 1;
-        if self.0 >= TRIES {
-            return Err(StoreError::Unavailable("too many others write the same".to_owned()));
-        }
-        if self.0 > AT_ONCE {
-            let most = u64::from(self.0.min(50)) * 400;
-            let micros = RandomState::new().hash_one(self.0) % most;
-            tokio::time::sleep(Duration::from_micros(micros)).await;
-        }
-        Ok(())
-    }
 }

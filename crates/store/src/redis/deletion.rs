@@ -7,10 +7,10 @@ use isochrone_domain::{AuditEntry, Outcome, Reason, RunId, TaskId};
 
 use super::RedisStore;
 use super::batch::Batch;
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::{Index, Shard};
 use super::records::{ENDED, StoredRun, ask_run, id_of, readable, take_run};
-use crate::Result;
+use crate::{Result, Tries};
 
 /// Runs that are removed in one step.
 const RUNS: usize = 100;

@@ -4,11 +4,11 @@ use isochrone_domain::{AuditEntry, Run, RunStatus, Task};
 
 use super::RedisStore;
 use super::batch::Batch;
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::Shard;
 use super::line::{ask_line, take_line};
 use super::records::{ask_task, seq, take_task};
-use crate::{FireCommit, Result, Saved, StoreError};
+use crate::{FireCommit, Result, Saved, StoreError, Tries};
 
 impl RedisStore {
     /// All tasks' commits together, each of them all or nothing.

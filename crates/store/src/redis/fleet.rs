@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::RedisStore;
 use super::batch::{Answers, Batch};
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::Shard;
 use super::records::{from_json, json, readable};
-use crate::{FleetStore, Leadership, Member, Present, Result};
+use crate::{FleetStore, Leadership, Member, Present, Result, Tries};
 
 const HOME: Shard = Shard::COMMON;
 

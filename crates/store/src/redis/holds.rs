@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::RedisStore;
 use super::batch::Batch;
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::Shard;
 use super::records::{from_json, json};
-use crate::{HoldStore, Result};
+use crate::{HoldStore, Result, Tries};
 
 const HOME: Shard = Shard::COMMON;
 

@@ -5,37 +5,37 @@ use isochrone_domain::{AuditEntry, Item, ItemId};
 
 use super::RedisStore;
 use super::batch::{Answers, Batch};
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::{Shard, folded};
 use super::lists::{From, Span};
 use super::records::{from_json, id_of, json, readable};
-use crate::{ItemStore, Page, Paged, Result};
+use crate::{ItemStore, Page, Paged, Result, Saved, Tries};
 
 const HOME: Shard = Shard::COMMON;
 
 #[async_trait]
 impl ItemStore for RedisStore {
-    async fn put_item(&self, item: &Item, data: Vec<u8>, audit: AuditEntry) -> Result<()> {
-        let mut tries = Tries::default();
-        loop {
-            let old = self.item_body(item.id).await?;
-            let (key, member) = (self.item_key(item.id), item.id.to_string());
-            let mut commit = Commit::new(HOME);
-            commit.check_same(&key, "b", old.as_deref());
-            if let Some(old) = &old {
-                let old: Item = from_json(old)?;
-                commit.take(&self.items_key(Some(&old.owner)), &member);
-            }
-            commit.set(&key, &[("b", &json(item))]);
-            commit.keep(&self.item_data_key(item.id), &data);
-            commit.put(&self.items_key(None), item.created.0, &member);
-            commit.put(&self.items_key(Some(&item.owner)), item.created.0, &member);
-            self.note_audit(&mut commit, HOME, &audit);
-            if self.commit(commit).await? {
-                return Ok(());
-            }
-            tries.again().await?;
+    async fn put_item(&self, item: &Item, data: Option<Vec<u8>>, audit: AuditEntry) -> Result<Saved> {
+        let body = self.item_body(item.id).await?;
+        let old: Option<Item> = body.as_deref().map(from_json).transpose()?;
+        if old.as_ref().map_or(0, |old| old.version) != item.version {
+            return Ok(Saved::Stale);
         }
+        let (key, member) = (self.item_key(item.id), item.id.to_string());
+        let mut commit = Commit::new(HOME);
+        commit.check_same(&key, "b", body.as_deref());
+        if let Some(old) = &old {
+            commit.take(&self.items_key(Some(&old.owner)), &member);
+        }
+        let new = Item { version: item.version + 1, ..item.clone() };
+        commit.set(&key, &[("b", &json(&new))]);
+        if let Some(data) = &data {
+            commit.keep(&self.item_data_key(item.id), data);
+        }
+        commit.put(&self.items_key(None), item.created.0, &member);
+        commit.put(&self.items_key(Some(&item.owner)), item.created.0, &member);
+        self.note_audit(&mut commit, HOME, &audit);
+        Ok(if self.commit(commit).await? { Saved::Done } else { Saved::Stale })
     }
 
     async fn item(&self, id: ItemId) -> Result<Option<Item>> {
@@ -46,6 +46,19 @@ impl ItemStore for RedisStore {
         let mut batch = Batch::default();
         batch.add(HOME, ["GET", &self.item_data_key(id)]);
         self.ask(batch).await?.bytes()
+    }
+
+    async fn item_with_data(&self, id: ItemId) -> Result<Option<(Item, Vec<u8>)>> {
+        let mut tries = Tries::default();
+        loop {
+            let Some(body) = self.item_body(id).await? else { return Ok(None) };
+            let data = self.item_data(id).await?;
+            // A write replaces both at once: what has the same version before and after is of one moment.
+            if self.item_body(id).await?.as_ref() == Some(&body) {
+                return Ok(Some(from_json(&body)?).zip(data));
+            }
+            tries.again().await?;
+        }
     }
 
     async fn delete_item(&self, id: ItemId, audit: AuditEntry) -> Result<bool> {

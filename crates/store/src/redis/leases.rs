@@ -13,12 +13,12 @@ use tracing::warn;
 use super::RedisStore;
 use super::batch::{Answers, Batch};
 use super::claims;
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::{Index, Shard};
 use super::line::{ask_line, take_line};
 use super::lists::{From, Span};
 use super::records::{StoredRun, ask_run, ask_task, id_of, queued, readable, take_run, take_task};
-use crate::{Claim, Claimed, Finished, Held, LONGEST_LEASE, Refusal, Renewal, Result};
+use crate::{Claim, Claimed, Finished, Held, LONGEST_LEASE, Refusal, Renewal, Result, Tries};
 
 /// What a lease is cut to when the clock was set back: some times the 15 s that leases are usually long.
 /// Settled at once, the work of workers that live would be done twice.

@@ -4,11 +4,11 @@ use isochrone_domain::{LogLine, RunId};
 
 use super::RedisStore;
 use super::batch::Batch;
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::Shard;
 use super::leases::current;
 use super::records::{executing, from_json, json, readable};
-use crate::{Finished, Page, Paged, Result};
+use crate::{Finished, Page, Paged, Result, Tries};
 
 impl RedisStore {
     /// Adds an attempt's lines, numbered from `first`; a number that is there stays as it is.

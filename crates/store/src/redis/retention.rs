@@ -5,11 +5,11 @@ use redis::cmd;
 
 use super::RedisStore;
 use super::batch::{Batch, parse};
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::{Index, Shard};
 use super::lists::Span;
 use super::records::id_of;
-use crate::{Keep, Result};
+use crate::{Keep, Result, Tries};
 
 /// What is looked at in one go.
 const GO: usize = 500;

@@ -7,11 +7,13 @@ use isochrone_domain::{AuditEntry, EpochMillis, OverlapPolicy, Run, Task, TaskId
 
 use super::RedisStore;
 use super::batch::Batch;
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::{Index, Shard};
 use super::lists::{Entry, From, Source, Span};
 use super::records::{ask_task, id_of, readable, take_task};
-use crate::{Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore};
+use crate::{
+    Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore, Tries,
+};
 
 #[async_trait]
 impl TaskStore for RedisStore {

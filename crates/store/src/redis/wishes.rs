@@ -4,11 +4,11 @@ use isochrone_domain::{Amendment, AuditEntry, OverlapPolicy, RunId, RunStatus, a
 
 use super::RedisStore;
 use super::batch::Batch;
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::Shard;
 use super::line::{ask_line, take_line};
 use super::records::{ask_task, take_task};
-use crate::{Cancelled, Result};
+use crate::{Cancelled, Result, Tries};
 
 impl RedisStore {
     /// Asks a run to end.

@@ -7,31 +7,34 @@ use rusqlite::{Connection, params};
 
 use super::rows::{self, Conditions};
 use super::{SqliteStore, audit};
-use crate::{ItemStore, Page, Paged, Result};
+use crate::{ItemStore, Page, Paged, Result, Saved};
 
 #[async_trait]
 impl ItemStore for SqliteStore {
-    async fn put_item(&self, item: &Item, data: Vec<u8>, audit: AuditEntry) -> Result<()> {
+    async fn put_item(&self, item: &Item, data: Option<Vec<u8>>, audit: AuditEntry) -> Result<Saved> {
         let item = item.clone();
         self.write(move |db| {
-            put(db, &item, &data)?;
-            audit::insert(db, &audit)
+            let stored = find(db, item.id)?.map_or(0, |stored| stored.version);
+            if stored != item.version {
+                return Ok(Saved::Stale);
+            }
+            put(db, &Item { version: stored + 1, ..item }, data.as_deref())?;
+            audit::insert(db, &audit)?;
+            Ok(Saved::Done)
         })
         .await
     }
 
     async fn item(&self, id: ItemId) -> Result<Option<Item>> {
-        self.read(move |db| {
-            rows::one(db, "SELECT body FROM items WHERE id = ?1", [id.as_bytes()], rows::body)
-        })
-        .await
+        self.read(move |db| find(db, id)).await
     }
 
     async fn item_data(&self, id: ItemId) -> Result<Option<Vec<u8>>> {
-        self.read(move |db| {
-            rows::one(db, "SELECT data FROM item_data WHERE item = ?1", [id.as_bytes()], |row| row.get(0))
-        })
-        .await
+        self.read(move |db| data(db, id)).await
+    }
+
+    async fn item_with_data(&self, id: ItemId) -> Result<Option<(Item, Vec<u8>)>> {
+        self.read(move |db| Ok(find(db, id)?.zip(data(db, id)?))).await
     }
 
     async fn delete_item(&self, id: ItemId, audit: AuditEntry) -> Result<bool> {
@@ -54,11 +57,20 @@ impl ItemStore for SqliteStore {
     }
 }
 
-fn put(db: &Connection, item: &Item, data: &[u8]) -> Result<()> {
+fn find(db: &Connection, id: ItemId) -> Result<Option<Item>> {
+    rows::one(db, "SELECT body FROM items WHERE id = ?1", [id.as_bytes()], rows::body)
+}
+
+fn data(db: &Connection, id: ItemId) -> Result<Option<Vec<u8>>> {
+    rows::one(db, "SELECT data FROM item_data WHERE item = ?1", [id.as_bytes()], |row| row.get(0))
+}
+
+fn put(db: &Connection, item: &Item, data: Option<&[u8]>) -> Result<()> {
     let sql = "INSERT INTO items (id, owner, created, body) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, created = excluded.created,
                                               body = excluded.body";
     rows::execute(db, sql, params![item.id.as_bytes(), item.owner, item.created.0, rows::json(item)])?;
+    let Some(data) = data else { return Ok(()) };
     let sql = "INSERT INTO item_data (item, data) VALUES (?1, ?2)
                ON CONFLICT (item) DO UPDATE SET data = excluded.data";
     rows::execute(db, sql, params![item.id.as_bytes(), data]).map(drop)

@@ -68,7 +68,7 @@ macro_rules! store_conformance {
             accounts: knows_users_in_any_case, adds_a_user_once, replaces_users, keeps_tokens_until_they_expire,
                 forgets_tokens_with_the_password, lists_and_forgets_keys, gives_a_grant_to_one_taker,
                 forgets_expired_grants;
-            items: keeps_items_and_data, replaces_items, pages_items_newest_first, deletes_items_with_their_data;
+            items: keeps_items_and_data, replaces_items, writes_only_over_the_item_that_was_read, pages_items_newest_first, deletes_items_with_their_data;
             fleet: one_leads_at_a_time, one_of_many_leads, a_lead_lapses, knows_who_is_there, one_at_a_time_has_it;
             retention: keeps_the_latest_runs, forgets_runs_by_their_age, forgets_records_of_forgotten_runs;
             chain: chains_what_is_done_at_once, forgets_the_beginning_behind_a_checkpoint;
