@@ -68,7 +68,8 @@ fn cron_next_says_a_schedule_in_words() -> Result<()> {
 #[test]
 fn a_task_lives_its_life_on_the_command_line() -> Result<()> {
     let Place { dir: _dir, options } = place()?;
-    let password = options.cli(&["user", "add", "admin", "--role", "admin", "--password-stdin"], "pw\n")?;
+    let password =
+        options.cli(&["user", "add", "admin", "--role", "admin", "--password-stdin"], "a good one\n")?;
     ensure!(password.status.success(), "{}", text(&password.stderr));
     let parameters = r#"{"reportType":"org","reportSubType":"users","title":"U"}"#;
     let made = options.cli_json(&[
@@ -129,7 +130,8 @@ fn a_task_lives_its_life_on_the_command_line() -> Result<()> {
 fn api_keys_are_made_listed_and_revoked() -> Result<()> {
     let Place { dir: _dir, options } = place()?;
     for name in ["ann", "bob"] {
-        let added = options.cli(&["user", "add", name, "--role", "publisher", "--password-stdin"], "pw\n")?;
+        let added =
+            options.cli(&["user", "add", name, "--role", "publisher", "--password-stdin"], "a good one\n")?;
         ensure!(added.status.success(), "{}", text(&added.stderr));
     }
     let made = options.cli_json(&["user", "key", "ANN", "--title", "nightly", "--days", "30"])?;
@@ -223,7 +225,8 @@ fn monthly(kind: &str) -> Vec<&str> {
 #[test]
 fn limits_on_active_tasks_hold_and_can_be_lifted() -> Result<()> {
     let Place { dir: _dir, options } = place()?;
-    let added = options.cli(&["user", "add", "admin", "--role", "admin", "--password-stdin"], "pw\n")?;
+    let added =
+        options.cli(&["user", "add", "admin", "--role", "admin", "--password-stdin"], "a good one\n")?;
     ensure!(added.status.success(), "{}", text(&added.stderr));
     let refused = |options: &ServerOptions, kind: &str| -> Result<String> {
         let answer = options.cli(&monthly(kind), "")?;
@@ -248,7 +251,8 @@ fn limits_on_active_tasks_hold_and_can_be_lifted() -> Result<()> {
 #[test]
 fn the_operator_says_how_many_failures_disable_a_task() -> Result<()> {
     let Place { dir: _dir, options } = place()?;
-    let added = options.cli(&["user", "add", "admin", "--role", "admin", "--password-stdin"], "pw\n")?;
+    let added =
+        options.cli(&["user", "add", "admin", "--role", "admin", "--password-stdin"], "a good one\n")?;
     ensure!(added.status.success(), "{}", text(&added.stderr));
     for (told, expected) in [(None, Some(5)), (Some(2), Some(2)), (Some(0), None)] {
         let options = match told {

@@ -161,7 +161,8 @@ async fn a_private_notebook_runs_for_its_owner_alone() -> Result<()> {
     let place = place()?;
     let options = &place.options;
     for name in ["ann", "bob"] {
-        let added = options.cli(&["user", "add", name, "--role", "publisher", "--password-stdin"], "pw\n")?;
+        let added =
+            options.cli(&["user", "add", name, "--role", "publisher", "--password-stdin"], "a good one\n")?;
         ensure!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     }
     let file = options.data_dir.with_extension("ipynb");

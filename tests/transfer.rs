@@ -24,7 +24,8 @@ fn house(users: &[&str]) -> Result<House> {
 
 fn add_users(options: &ServerOptions, users: &[&str]) -> Result<()> {
     for name in users {
-        let added = options.cli(&["user", "add", name, "--role", "publisher", "--password-stdin"], "pw\n")?;
+        let added =
+            options.cli(&["user", "add", name, "--role", "publisher", "--password-stdin"], "a good one\n")?;
         ensure!(added.status.success(), "{}", text(&added.stderr));
     }
     Ok(())

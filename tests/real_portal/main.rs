@@ -53,7 +53,8 @@ fn told(options: &ServerOptions, args: &[&str], stdin: &str) -> Result<(bool, Va
 }
 
 fn add_user(options: &ServerOptions, name: &str) -> Result<()> {
-    let added = options.cli(&["user", "add", name, "--role", "publisher", "--password-stdin"], "pw\n")?;
+    let added =
+        options.cli(&["user", "add", name, "--role", "publisher", "--password-stdin"], "a good one\n")?;
     ensure!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     Ok(())
 }

@@ -34,6 +34,10 @@ pub enum Action {
     DeleteItem,
     /// Added a user or changed one.
     SetUser,
+    /// Deleted one.
+    DeleteUser,
+    /// Was refused a sign-in; the actor is the name as it was sent.
+    RefuseSignIn,
     /// Got a token.
     SignIn,
     /// Made an API key.
@@ -59,6 +63,8 @@ impl Action {
             Action::AddItem => "addItem",
             Action::DeleteItem => "deleteItem",
             Action::SetUser => "setUser",
+            Action::DeleteUser => "deleteUser",
+            Action::RefuseSignIn => "refuseSignIn",
             Action::SignIn => "signIn",
             Action::CreateKey => "createKey",
             Action::RevokeToken => "revokeToken",

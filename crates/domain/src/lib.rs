@@ -18,7 +18,7 @@ mod task;
 mod time;
 mod transfer;
 
-pub use account::{Role, User};
+pub use account::{Role, User, UserChange, keeps_an_administrator};
 pub use audit::{Action, AuditEntry};
 pub use edit::{Change, disable, edit, enable};
 pub use fire::{

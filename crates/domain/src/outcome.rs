@@ -88,6 +88,8 @@ reasons! {
     ItemMissing = "item_missing": "The item that the task points at does not exist.",
     /// The task's owner has no right to it.
     NotAllowed = "not_allowed": "The task's owner may not do this.",
+    /// The task's owner is disabled or deleted.
+    OwnerDisabled = "owner_disabled": "The task's owner is disabled or deleted.",
     /// The item or the parameters can't be used.
     BadInput = "bad_input": "The task's item or parameters can't be used.",
     /// Something in Isochrone or its machine failed.
@@ -96,6 +98,14 @@ reasons! {
     Amended = "amended": "How it ended was set by hand.",
     /// Its task was deleted.
     TaskDeleted = "task_deleted": "The task was deleted.",
+}
+
+impl Reason {
+    /// Whether a run that ends so counts towards disabling its task: what somebody decided about it is no failure
+    /// of its work.
+    pub fn counts_as_failure(self) -> bool {
+        !matches!(self, Reason::Cancelled | Reason::OwnerDisabled)
+    }
 }
 
 impl Outcome {

@@ -123,7 +123,7 @@ impl Settled {
         let task = &mut self.task;
         match outcome {
             Outcome::Succeeded => task.consecutive_failures = 0,
-            Outcome::Failed | Outcome::SubmitFailed if reason != Reason::Cancelled => {
+            Outcome::Failed | Outcome::SubmitFailed if reason.counts_as_failure() => {
                 task.consecutive_failures += 1;
                 let too_many = task
                     .policies

@@ -41,7 +41,8 @@ impl Served {
     pub(crate) fn new(portal: Portal) -> Served {
         let Portal { store, submissions, artifacts, config, front, metrics, passwords } = portal;
         let front = front.map(Arc::new);
-        let sign_in = SignIn::new(Arc::clone(&store), front.clone(), metrics.clone(), passwords);
+        let proxies = config.trusted_proxies.clone();
+        let sign_in = SignIn::new(Arc::clone(&store), front.clone(), metrics.clone(), passwords, proxies);
         let sign_in = Arc::new(sign_in);
         let items = ItemIntake::new(Uploads::new(Arc::clone(&artifacts)), config.item_quotas);
         let budget = Budget::default();

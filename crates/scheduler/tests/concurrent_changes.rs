@@ -56,7 +56,7 @@ const FIELDS: [Field; 17] = [
 async fn none_is_lost(store: Arc<dyn Store>) {
     let pia = caller("pia", Role::Publisher);
     let audit = entry(isochrone_domain::Action::SetUser, store.now().await.unwrap());
-    store.put_user(&user("pia", Role::Publisher), audit).await.unwrap();
+    assert!(store.add_user(&user("pia", Role::Publisher), audit).await.unwrap());
     // Two of them, as two portals have it.
     let doors =
         [(); 2].map(|()| Submissions::new(store.clone(), Limits::default(), Quotas::default(), Wake::new()));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use isochrone_domain::{AuditEntry, EpochMillis, User};
+use isochrone_domain::{AuditEntry, EpochMillis, User, UserChange};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -74,6 +74,23 @@ impl fmt::Debug for Grant {
     }
 }
 
+/// Whether the user, as stored, is still the one with this stamp, who may have tokens.
+pub(crate) fn may_get_tokens(user: &User, stamp: &str) -> bool {
+    user.disabled.is_none() && user.stamp() == stamp
+}
+
+/// What came of a change of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum UserChanged {
+    /// It is done; the user as it is now, or was before it was deleted.
+    Done(User),
+    /// There is no such user.
+    Missing,
+    /// Nobody would be left who may do everything: nothing was done.
+    LastAdministrator,
+}
+
 /// Users and their tokens.
 #[async_trait]
 pub trait AccountStore: Send + Sync {
@@ -83,15 +100,20 @@ pub trait AccountStore: Send + Sync {
     /// Every user, by name.
     async fn users(&self) -> Result<Vec<User>>;
 
-    /// Adds a user or replaces the one of this name. With another password the user's tokens are
-    /// forgotten.
-    async fn put_user(&self, user: &User, audit: AuditEntry) -> Result<()>;
-
     /// Adds a user, unless there is one of this name. False: there is.
     async fn add_user(&self, user: &User, audit: AuditEntry) -> Result<bool>;
 
-    /// Keeps a token, notes its user's sign-in if it is one, and forgets tokens that have expired.
-    async fn put_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) -> Result<()>;
+    /// Changes the user of this name, without regard to ASCII case. With another password, or disabled, the user's
+    /// tokens are forgotten.
+    async fn change_user(&self, name: &str, change: &UserChange, audit: AuditEntry) -> Result<UserChanged>;
+
+    /// Forgets the user of this name and the user's tokens. Tasks and items of that name are not looked at.
+    async fn delete_user(&self, name: &str, audit: AuditEntry) -> Result<UserChanged>;
+
+    /// Keeps a token of `user`, as the user was when asking for it, notes the sign-in if it is one, and forgets tokens
+    /// that have expired. False, and nothing is done: the user is gone or disabled, or has another password.
+    async fn put_token(&self, hash: TokenHash, token: &Token, user: &User, audit: AuditEntry)
+    -> Result<bool>;
 
     /// The token with this hash, expired or not, as long as it is remembered.
     async fn token(&self, hash: TokenHash) -> Result<Option<Token>>;

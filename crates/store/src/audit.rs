@@ -54,6 +54,9 @@ pub trait AuditStore: Send + Sync {
     /// The fires planned in a span of time, of one task or of all, the oldest first.
     async fn fires(&self, task: Option<TaskId>, span: Range<EpochMillis>) -> Result<Vec<FireRecord>>;
 
+    /// Adds an entry about something that changes nothing else.
+    async fn note(&self, entry: AuditEntry) -> Result<()>;
+
     /// Forgets what the ledger and the log have from before a moment, at most about `limit` of it:
     /// fires planned before it that are over and whose runs are forgotten, and what was done before
     /// it, from the beginning of each chain up to the first entry that is to be kept. Answers how much; 0: nothing

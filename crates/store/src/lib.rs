@@ -20,7 +20,7 @@ pub mod sqlite;
 mod tasks;
 mod tries;
 
-pub use accounts::{AccountStore, Grant, Token, TokenBinding, TokenHash, TokenPurpose};
+pub use accounts::{AccountStore, Grant, Token, TokenBinding, TokenHash, TokenPurpose, UserChanged};
 pub use audit::{AuditStore, FireRecord};
 pub use clock::Clock;
 pub use error::StoreError;

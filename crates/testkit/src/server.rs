@@ -91,8 +91,8 @@ impl ServerOptions {
         }
         command
             .env("ISOCHRONE__ADMIN__LISTEN", "127.0.0.1:0")
-            .envs(&self.environment)
             .env("ISOCHRONE_ADMIN_PASSWORD", ADMIN_PASSWORD)
+            .envs(&self.environment)
             .arg("--data-dir")
             .arg(&self.data_dir);
         command

@@ -366,7 +366,7 @@ pub(crate) enum RunCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
-    /// Add a user, or give one another role and password.
+    /// Add a user. One that is there is changed by `user role` and `user password`.
     Add {
         name: String,
         /// admin, publisher or viewer.
@@ -378,6 +378,31 @@ pub(crate) enum UserCommand {
     },
     /// List users.
     List,
+    /// Give a user another role.
+    Role {
+        name: String,
+        /// admin, publisher or viewer.
+        role: Role,
+    },
+    /// Give a user another password. All that was given for the old one is void: tokens, API keys, OAuth's grants.
+    Password {
+        name: String,
+        /// Read the password from the first line of standard input.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// Let nobody sign in as a user any more. All that was given to the user is void, and no task of the user runs:
+    /// its runs end with `owner_disabled`.
+    Disable { name: String },
+    /// Let a user sign in again, and the user's tasks run. What was void stays void.
+    Enable { name: String },
+    /// Delete a user. One who owns tasks or items stays, unless somebody gets them.
+    Delete {
+        name: String,
+        /// Who gets the user's tasks and items.
+        #[arg(long, value_name = "NAME")]
+        tasks_to: Option<String>,
+    },
     /// Make an API key: a token for a program that acts for the user. It is printed once.
     Key {
         name: String,

@@ -66,7 +66,8 @@ pub(super) async fn first_user(house: &House, config: &Config) -> Result<()> {
         Some(password) => (password.reveal().to_owned(), false),
         None => (random_password(), true),
     };
-    let user = user::described(house, "admin", Role::Admin, &password).await?;
+    let user = user::new_user(house, "admin", Role::Admin, &password).await;
+    let user = user.context("admin_password (ISOCHRONE_ADMIN_PASSWORD)")?;
     let audit = wiring::audit(Action::SetUser, user.created, &user.name, &user.name);
     // Another portal that starts at the same moment may have made the user.
     if house.store.add_user(&user, audit).await? && made_up {

@@ -28,7 +28,9 @@ impl Homes for OwnHome {
         let Some(portal_url) = self.url.get().cloned() else { return Ok(None) };
         let life = (length + SPARE).min(LONGEST);
         let issued = run_token::issue(&*self.store, owner, run, life).await;
-        let (token, expires) = issued.map_err(|error| error.to_string())?;
+        let (token, expires) = issued
+            .map_err(|error| error.to_string())?
+            .ok_or_else(|| format!("user {owner} is gone or disabled"))?;
         Ok(Some(Home { portal_url, token, expires }))
     }
 

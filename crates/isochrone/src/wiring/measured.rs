@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use isochrone_domain::{
     Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, LogLine, Run, RunId, Task,
-    TaskId, TaskType, User,
+    TaskId, TaskType, User, UserChange,
 };
 use isochrone_store::chain::{AuditChain, ChainEnd};
 use isochrone_store::seal::KeyId;
@@ -17,7 +17,7 @@ use isochrone_store::{
     AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, DueTask, Finished, FireCommit, FireRecord,
     FleetStore, Grant, Held, HoldStore, ItemStore, Keep, Leadership, Member, Page, Paged, Place, Present,
     Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, StoreError, Stretch, TaskFilter,
-    TaskStore, Token, TokenHash, Unclaimed,
+    TaskStore, Token, TokenHash, Unclaimed, UserChanged,
 };
 use isochrone_telemetry::Metrics;
 
@@ -101,9 +101,10 @@ measured! { RunStore;
 measured! { AccountStore;
     fn user(name: &str) -> Option<User>;
     fn users() -> Vec<User>;
-    fn put_user(user: &User, audit: AuditEntry) -> ();
+    fn change_user(name: &str, change: &UserChange, audit: AuditEntry) -> UserChanged;
+    fn delete_user(name: &str, audit: AuditEntry) -> UserChanged;
     fn add_user(user: &User, audit: AuditEntry) -> bool;
-    fn put_token(hash: TokenHash, token: &Token, audit: AuditEntry) -> ();
+    fn put_token(hash: TokenHash, token: &Token, user: &User, audit: AuditEntry) -> bool;
     fn token(hash: TokenHash) -> Option<Token>;
     fn bearer(hash: TokenHash) -> Option<(Token, User)>;
     fn tokens_of(user: &str) -> Vec<(TokenHash, Token)>;
@@ -127,6 +128,7 @@ measured! { AuditStore;
     fn audit_heads() -> Vec<ChainEnd>;
     fn audit_chain(chain: usize) -> AuditChain;
     fn fires(task: Option<TaskId>, span: Range<EpochMillis>) -> Vec<FireRecord>;
+    fn note(entry: AuditEntry) -> ();
     fn trim_records(before: EpochMillis, limit: u64) -> u64;
 }
 

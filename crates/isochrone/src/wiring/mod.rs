@@ -115,6 +115,8 @@ impl House {
             password_hash: String::new(),
             created: EpochMillis(0),
             last_login: None,
+            disabled: None,
+            epoch: 0,
         };
         Caller { user, ip: None }
     }

@@ -1,8 +1,8 @@
 //! The real portal's users, as far as tasks need them here.
 
 use isochrone_arcgis::User as Told;
-use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
-use isochrone_store::{Result, Store};
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User, UserChange};
+use isochrone_store::{Result, Store, UserChanged};
 
 /// The user of a portal as this house's own: kept, or changed where the portal says something else by now.
 /// Nobody can sign in here as a user that was kept so.
@@ -13,18 +13,26 @@ pub async fn keep_user(store: &dyn Store, told: &Told) -> Result<User> {
         return Ok(known.clone());
     }
     let now = store.now().await?;
-    let user = match known {
-        Some(known) => User { role, ..known },
-        None => User {
-            name: told.username.clone(),
-            role,
-            password_hash: String::new(),
-            created: told.created.map_or(now, EpochMillis),
-            last_login: None,
-        },
+    let new = User {
+        name: known.map_or_else(|| told.username.clone(), |known| known.name),
+        role,
+        password_hash: String::new(),
+        created: told.created.map_or(now, EpochMillis),
+        last_login: None,
+        disabled: None,
+        epoch: 0,
     };
-    let audit = AuditEntry::new(now, &user.name, Action::SetUser, &user.name, &user.name);
-    store.put_user(&user, audit).await?;
+    let audit = AuditEntry::new(now, &new.name, Action::SetUser, &new.name, &new.name);
+    let user = if store.add_user(&new, audit.clone()).await? {
+        new
+    } else {
+        let change = UserChange { role: Some(role), ..UserChange::default() };
+        match store.change_user(&new.name, &change, audit).await? {
+            UserChanged::Done(user) => user,
+            // Who could sign in here as the last administrator stays one.
+            UserChanged::LastAdministrator | UserChanged::Missing => new,
+        }
+    };
     tracing::info!(user = %user.name, %role, "the portal's user is known here");
     Ok(user)
 }

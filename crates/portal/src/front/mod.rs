@@ -72,9 +72,20 @@ impl Front {
     pub(crate) async fn generate_token(
         &self,
         form: &[(&str, &str)],
-    ) -> Result<isochrone_arcgis::Issued, Failure> {
-        self.portal.generate_token_for(form).await.map_err(|error| failure(&error))
+    ) -> Result<isochrone_arcgis::Issued, Unissued> {
+        self.portal.generate_token_for(form).await.map_err(|error| match &error {
+            Error::Token(_) | Error::Forbidden(_) | Error::Refused(_) => Unissued::Refused(failure(&error)),
+            error => Unissued::Unavailable(failure(error)),
+        })
     }
+}
+
+/// Why the portal gave no token.
+pub(crate) enum Unissued {
+    /// It says no.
+    Refused(Failure),
+    /// It does not say.
+    Unavailable(Failure),
 }
 
 /// What our own client is told of the portal's failure.

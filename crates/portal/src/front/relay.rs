@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Method, Uri};
+use axum::http::{HeaderValue, Method, Uri, header};
 use axum::response::Response;
 
 use isochrone_arcgis::{Relay, path};
@@ -33,7 +33,7 @@ impl Front {
 
     /// Passes a request on.
     pub(crate) async fn pass(&self, request: Request, place: &Place, address: &str) -> Response {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         if !Relay::takes(&parts.method) {
             let refused = Failure::new(405, "Method not allowed.");
             return refused.respond(Format::Json, place);
@@ -42,6 +42,13 @@ impl Front {
         if parts.method == Method::GET && signs_in {
             // A browser signs in there: that page is full of the portal's own paths.
             return Answer::Redirect(address.to_owned()).respond(Format::Json, place);
+        }
+        // A password in a header would be tried there without being counted here.
+        let bearer = |value: &HeaderValue| {
+            value.as_bytes().get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))
+        };
+        if parts.headers.get_all(header::AUTHORIZATION).iter().any(|value| !bearer(value)) {
+            parts.headers.remove(header::AUTHORIZATION);
         }
         let query = parts.uri.query().unwrap_or_default().as_bytes();
         if form_urlencoded::parse(query).any(|(name, _)| name == "callback") {
@@ -56,12 +63,13 @@ impl Front {
 }
 
 /// Whether a lenient reader of the path finds an operation there that is answered here: the portal would carry out
-/// what this one never saw.
+/// what this one never saw. The form of the portal's sign-in page is sent there: here its passwords would not be counted.
 fn is_ours_to_others(path: &str) -> bool {
     path::read(path).is_ok_and(|read| {
         let mut segments = read.lenient_segments.iter().map(String::as_str).peekable();
         let sharing = segments.next() == Some("sharing");
         segments.next_if_eq(&"rest");
-        sharing && routes::stays_in_front(&segments.collect::<Vec<_>>())
+        let segments: Vec<&str> = segments.collect();
+        sharing && (routes::stays_in_front(&segments) || segments == ["oauth2", "signin"])
     })
 }

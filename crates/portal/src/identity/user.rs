@@ -61,7 +61,7 @@ impl From<User> for UserDocument {
             last_login: user.last_login.map_or(-1, |at| at.0),
             groups: [],
             tags: [],
-            disabled: false,
+            disabled: user.disabled.is_some(),
             provider: "arcgis",
             storage_usage: 0,
             storage_quota: 1 << 40,

@@ -248,6 +248,8 @@ pub(super) struct UserView {
     role: Role,
     created: i64,
     last_login: Option<i64>,
+    /// Since when nobody signs in as the user.
+    disabled: Option<i64>,
 }
 
 impl From<User> for UserView {
@@ -257,6 +259,7 @@ impl From<User> for UserView {
             role: user.role,
             created: user.created.0,
             last_login: ms(user.last_login),
+            disabled: ms(user.disabled),
         }
     }
 }

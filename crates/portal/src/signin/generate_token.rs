@@ -8,9 +8,9 @@ use isochrone_store::{Store, Token, TokenBinding, TokenPurpose};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::hash;
+use super::{Refused, hash};
 use crate::answer::{Answer, Document, Failure, Format};
-use crate::front::Front;
+use crate::front::{Front, Unissued};
 use crate::request::Call;
 use crate::serve::Served;
 
@@ -38,23 +38,38 @@ pub(crate) async fn generate_token(portal: &Served, call: &Call) -> Result<Answe
     let name = call.parameters.required("username")?;
     let password = call.parameters.required("password")?.to_owned();
     if let Some(front) = &portal.front {
-        return from_behind(front, call).await;
+        return from_behind(portal, front, call, name).await;
     }
     let binding = binding(call)?;
     let minutes = expiration(call)?;
-    let Some(user) = portal.sign_in.check(name, password).await? else {
-        tracing::info!(ip = ?call.ip, "a sign-in was refused");
-        let failure = Failure::new(400, "Unable to generate token.");
-        return Err(failure.with_detail("Invalid username or password."));
-    };
+    let Some(user) = portal.sign_in.check(name, password, call.ip).await? else { return Err(refused()) };
     Ok(page(keep_new(&*portal.store, call, &user, binding, minutes).await?))
 }
 
-/// The token is the real portal's, as its own parameters ask for it.
-async fn from_behind(front: &Front, call: &Call) -> Result<Answer, Failure> {
+fn refused() -> Failure {
+    Failure::new(400, "Unable to generate token.").with_detail("Invalid username or password.")
+}
+
+/// The token is the real portal's, as its own parameters ask for it. What it refuses counts here, too: it sees one
+/// address for all of us.
+async fn from_behind(portal: &Served, front: &Front, call: &Call, user: &str) -> Result<Answer, Failure> {
+    let Some(guess) = portal.sign_in.guess(user, call.ip).await else { return Err(refused()) };
     let names = ["username", "password", "client", "referer", "ip", "expiration"];
     let given = names.into_iter().filter_map(|name| Some((name, call.parameters.given(name)?)));
-    let issued = front.generate_token(&given.collect::<Vec<_>>()).await?;
+    let issued = match front.generate_token(&given.collect::<Vec<_>>()).await {
+        Ok(issued) => {
+            guess.was_right();
+            issued
+        }
+        Err(Unissued::Refused(failure)) => {
+            portal.sign_in.refused(user, call.ip, Refused::Wrong).await;
+            return Err(failure);
+        }
+        Err(Unissued::Unavailable(failure)) => {
+            guess.was_not_tried();
+            return Err(failure);
+        }
+    };
     Ok(page(Given { token: issued.token, expires: issued.expires, ssl: true }))
 }
 
@@ -81,7 +96,10 @@ pub(super) async fn keep_new(
     };
     let audit = AuditEntry::new(now, &user.name, Action::SignIn, &user.name, &user.name);
     let audit = AuditEntry { ip: call.ip.map(|ip| ip.to_string()), ..audit };
-    store.put_token(hash(&token), &kept, audit).await?;
+    if !store.put_token(hash(&token), &kept, user, audit).await? {
+        // Disabled, deleted or with another password since it was checked.
+        return Err(refused());
+    }
     Ok(Given { token, expires: kept.expires.0, ssl: true })
 }
 

@@ -2,6 +2,7 @@
 
 mod generate_token;
 pub(crate) mod oauth;
+mod refusals;
 mod throttle;
 
 use std::net::IpAddr;
@@ -16,15 +17,21 @@ use sha2::{Digest, Sha256};
 pub(crate) use generate_token::{Given, generate_token, random_token};
 
 use crate::answer::Failure;
+use crate::client_address::TrustedProxies;
 use crate::front::Front;
 use crate::passwords::{Busy, Hasher};
 use crate::request::Call;
+use refusals::Refusals;
+pub(crate) use refusals::Refused;
+pub(crate) use throttle::Guess;
 use throttle::Throttle;
 
 /// Who signs in, and who has signed in.
 pub(crate) struct SignIn {
     store: Arc<dyn Store>,
     throttle: Throttle,
+    refusals: Refusals,
+    proxies: TrustedProxies,
     passwords: Arc<Hasher>,
     /// Whose word counts, where there is one.
     front: Option<Arc<Front>>,
@@ -37,35 +44,75 @@ impl SignIn {
         front: Option<Arc<Front>>,
         metrics: Metrics,
         passwords: Arc<Hasher>,
+        proxies: TrustedProxies,
     ) -> SignIn {
-        SignIn { store, throttle: Throttle::default(), passwords, front, metrics }
+        let refusals = Refusals::new(Arc::clone(&store));
+        SignIn { store, throttle: Throttle::default(), refusals, proxies, passwords, front, metrics }
     }
 
-    /// The user with this name and password. None: there is none, or too many guesses were wrong lately.
-    pub(crate) async fn check(&self, name: &str, password: String) -> Result<Option<User>, Failure> {
+    /// The user with this name and password, signing in from `ip`. None: there is none, the user is disabled, or too
+    /// many guesses were wrong lately.
+    pub(crate) async fn check(
+        &self,
+        name: &str,
+        password: String,
+        ip: Option<IpAddr>,
+    ) -> Result<Option<User>, Failure> {
         if !User::valid_name(name) {
-            self.metrics.auth_failed(AuthFailure::Password);
+            self.refused(name, ip, Refused::Wrong).await;
             return Ok(None);
         }
-        if !self.throttle.admits(name) {
-            self.metrics.auth_failed(AuthFailure::Locked);
-            return Ok(None);
+        let Some(guess) = self.guess(name, ip).await else { return Ok(None) };
+        let found = self.verified(name, password).await;
+        match found {
+            Ok((user, true)) if user.as_ref().is_some_and(|user| user.disabled.is_some()) => {
+                guess.was_not_tried();
+                self.refused(name, ip, Refused::Disabled).await;
+                Ok(None)
+            }
+            Ok((user, true)) => {
+                guess.was_right();
+                Ok(user)
+            }
+            Ok((_, false)) => {
+                self.refused(name, ip, Refused::Wrong).await;
+                Ok(None)
+            }
+            Err(failure) => {
+                guess.was_not_tried();
+                Err(failure)
+            }
         }
+    }
+
+    /// Whether the password is that of the user with this name.
+    async fn verified(&self, name: &str, password: String) -> Result<(Option<User>, bool), Failure> {
         let user = self.store.user(name).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let turn = self.passwords.turn().await;
         let turn = turn.map_err(|Busy| Failure::busy("Too many sign-ins at once. Try again."))?;
-        // Guesses that came all at once were all admitted; those that waited know better by now.
-        if !self.throttle.admits(name) {
-            self.metrics.auth_failed(AuthFailure::Locked);
-            return Ok(None);
-        }
         let right = turn.verify(password, hash).await;
-        self.throttle.note(name, right);
-        if !right {
-            self.metrics.auth_failed(AuthFailure::Password);
+        Ok((user, right))
+    }
+
+    /// Lets a secret be tried for a name. None: too many were wrong lately, which is noted.
+    pub(crate) async fn guess(&self, name: &str, ip: Option<IpAddr>) -> Option<Guess<'_>> {
+        // A proxy that speaks for itself speaks for everybody.
+        let own = ip.filter(|ip| !self.proxies.contains(*ip));
+        let guess = self.throttle.admit(name, own);
+        if guess.is_none() {
+            self.refused(name, ip, Refused::Throttled).await;
         }
-        Ok(user.filter(|_| right))
+        guess
+    }
+
+    /// Notes that somebody was refused.
+    pub(crate) async fn refused(&self, name: &str, ip: Option<IpAddr>, why: Refused) {
+        self.metrics.auth_failed(match why {
+            Refused::Wrong => AuthFailure::Password,
+            Refused::Throttled | Refused::Disabled => AuthFailure::Locked,
+        });
+        self.refusals.note(name, ip, why).await;
     }
 
     /// Who calls; a token must be there.
@@ -100,7 +147,9 @@ impl SignIn {
         }
         let known = self.store.bearer(hash(token)).await?;
         let now = self.store.now().await?;
-        let held = known.filter(|(known, _)| known.expires > now && fits(known, ip, referer));
+        let held = known.filter(|(known, user)| {
+            known.expires > now && user.disabled.is_none() && fits(known, ip, referer)
+        });
         let (_, user) = held.ok_or_else(|| Failure::new(498, "Invalid token."))?;
         Ok(user)
     }

@@ -1,5 +1,6 @@
 //! The portal over real HTTP, on a real SQLite store.
 
+mod accounts;
 mod bad_input;
 mod items;
 mod native;

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isochrone_domain::{Action, AuditEntry, EpochMillis, Limits, Role, User};
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Limits, Role, User, UserChange};
 use isochrone_portal::{Config, Portal, router};
 use isochrone_scheduler::{Quotas, Submissions, Wake};
 use isochrone_store::sqlite::SqliteStore;
 use isochrone_store::{
     AccountStore, AuditStore, Clock, Page, TaskFilter, TaskStore, Token, TokenBinding, TokenHash,
-    TokenPurpose,
+    TokenPurpose, UserChanged,
 };
 use isochrone_telemetry::Metrics;
 use object_store::memory::InMemory;
@@ -77,8 +77,24 @@ impl Server {
     pub(crate) async fn add_user(&self, name: &str, role: Role, password_hash: &str) {
         let created = self.store.now().await.expect("a clock");
         let password_hash = password_hash.to_owned();
-        let user = User { name: name.to_owned(), role, password_hash, created, last_login: None };
-        self.store.put_user(&user, audit(Action::SetUser, name)).await.expect("kept");
+        let user = User {
+            name: name.to_owned(),
+            role,
+            password_hash: password_hash.clone(),
+            created,
+            last_login: None,
+            disabled: None,
+            epoch: 0,
+        };
+        if !self.store.add_user(&user, audit(Action::SetUser, name)).await.expect("kept") {
+            let change = UserChange { password_hash: Some(password_hash), ..UserChange::default() };
+            self.change_user(name, change).await;
+        }
+    }
+
+    pub(crate) async fn change_user(&self, name: &str, change: UserChange) {
+        let changed = self.store.change_user(name, &change, audit(Action::SetUser, name)).await;
+        assert!(matches!(changed, Ok(UserChanged::Done(_))), "{changed:?}");
     }
 
     /// Makes `token` one of `user`. The users' own names are tokens from the start, to keep tests short.
@@ -86,7 +102,7 @@ impl Server {
         let expires = self.store.now().await.expect("a clock") + life;
         let kept = Token { user: user.to_owned(), expires, binding, purpose: TokenPurpose::SignIn };
         let hash = TokenHash(Sha256::digest(token).into());
-        self.store.put_token(hash, &kept, audit(Action::SignIn, user)).await.expect("kept");
+        self.keep_token(hash, &kept, audit(Action::SignIn, user)).await;
     }
 
     /// Makes an API key for `user`; gives it and its id.
@@ -95,8 +111,13 @@ impl Server {
         let (key, hash) = isochrone_portal::keys::draw();
         let purpose = TokenPurpose::Key { title: "nightly".to_owned(), created: now };
         let kept = Token { user: user.to_owned(), expires: now + life, binding: TokenBinding::None, purpose };
-        self.store.put_token(hash, &kept, audit(Action::CreateKey, user)).await.expect("kept");
+        self.keep_token(hash, &kept, audit(Action::CreateKey, user)).await;
         (key, isochrone_portal::keys::id(hash))
+    }
+
+    async fn keep_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) {
+        let user = self.store.user(&token.user).await.expect("a store").expect("the user is there");
+        assert!(self.store.put_token(hash, token, &user, audit).await.expect("a store"), "kept");
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -36,7 +36,7 @@ impl Submissions {
         taken: Taken,
     ) -> Result<Adopted, SubmitError> {
         allow(caller.user.may_write(&transfer.owner))?;
-        let owner = self.store.user(&transfer.owner).await?.ok_or(SubmitError::NotFound { what: "user" })?;
+        let owner = self.owner(&transfer.owner).await?;
         let transfer = Transfer { owner: owner.name, ..transfer };
         let mut tries = Tries::default();
         loop {

@@ -99,6 +99,15 @@ impl Submissions {
         self
     }
 
+    /// The user of this name, who may own tasks.
+    async fn owner(&self, name: &str) -> Result<User, SubmitError> {
+        let owner = self.store.user(name).await?.ok_or(SubmitError::NotFound { what: "user" })?;
+        match owner.disabled {
+            None => Ok(owner),
+            Some(_) => Err(SubmitError::Conflict(format!("the user {} is disabled", owner.name))),
+        }
+    }
+
     /// The task, whosesoever it is.
     async fn found(&self, id: TaskId) -> Result<Task, SubmitError> {
         self.store.task(id).await?.ok_or(SubmitError::NotFound { what: "task" })

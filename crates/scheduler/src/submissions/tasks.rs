@@ -62,7 +62,7 @@ impl Submissions {
         request: Option<String>,
     ) -> Result<(Task, AuditEntry), SubmitError> {
         allow(caller.user.may_write(owner))?;
-        let owner = self.store.user(owner).await?.ok_or(SubmitError::NotFound { what: "user" })?;
+        let owner = self.owner(owner).await?;
         let now = self.now().await?;
         let task = Task { request, ..accept(submission, id, &owner.name, now, &self.limits)? };
         self.check_reach(None, &task)?;
@@ -139,6 +139,16 @@ impl Submissions {
     /// Makes the task plan no fires. Its runs go on.
     pub async fn disable(&self, caller: &Caller, task: impl Into<Target>) -> Result<Task, SubmitError> {
         self.change(caller, task.into(), Action::DisableTask, |task, now| Ok(disable(task, now))).await
+    }
+
+    /// Makes the task another user's. For administrators.
+    pub async fn hand_over(&self, caller: &Caller, id: TaskId, to: &str) -> Result<Task, SubmitError> {
+        allow(caller.user.role == Role::Admin)?;
+        let to = self.owner(to).await?;
+        self.change(caller, id.into(), Action::UpdateTask, |task, now| {
+            Ok(Task { owner: to.name.clone(), updated: now, ..task.clone() })
+        })
+        .await
     }
 
     /// Deletes the task and its runs; attempts that execute are told to stop. The ledger and the audit

@@ -71,7 +71,7 @@ impl World {
             ("vito", Role::Viewer),
         ] {
             let user = user(name, role);
-            store.put_user(&user, entry(Action::SetUser, clock.now())).await.unwrap();
+            assert!(store.add_user(&user, entry(Action::SetUser, clock.now())).await.unwrap());
         }
         World { dir, clock, store, queue: LocalQueue::new(), wake, submissions }
     }
@@ -219,7 +219,15 @@ impl Running {
 }
 
 pub(crate) fn user(name: &str, role: Role) -> User {
-    User { name: name.to_owned(), role, password_hash: String::new(), created: NOON, last_login: None }
+    User {
+        name: name.to_owned(),
+        role,
+        password_hash: String::new(),
+        created: NOON,
+        last_login: None,
+        disabled: None,
+        epoch: 0,
+    }
 }
 
 pub(crate) fn caller(name: &str, role: Role) -> Caller {

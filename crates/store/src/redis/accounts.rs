@@ -1,7 +1,7 @@
 //! Users and tokens. Redis itself forgets a token when it has expired.
 
 use async_trait::async_trait;
-use isochrone_domain::{AuditEntry, EpochMillis, User};
+use isochrone_domain::{AuditEntry, EpochMillis, User, UserChange, keeps_an_administrator};
 use serde::{Deserialize, Serialize};
 
 use super::RedisStore;
@@ -9,7 +9,8 @@ use super::batch::Batch;
 use super::commit::Commit;
 use super::keys::{Shard, folded};
 use super::records::{from_json, json, readable, unreadable};
-use crate::{AccountStore, Grant, Result, Token, TokenBinding, TokenHash, TokenPurpose, Tries};
+use crate::accounts::may_get_tokens;
+use crate::{AccountStore, Grant, Result, Token, TokenBinding, TokenHash, TokenPurpose, Tries, UserChanged};
 
 const HOME: Shard = Shard::COMMON;
 
@@ -35,43 +36,7 @@ impl AccountStore for RedisStore {
     }
 
     async fn users(&self) -> Result<Vec<User>> {
-        let mut batch = Batch::default();
-        batch.add(HOME, ["HVALS", &self.users_key()]);
-        let mut users = Vec::new();
-        for body in self.ask(batch).await?.members()? {
-            users.extend(readable(from_json::<User>(&body), "user", &"")?);
-        }
-        users.sort_by_key(|user| folded(&user.name));
-        Ok(users)
-    }
-
-    async fn put_user(&self, user: &User, audit: AuditEntry) -> Result<()> {
-        let (users, name) = (self.users_key(), folded(&user.name));
-        let mut tries = Tries::default();
-        loop {
-            let old = self.user_body(&name).await?;
-            let mut commit = Commit::new(HOME);
-            commit.check_same(&users, &name, old.as_deref());
-            let old: Option<User> = old.map(|body| from_json(&body)).transpose()?;
-            // Who knows the old password shall be out.
-            if old.is_some_and(|old| old.password_hash != user.password_hash) {
-                let tokens_of = self.tokens_of_key(&name);
-                let mut batch = Batch::default();
-                batch.add(HOME, ["ZRANGE", &tokens_of, "0", "-1"]);
-                let tokens = self.ask(batch).await?.members()?;
-                commit.check_size(&tokens_of, tokens.len() as u64);
-                for token in tokens {
-                    commit.delete(&self.token_key(&String::from_utf8_lossy(&token)));
-                }
-                commit.delete(&tokens_of);
-            }
-            commit.set(&users, &[(&name, &json(user))]);
-            self.note_audit(&mut commit, HOME, &audit);
-            if self.commit(commit).await? {
-                return Ok(());
-            }
-            tries.again().await?;
-        }
+        Ok(self.user_bodies().await?.into_iter().map(|(user, _)| user).collect())
     }
 
     async fn add_user(&self, user: &User, audit: AuditEntry) -> Result<bool> {
@@ -83,19 +48,38 @@ impl AccountStore for RedisStore {
         self.commit(commit).await
     }
 
-    async fn put_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) -> Result<()> {
-        let (users, name, hash) = (self.users_key(), folded(&token.user), hex::encode(hash.0));
+    async fn change_user(&self, name: &str, change: &UserChange, audit: AuditEntry) -> Result<UserChanged> {
+        self.rewrite_user(name, |old| Some(change.applied_to(old, audit.at)), &audit).await
+    }
+
+    async fn delete_user(&self, name: &str, audit: AuditEntry) -> Result<UserChanged> {
+        self.rewrite_user(name, |_| None, &audit).await
+    }
+
+    async fn put_token(
+        &self,
+        hash: TokenHash,
+        token: &Token,
+        user: &User,
+        audit: AuditEntry,
+    ) -> Result<bool> {
+        let (users, name, hash, stamp) =
+            (self.users_key(), folded(&token.user), hex::encode(hash.0), user.stamp());
         let Token { user, expires, binding, purpose } = token.clone();
         let signs_in = purpose == TokenPurpose::SignIn;
         let stored = StoredToken { user, expires, binding, purpose };
         let tokens_of = self.tokens_of_key(&name);
         let mut tries = Tries::default();
         loop {
-            let old = self.user_body(&name).await?;
+            let Some(body) = self.user_body(&name).await? else { return Ok(false) };
+            let old: User = from_json(&body)?;
+            if !may_get_tokens(&old, &stamp) {
+                return Ok(false);
+            }
             let now = self.now_at(HOME).await?;
             let mut commit = Commit::new(HOME);
             // Its password was not changed meanwhile, which would have ended this sign-in.
-            commit.check_same(&users, &name, old.as_deref());
+            commit.check_same(&users, &name, Some(&body));
             commit.keep_for(
                 &self.token_key(&hash),
                 &json(&stored),
@@ -103,13 +87,13 @@ impl AccountStore for RedisStore {
             );
             commit.take_until(&tokens_of, now.0);
             commit.put(&tokens_of, token.expires.0, &hash);
-            if signs_in && let Some(old) = old {
-                let user = User { last_login: Some(audit.at), ..from_json(&old)? };
+            if signs_in {
+                let user = User { last_login: Some(audit.at), ..old };
                 commit.set(&users, &[(&name, &json(&user))]);
             }
             self.note_audit(&mut commit, HOME, &audit);
             if self.commit(commit).await? {
-                return Ok(());
+                return Ok(true);
             }
             tries.again().await?;
         }
@@ -178,6 +162,75 @@ impl AccountStore for RedisStore {
 }
 
 impl RedisStore {
+    /// Every user with the stored body, by name.
+    async fn user_bodies(&self) -> Result<Vec<(User, Vec<u8>)>> {
+        let mut batch = Batch::default();
+        batch.add(HOME, ["HVALS", &self.users_key()]);
+        let mut users = Vec::new();
+        for body in self.ask(batch).await?.members()? {
+            let user = readable(from_json::<User>(&body), "user", &"")?;
+            users.extend(user.map(|user| (user, body)));
+        }
+        users.sort_by_key(|(user, _)| folded(&user.name));
+        Ok(users)
+    }
+
+    /// The user of this name becomes what `new` says; none: is forgotten.
+    async fn rewrite_user(
+        &self,
+        name: &str,
+        new: impl Fn(&User) -> Option<User>,
+        audit: &AuditEntry,
+    ) -> Result<UserChanged> {
+        let (users, name) = (self.users_key(), folded(name));
+        let mut tries = Tries::default();
+        loop {
+            let bodies = self.user_bodies().await?;
+            let Some((old, body)) = bodies.iter().find(|(user, _)| folded(&user.name) == name) else {
+                return Ok(UserChanged::Missing);
+            };
+            let new = new(old);
+            let all: Vec<User> = bodies.iter().map(|(user, _)| user.clone()).collect();
+            if !keeps_an_administrator(&all, &name, new.as_ref()) {
+                return Ok(UserChanged::LastAdministrator);
+            }
+            let mut commit = Commit::new(HOME);
+            commit.check_same(&users, &name, Some(body));
+            // Who stays an administrator meanwhile: of two who demote each other, the second reads again.
+            if let Some((other, body)) =
+                bodies.iter().find(|(user, _)| user.administrates() && folded(&user.name) != name)
+            {
+                commit.check_same(&users, &folded(&other.name), Some(body));
+            }
+            if new.as_ref().is_none_or(|new| new.stamp() != old.stamp()) {
+                self.forget_tokens_of(&mut commit, &name).await?;
+            }
+            match &new {
+                Some(new) => commit.set(&users, &[(&name, &json(new))]),
+                None => commit.unset(&users, &[&name]),
+            }
+            self.note_audit(&mut commit, HOME, audit);
+            if self.commit(commit).await? {
+                return Ok(UserChanged::Done(new.unwrap_or_else(|| old.clone())));
+            }
+            tries.again().await?;
+        }
+    }
+
+    /// Who knows the old password, or was given something before, shall be out.
+    async fn forget_tokens_of(&self, commit: &mut Commit, name: &str) -> Result<()> {
+        let tokens_of = self.tokens_of_key(name);
+        let mut batch = Batch::default();
+        batch.add(HOME, ["ZRANGE", &tokens_of, "0", "-1"]);
+        let tokens = self.ask(batch).await?.members()?;
+        commit.check_size(&tokens_of, tokens.len() as u64);
+        for token in tokens {
+            commit.delete(&self.token_key(&String::from_utf8_lossy(&token)));
+        }
+        commit.delete(&tokens_of);
+        Ok(())
+    }
+
     async fn user_body(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let mut batch = Batch::default();
         batch.add(HOME, ["HGET", &self.users_key(), &folded(name)]);

@@ -92,6 +92,13 @@ impl AuditStore for RedisStore {
         Ok(records)
     }
 
+    async fn note(&self, entry: AuditEntry) -> Result<()> {
+        let mut commit = Commit::new(Shard::COMMON);
+        self.note_audit(&mut commit, Shard::COMMON, &entry);
+        // Without a check it is done.
+        self.commit(commit).await.map(drop)
+    }
+
     async fn trim_records(&self, before: EpochMillis, limit: u64) -> Result<u64> {
         Ok(self.trim_fires(before, limit).await? + self.trim_chains(before.0, limit).await?)
     }

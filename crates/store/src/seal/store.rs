@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use isochrone_domain::{
     Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, LogLine, Run, RunId, Task,
-    TaskId, TaskType, User,
+    TaskId, TaskType, User, UserChange,
 };
 
 use super::records::{Sealing, open_grant, open_run, open_task};
@@ -19,7 +19,7 @@ use crate::{
     AccountStore, AuditStore, Backlog, Cancelled, Claim, Claimed, Clock, DueTask, Finished, FireCommit,
     FireRecord, FleetStore, Grant, Held, HoldStore, ItemStore, Keep, Leadership, Member, Page, Paged, Place,
     Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, Stretch, TaskFilter, TaskStore,
-    Token, TokenHash, Unclaimed,
+    Token, TokenHash, Unclaimed, UserChanged,
 };
 
 /// No key seals.
@@ -280,9 +280,10 @@ passed_on! { RunStore;
 passed_on! { AccountStore;
     fn user(name: &str) -> Option<User>;
     fn users() -> Vec<User>;
-    fn put_user(user: &User, audit: AuditEntry) -> ();
+    fn change_user(name: &str, change: &UserChange, audit: AuditEntry) -> UserChanged;
+    fn delete_user(name: &str, audit: AuditEntry) -> UserChanged;
     fn add_user(user: &User, audit: AuditEntry) -> bool;
-    fn put_token(hash: TokenHash, token: &Token, audit: AuditEntry) -> ();
+    fn put_token(hash: TokenHash, token: &Token, user: &User, audit: AuditEntry) -> bool;
     fn token(hash: TokenHash) -> Option<Token>;
     fn bearer(hash: TokenHash) -> Option<(Token, User)>;
     fn tokens_of(user: &str) -> Vec<(TokenHash, Token)>;
@@ -306,9 +307,10 @@ passed_on! { AccountStore;
 }
 
 passed_on! { ItemStore;
-    fn put_item(item: &Item, data: Vec<u8>, audit: AuditEntry) -> ();
+    fn put_item(item: &Item, data: Option<Vec<u8>>, audit: AuditEntry) -> Saved;
     fn item(id: ItemId) -> Option<Item>;
     fn item_data(id: ItemId) -> Option<Vec<u8>>;
+    fn item_with_data(id: ItemId) -> Option<(Item, Vec<u8>)>;
     fn delete_item(id: ItemId, audit: AuditEntry) -> bool;
     fn items(owner: Option<&str>, page: Page) -> Paged<Item>;
 }
@@ -318,6 +320,7 @@ passed_on! { AuditStore;
     fn audit_heads() -> Vec<ChainEnd>;
     fn audit_chain(chain: usize) -> AuditChain;
     fn fires(task: Option<TaskId>, span: Range<EpochMillis>) -> Vec<FireRecord>;
+    fn note(entry: AuditEntry) -> ();
     fn trim_records(before: EpochMillis, limit: u64) -> u64;
 }
 

@@ -1,11 +1,12 @@
 //! Users and tokens.
 
 use async_trait::async_trait;
-use isochrone_domain::{AuditEntry, User};
+use isochrone_domain::{AuditEntry, User, UserChange, keeps_an_administrator};
 use rusqlite::{Connection, Row, params};
 
 use super::{SqliteStore, audit, rows};
-use crate::{AccountStore, Grant, Result, Token, TokenHash, TokenPurpose};
+use crate::accounts::may_get_tokens;
+use crate::{AccountStore, Grant, Result, Token, TokenHash, TokenPurpose, UserChanged};
 
 #[async_trait]
 impl AccountStore for SqliteStore {
@@ -15,21 +16,7 @@ impl AccountStore for SqliteStore {
     }
 
     async fn users(&self) -> Result<Vec<User>> {
-        self.read(|db| rows::many(db, "SELECT body FROM users ORDER BY name", [], rows::body)).await
-    }
-
-    async fn put_user(&self, user: &User, audit: AuditEntry) -> Result<()> {
-        let user = user.clone();
-        self.write(move |db| {
-            // Who knows the old password shall be out.
-            if find(db, &user.name)?.is_some_and(|old| old.password_hash != user.password_hash) {
-                let sql = "DELETE FROM tokens WHERE user = ?1 COLLATE NOCASE";
-                rows::execute(db, sql, [&user.name])?;
-            }
-            put(db, &user)?;
-            audit::insert(db, &audit)
-        })
-        .await
+        self.read(all).await
     }
 
     async fn add_user(&self, user: &User, audit: AuditEntry) -> Result<bool> {
@@ -45,18 +32,59 @@ impl AccountStore for SqliteStore {
         .await
     }
 
-    async fn put_token(&self, hash: TokenHash, token: &Token, audit: AuditEntry) -> Result<()> {
-        let (token, clock) = (token.clone(), self.clock);
+    async fn change_user(&self, name: &str, change: &UserChange, audit: AuditEntry) -> Result<UserChanged> {
+        let (name, change) = (name.to_owned(), change.clone());
         self.write(move |db| {
+            let Some(old) = find(db, &name)? else { return Ok(UserChanged::Missing) };
+            let new = change.applied_to(&old, audit.at);
+            if !keeps_an_administrator(&all(db)?, &name, Some(&new)) {
+                return Ok(UserChanged::LastAdministrator);
+            }
+            if old.stamp() != new.stamp() {
+                forget_tokens_of(db, &name)?;
+            }
+            put(db, &new)?;
+            audit::insert(db, &audit)?;
+            Ok(UserChanged::Done(new))
+        })
+        .await
+    }
+
+    async fn delete_user(&self, name: &str, audit: AuditEntry) -> Result<UserChanged> {
+        let name = name.to_owned();
+        self.write(move |db| {
+            let Some(old) = find(db, &name)? else { return Ok(UserChanged::Missing) };
+            if !keeps_an_administrator(&all(db)?, &name, None) {
+                return Ok(UserChanged::LastAdministrator);
+            }
+            forget_tokens_of(db, &name)?;
+            rows::execute(db, "DELETE FROM users WHERE name = ?1", [&name])?;
+            audit::insert(db, &audit)?;
+            Ok(UserChanged::Done(old))
+        })
+        .await
+    }
+
+    async fn put_token(
+        &self,
+        hash: TokenHash,
+        token: &Token,
+        user: &User,
+        audit: AuditEntry,
+    ) -> Result<bool> {
+        let (token, clock, stamp) = (token.clone(), self.clock, user.stamp());
+        self.write(move |db| {
+            let Some(mut user) = find(db, &token.user)?.filter(|user| may_get_tokens(user, &stamp)) else {
+                return Ok(false);
+            };
             rows::execute(db, "DELETE FROM tokens WHERE expires <= ?1", [clock.now().0])?;
             put_token(db, hash, &token)?;
-            if token.purpose == TokenPurpose::SignIn
-                && let Some(mut user) = find(db, &token.user)?
-            {
+            if token.purpose == TokenPurpose::SignIn {
                 user.last_login = Some(audit.at);
                 put(db, &user)?;
             }
-            audit::insert(db, &audit)
+            audit::insert(db, &audit)?;
+            Ok(true)
         })
         .await
     }
@@ -138,6 +166,15 @@ fn find_token(db: &Connection, hash: TokenHash) -> Result<Option<Token>> {
 
 fn find(db: &Connection, name: &str) -> Result<Option<User>> {
     rows::one(db, "SELECT body FROM users WHERE name = ?1", [name], rows::body)
+}
+
+fn all(db: &Connection) -> Result<Vec<User>> {
+    rows::many(db, "SELECT body FROM users ORDER BY name", [], rows::body)
+}
+
+/// Who knows the old password, or was given something before, shall be out.
+fn forget_tokens_of(db: &Connection, name: &str) -> Result<()> {
+    rows::execute(db, "DELETE FROM tokens WHERE user = ?1 COLLATE NOCASE", [name]).map(drop)
 }
 
 fn put(db: &Connection, user: &User) -> Result<()> {

@@ -46,6 +46,10 @@ impl AuditStore for SqliteStore {
         self.read(move |db| fires::list(db, task, &span)).await
     }
 
+    async fn note(&self, entry: AuditEntry) -> Result<()> {
+        self.write(move |db| insert(db, &entry)).await
+    }
+
     async fn trim_records(&self, before: EpochMillis, limit: u64) -> Result<u64> {
         let key = std::sync::Arc::clone(&self.audit_key);
         self.write(move |db| Ok(retention::trim_fires(db, before, limit)? + trim(db, &key, before, limit)?))

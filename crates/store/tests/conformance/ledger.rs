@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use isochrone_domain::{Action, AuditEntry, EpochMillis, Outcome, Reason, TaskId, User};
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Outcome, Reason, TaskId};
 
 use super::Fresh;
 use super::world::{LONG, World, entry, kept, succeeded};
@@ -73,14 +73,7 @@ pub(crate) async fn shows_what_was_done_in_a_span(fresh: &impl Fresh) {
             title: format!("number {}", entries.len()),
             ..entry(Action::SetUser, TaskId::random())
         };
-        let user = User {
-            name: "ann".to_owned(),
-            role: isochrone_domain::Role::Viewer,
-            password_hash: String::new(),
-            created: EpochMillis(at),
-            last_login: None,
-        };
-        world.put_user(&user, entry.clone()).await.unwrap();
+        world.note(entry.clone()).await.unwrap();
         entries.push(entry);
     }
     let [thirty, ten, twenty, later] = <[AuditEntry; 4]>::try_from(entries).expect("four were made");

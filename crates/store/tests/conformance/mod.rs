@@ -65,7 +65,8 @@ macro_rules! store_conformance {
             deletion: forgets_a_task_and_its_runs, takes_the_run_from_its_worker,
                 keeps_ledger_and_audit_of_the_deleted;
             logs: keeps_lines_in_order, keeps_a_line_once, joins_the_attempts, pages_lines;
-            accounts: knows_users_in_any_case, adds_a_user_once, replaces_users, keeps_tokens_until_they_expire,
+            accounts: knows_users_in_any_case, adds_a_user_once, changes_what_is_said_of_a_user, keeps_the_last_administrator,
+                forgets_a_user_with_the_tokens, gives_tokens_to_who_the_user_still_is, keeps_tokens_until_they_expire,
                 forgets_tokens_with_the_password, lists_and_forgets_keys, gives_a_grant_to_one_taker,
                 forgets_expired_grants;
             items: keeps_items_and_data, replaces_items, writes_only_over_the_item_that_was_read, pages_items_newest_first, deletes_items_with_their_data;

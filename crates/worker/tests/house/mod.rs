@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Action, AttemptEnd, AuditEntry, CronFields, EpochMillis, Limits, Policies, Run, RunId, RunStatus,
-    Submission, Task, TaskId, TaskType, accept, plan_request,
+    Action, AttemptEnd, AuditEntry, CronFields, EpochMillis, Limits, Policies, Role, Run, RunId, RunStatus,
+    Submission, Task, TaskId, TaskType, User, accept, plan_request,
 };
 use isochrone_queue::local::LocalQueue;
 use isochrone_queue::{Queue, WakeUp};
 use isochrone_store::sqlite::SqliteStore;
-use isochrone_store::{Clock, Page, RunStore, TaskStore};
+use isochrone_store::{AccountStore, Clock, Page, RunStore, TaskStore};
 use isochrone_telemetry::Metrics;
 use isochrone_worker::{Attempt, Executor, Worker, WorkerConfig, WorkerParts};
 use object_store::ObjectStore;
@@ -136,6 +136,17 @@ impl House {
         };
         let task: Task =
             accept(submission, TaskId::random(), "nora", now, &Limits::default()).expect("it is good");
+        let nora = User {
+            name: "nora".to_owned(),
+            role: Role::Publisher,
+            password_hash: String::new(),
+            created: now,
+            last_login: None,
+            disabled: None,
+            epoch: 0,
+        };
+        // The first run makes her.
+        self.store.add_user(&nora, audit(Action::SetUser)).await.expect("she is kept");
         let _ = self.store.insert_task(&task, audit(Action::CreateTask)).await.expect("it is kept");
         let nonce = *RunId::random().as_bytes();
         let (task, run) = plan_request(&task, 0, "nora", nonce, now).expect("no limit");

@@ -8,7 +8,7 @@ use isochrone_store::{Grant, TokenBinding};
 use serde_json::json;
 
 use super::redirect::Redirect;
-use super::token::{CodeTerms, stamp};
+use super::token::CodeTerms;
 use super::{Asked, Kind};
 use crate::answer::{Answer, Failure, SignInPage};
 use crate::request::Call;
@@ -53,11 +53,10 @@ pub(crate) async fn sign_in(portal: &Served, call: &Call) -> Result<Answer, Fail
     let asked = Asked { redirect, minutes: Some(minutes), ..asked };
     let (name, password) = (parameters.given("username"), parameters.given("password"));
     let user = match (name, password) {
-        (Some(name), Some(password)) => portal.sign_in.check(name, password.to_owned()).await?,
+        (Some(name), Some(password)) => portal.sign_in.check(name, password.to_owned(), call.ip).await?,
         _ => None,
     };
     let Some(user) = user else {
-        tracing::info!(ip = ?call.ip, "a sign-in was refused");
         return Ok(page(call, &asked, Some("Invalid username or password.")));
     };
     let answer = match asked.kind {
@@ -129,7 +128,7 @@ async fn code(portal: &Served, call: &Call, asked: &Asked, user: &User) -> Resul
         client: asked.client.clone(),
         redirect: asked.redirect.clone(),
         challenge: asked.challenge.clone(),
-        stamp: stamp(user),
+        stamp: user.stamp(),
     };
     let life = if asked.challenge.is_some() { CODE_LIVES } else { BARE_CODE_LIVES };
     let expires = portal.store.now().await? + life;

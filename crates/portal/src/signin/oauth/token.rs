@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use isochrone_domain::User;
-use isochrone_store::{Grant, TokenBinding};
+use isochrone_store::{Grant, TokenBinding, TokenHash};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -17,7 +17,7 @@ use crate::keys;
 use crate::request::Call;
 use crate::serve::Served;
 use crate::signin::generate_token::{LONGEST, keep_new, random_token};
-use crate::signin::hash;
+use crate::signin::{Refused, hash};
 
 /// The usual life of an access token that can be renewed, in minutes.
 const ACCESS_LIVES: i64 = 30;
@@ -58,11 +58,6 @@ impl CodeTerms {
     pub(super) fn to_text(&self) -> String {
         serde_json::to_string(self).expect("its keys are text")
     }
-}
-
-/// Changes with the user's password: what was granted before it is void.
-pub(super) fn stamp(user: &User) -> String {
-    hex::encode(Sha256::digest(user.password_hash.as_bytes()))
 }
 
 /// `POST oauth2/token`
@@ -138,19 +133,38 @@ async fn by_refresh_token(portal: &Served, call: &Call, client: &str, last: bool
     Ok(user)
 }
 
-/// A program's own login: the id of an API key, and the key.
+/// A program's own login: the id of an API key, and the key. Wrong ones count as wrong passwords do.
 async fn by_key(portal: &Served, call: &Call, client: &str) -> Result<User, Failure> {
     let secret = hash(call.parameters.required("client_secret")?);
     let refused =
         || Failure::parameter("client_secret", "is no API key, or not the one with this 'client_id'");
-    let known = portal.store.token(secret).await?.ok_or_else(refused)?;
+    let guess = portal.sign_in.guess(client, call.ip).await.ok_or_else(refused)?;
+    match user_of_key(portal, secret, client).await {
+        Ok(Some(user)) => {
+            guess.was_right();
+            Ok(user)
+        }
+        Ok(None) => {
+            portal.sign_in.refused(client, call.ip, Refused::Wrong).await;
+            Err(refused())
+        }
+        Err(failure) => {
+            guess.was_not_tried();
+            Err(failure)
+        }
+    }
+}
+
+/// Whose key it is, as long as it is good.
+async fn user_of_key(portal: &Served, secret: TokenHash, client: &str) -> Result<Option<User>, Failure> {
+    let Some(known) = portal.store.token(secret).await? else { return Ok(None) };
     if keys::title(&known).is_none()
         || keys::id(secret) != client
         || known.expires <= portal.store.now().await?
     {
-        return Err(refused());
+        return Ok(None);
     }
-    portal.store.user(&known.user).await?.ok_or_else(refused)
+    Ok(portal.store.user(&known.user).await?.filter(|user| user.disabled.is_none()))
 }
 
 /// The grant's user, if it has not expired and the password is the same.
@@ -158,12 +172,16 @@ async fn still_theirs(portal: &Served, grant: &Grant, stamped: &str) -> Result<O
     if grant.expires <= portal.store.now().await? {
         return Ok(None);
     }
-    Ok(portal.store.user(&grant.user).await?.filter(|user| stamp(user) == stamped))
+    Ok(portal
+        .store
+        .user(&grant.user)
+        .await?
+        .filter(|user| user.disabled.is_none() && user.stamp() == stamped))
 }
 
 async fn new_refresh_token(portal: &Served, client: &str, user: &User) -> Result<String, Failure> {
     let token = random_token();
-    let terms = RefreshTerms { refresh: client.to_owned(), stamp: stamp(user) };
+    let terms = RefreshTerms { refresh: client.to_owned(), stamp: user.stamp() };
     let terms = serde_json::to_string(&terms).expect("its keys are text");
     let expires = portal.store.now().await? + REFRESH_LIVES;
     portal.store.put_grant(hash(&token), &Grant { user: user.name.clone(), expires, terms }).await?;

@@ -3,12 +3,16 @@
 //! Anybody can have one computed by trying to sign in, so the work is bounded: a [`Hasher`] has a fixed number of
 //! buffers and a fixed number of places to wait for one. A hash needs a [`Turn`], which only the hasher gives.
 
+mod rules;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub use rules::{SHORTEST, WeakPassword, check};
 
 /// A longer password is no password: hashing megabytes costs the server, not the guesser.
 pub const LONGEST: usize = 1_024;
