@@ -9,14 +9,14 @@ use anyhow::{Result, ensure};
 use async_trait::async_trait;
 use futures::StreamExt;
 use isochrone_domain::{
-    Action, AttemptEnd, AuditEntry, CronFields, EpochMillis, Limits, Policies, Submission, Task, TaskId,
-    TaskType, accept,
+    Action, AttemptEnd, AuditEntry, CronFields, EpochMillis, Limits, Policies, Role, Submission, Task,
+    TaskId, TaskType, User, accept,
 };
 use isochrone_queue::Queue;
 use isochrone_queue::rabbitmq::RabbitQueue;
 use isochrone_scheduler::{Event, Scheduler, Wake};
 use isochrone_store::redis::{Options, RedisStore};
-use isochrone_store::{AuditStore, Saved, TaskStore};
+use isochrone_store::{AccountStore, AuditStore, Saved, StoredItems, TaskStore};
 use isochrone_telemetry::Metrics;
 use isochrone_worker::{Attempt, Executor, Worker, WorkerConfig, WorkerParts};
 use object_store::memory::InMemory;
@@ -46,6 +46,7 @@ pub(crate) async fn run(redis: &str, rabbit: &str, runs: usize) -> Result<Seen> 
     let nothing = Arc::new(Nothing { ended: AtomicUsize::new(0), runs, all: Notify::new() });
     let parts = WorkerParts {
         metrics: Metrics::new(),
+        items: Arc::new(StoredItems(store.clone())),
         store: store.clone(),
         queue: queue.clone(),
         artifacts: Arc::new(InMemory::new()),
@@ -113,6 +114,16 @@ async fn all_published(mut events: broadcast::Receiver<Event>, runs: usize) -> R
 async fn add_tasks(store: &Arc<RedisStore>, count: usize) -> Result<()> {
     let now = store.now().await?;
     let minute = EpochMillis(now.0.div_euclid(60_000) * 60_000);
+    let ann = User {
+        name: "ann".to_owned(),
+        role: Role::Publisher,
+        password_hash: String::new(),
+        created: now,
+        last_login: None,
+        disabled: None,
+        epoch: 0,
+    };
+    store.add_user(&ann, AuditEntry::new(now, "ann", Action::SetUser, "ann", "ann")).await?;
     let kept = futures::stream::iter((0..count).map(|n| {
         let (store, task) = (Arc::clone(store), task(n, minute));
         async move {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use isochrone_sandbox::Fault;
 use isochrone_testkit::{ADMIN_PASSWORD, Server, ServerOptions};
 use serde_json::{Value, json};
@@ -89,6 +89,32 @@ async fn a_token_is_asked_about_once_and_holds_where_the_portal_says() -> Result
     assert_eq!(code(&server.get(&format!("{REST}/content/items/{ITEM}"), &[]).await?), 503);
     portal.restart().await?;
     assert_eq!(server.get(&tasks, &[("token", &other)]).await?["total"], 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_are_counted_before_the_portal_sees_them() -> Result<()> {
+    let portal = simulated().await?;
+    let place = in_front_of(&portal.url(), "siteadmin", PASSWORD, 600)?;
+    let server = Server::start(&place.options).await?;
+    let before = portal.asked("generateToken");
+    for number in 0..12 {
+        let guess = format!("guess {number}");
+        let wrong = [("username", "ann"), ("password", guess.as_str())];
+        let refused = server.post(&format!("{REST}/generateToken"), &wrong).await?;
+        assert_eq!(refused["error"]["message"], "Unable to generate token.", "{refused}");
+    }
+    assert_eq!(portal.asked("generateToken"), before + 5, "five of twelve");
+    // Nor does it see them in the form of its own page.
+    let form = [("oauth_state", "x"), ("username", "ann"), ("password", "guess")];
+    for path in [format!("{REST}/oauth2/signin"), "/sharing/oauth2/signin".to_owned()] {
+        let refused = server.post(&path, &form).await?;
+        ensure!(refused["error"].is_object(), "{refused}");
+    }
+    assert_eq!(portal.asked("oauth2/signin"), 0);
+    let good = [("username", "vic"), ("password", "vic-password")];
+    let given = server.post(&format!("{REST}/generateToken"), &good).await?;
+    ensure!(given["token"].is_string(), "others sign in: {given}");
     Ok(())
 }
 

@@ -60,6 +60,9 @@ pub struct Item {
     /// `private`, `shared` (with groups), `org` or `public`.
     #[serde(default)]
     pub access: String,
+    /// When it was last changed, in epoch ms.
+    #[serde(default)]
+    pub modified: Option<i64>,
 }
 
 /// A part of a list of tasks.

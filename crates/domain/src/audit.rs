@@ -16,6 +16,8 @@ pub enum Action {
     EnableTask,
     /// Made it plan none.
     DisableTask,
+    /// Agreed to what its item does.
+    AcceptItem,
     /// Deleted it.
     DeleteTask,
     /// Asked for a run.
@@ -54,6 +56,7 @@ impl Action {
             Action::UpdateTask => "updateTask",
             Action::EnableTask => "enableTask",
             Action::DisableTask => "disableTask",
+            Action::AcceptItem => "acceptItem",
             Action::DeleteTask => "deleteTask",
             Action::RunTask => "runTask",
             Action::CancelRun => "cancelRun",

@@ -78,6 +78,7 @@ pub(crate) fn new_run(task: &Task, fire: &PlannedFire, trigger: Trigger, now: Ep
         started: None,
         progress: None,
         handle: None,
+        item: None,
         artifacts: Vec::new(),
     }
 }

@@ -70,6 +70,19 @@ pub struct ItemVersion {
     pub by: String,
 }
 
+/// An item as it was read at a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemSnapshot {
+    /// Whose it was.
+    pub owner: String,
+    /// When it had last been changed.
+    pub modified: EpochMillis,
+    /// What its data did.
+    #[serde(flatten)]
+    pub version: ItemVersion,
+}
+
 impl Default for ItemVersion {
     /// Of an item without data.
     fn default() -> Self {
@@ -94,6 +107,11 @@ pub struct ItemDetails {
 }
 
 impl Item {
+    /// The item as it is.
+    pub fn snapshot(&self) -> ItemSnapshot {
+        ItemSnapshot { owner: self.owner.clone(), modified: self.modified, version: self.content.clone() }
+    }
+
     /// The item with this data, which `by` brings.
     #[must_use]
     pub fn with_data(mut self, data: &[u8], by: &str, now: EpochMillis) -> Item {

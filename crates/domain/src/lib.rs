@@ -9,6 +9,7 @@ mod id;
 mod item;
 mod item_digest;
 mod outcome;
+mod pin;
 mod policy;
 mod run;
 mod scene_cook;
@@ -25,10 +26,13 @@ pub use fire::{
     Decision, FirePlan, PlannedFire, first_fire, plan_backfill, plan_fires, plan_request, planned_minutes,
 };
 pub use id::{FireId, IdError, ItemId, RunId, TaskId};
-pub use item::{Access, Item, ItemDetails, ItemVersion};
+pub use item::{Access, Item, ItemDetails, ItemSnapshot, ItemVersion};
 pub use item_digest::item_digest;
 pub use outcome::{Outcome, Reason};
-pub use policy::{CrashPolicy, MisfirePolicy, OverlapPolicy, Policies, PolicyChange, RetryPolicy};
+pub use pin::{ItemChanged, check_item, keeps_pin, pin};
+pub use policy::{
+    CrashPolicy, ItemChanges, MisfirePolicy, OverlapPolicy, Policies, PolicyChange, RetryPolicy,
+};
 pub use run::{Artifact, Cancel, Lease, LogLine, LogStream, Progress, Run, RunStatus, Trigger};
 pub use scene_cook::SceneCook;
 pub use settle::{Amendment, AttemptEnd, Settled, amend, cancel, retry, settle};

@@ -88,6 +88,8 @@ reasons! {
     ItemMissing = "item_missing": "The item that the task points at does not exist.",
     /// The task's owner has no right to it.
     NotAllowed = "not_allowed": "The task's owner may not do this.",
+    /// Somebody else changed the item since the task's owner agreed to it.
+    ItemChanged = "item_changed": "The item was changed by somebody else since the task's owner agreed to it.",
     /// The task's owner is disabled or deleted.
     OwnerDisabled = "owner_disabled": "The task's owner is disabled or deleted.",
     /// The item or the parameters can't be used.
@@ -104,7 +106,7 @@ impl Reason {
     /// Whether a run that ends so counts towards disabling its task: what somebody decided about it is no failure
     /// of its work.
     pub fn counts_as_failure(self) -> bool {
-        !matches!(self, Reason::Cancelled | Reason::OwnerDisabled)
+        !matches!(self, Reason::Cancelled | Reason::ItemChanged | Reason::OwnerDisabled)
     }
 }
 

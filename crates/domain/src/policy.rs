@@ -68,6 +68,17 @@ pub enum CrashPolicy {
     AtMostOnce,
 }
 
+/// What happens where somebody else's item does something else than when the task's owner saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ItemChanges {
+    /// The run is refused, until the owner accepts the item as it is.
+    #[default]
+    Pinned,
+    /// The item runs as it is.
+    Follow,
+}
+
 /// A task's choices. The defaults are what ArcGIS does, where ArcGIS does anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -86,6 +97,8 @@ pub struct Policies {
     pub timeout_ms: Option<u64>,
     /// Consecutive failures that disable the task; none: never. ArcGIS's default is 5.
     pub max_consecutive_failures: Option<u32>,
+    /// For items of others that change.
+    pub item_changes: ItemChanges,
 }
 
 impl Default for Policies {
@@ -98,6 +111,7 @@ impl Default for Policies {
             max_crashes: 5,
             timeout_ms: None,
             max_consecutive_failures: Some(5),
+            item_changes: ItemChanges::default(),
         }
     }
 }
@@ -119,6 +133,8 @@ pub struct PolicyChange {
     pub timeout_ms: Option<Option<u64>>,
     /// Consecutive failures that disable the task; `Some(None)`: never.
     pub max_consecutive_failures: Option<Option<u32>>,
+    /// For items of others that change.
+    pub item_changes: Option<ItemChanges>,
 }
 
 impl PolicyChange {
@@ -135,6 +151,7 @@ impl PolicyChange {
             max_crashes: old.max_crashes,
             timeout_ms: self.timeout_ms.unwrap_or(old.timeout_ms),
             max_consecutive_failures: self.max_consecutive_failures.unwrap_or(old.max_consecutive_failures),
+            item_changes: self.item_changes.unwrap_or(old.item_changes),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EpochMillis, FireId, Generation, Outcome, Reason, RunId, TaskId, TaskType};
+use crate::{EpochMillis, FireId, Generation, ItemSnapshot, Outcome, Reason, RunId, TaskId, TaskType};
 
 /// Why there is a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +169,9 @@ pub struct Run {
     /// A remote job's handle (JSON), kept so that a later attempt finds it again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handle: Option<String>,
+    /// The item as the last attempt that read it found it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<ItemSnapshot>,
     /// What the work said of itself, for people and clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,

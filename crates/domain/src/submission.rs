@@ -99,6 +99,7 @@ pub fn accept(
         max_occurrences: submission.max_occurrences,
         occurrences: 0,
         policies: submission.policies,
+        pinned: None,
         generation: Generation(1),
         state: TaskState::Active,
         next_fire: None,

@@ -7,7 +7,7 @@ use isochrone_quartz::{Fields, ParseError, Schedule};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{EpochMillis, ItemId, Policies, TaskId};
+use crate::{EpochMillis, ItemId, ItemVersion, Policies, TaskId};
 
 /// What kind of work a task does. The names are ArcGIS's, to the letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -166,6 +166,9 @@ pub struct Task {
     pub occurrences: u64,
     /// The owner's choices.
     pub policies: Policies,
+    /// What the owner agreed to run of somebody else's item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<ItemVersion>,
     /// Which of the task's schedules this is.
     pub generation: Generation,
     /// Whether it plans fires.

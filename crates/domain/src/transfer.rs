@@ -1,6 +1,7 @@
 //! Tasks that come from elsewhere, with their ids and their past.
 
 use crate::edit::plan_anew;
+use crate::pin::keeps_pin;
 use crate::submission::check_date;
 use crate::{EpochMillis, Generation, Limits, Problem, Submission, Task, TaskId, TaskState, accept};
 
@@ -45,6 +46,7 @@ pub fn replace(old: &Task, other: Task, now: EpochMillis) -> Option<Task> {
     let same_state = active(old.state) == active(other.state);
     let same_parameters = written(old) == written(&other);
     let same = Task {
+        pinned: if keeps_pin(old, &other) { old.pinned.clone() } else { other.pinned.clone() },
         parameters: if same_parameters { old.parameters.clone() } else { other.parameters.clone() },
         generation: old.generation,
         state: if same_state { old.state } else { other.state },

@@ -55,7 +55,7 @@ pub fn native_task(bytes: &[u8]) {
     if let Some(task) = submission.and_then(accepted) {
         assert!(task.next_fire.is_none_or(|next| next > NOW));
     }
-    native::fuzzing::change(bytes, &policies);
+    native::fuzzing::change(bytes);
 }
 
 fn accepted(submission: Submission) -> Option<isochrone_domain::Task> {
@@ -63,7 +63,7 @@ fn accepted(submission: Submission) -> Option<isochrone_domain::Task> {
 }
 
 fn changed(parameters: &Parameters, submission: Option<Submission>) {
-    let change = fields::change(parameters, &Policies::default());
+    let change = fields::change(parameters);
     let Some(task) = submission.and_then(accepted) else { return };
     assert!(task.next_fire.is_none_or(|next| next > NOW));
     if let Ok(change) = change {

@@ -97,8 +97,8 @@ mod tests {
         let data = tempfile::TempDir::new().expect("a folder");
         let store: Arc<SqliteStore> =
             Arc::new(SqliteStore::open(data.path(), Clock::SYSTEM).expect("a store"));
-        let metrics = Metrics::new();
-        let sign_in = SignIn::new(store.clone(), None, metrics, Arc::default());
+        let (metrics, proxies) = (Metrics::new(), crate::client_address::TrustedProxies::none());
+        let sign_in = SignIn::new(store.clone(), None, metrics, Arc::default(), proxies);
         let submissions = Submissions::new(store, Limits::default(), Quotas::default(), Wake::new());
         // Nobody has this token: as if it had been revoked since.
         let credentials = Credentials { token: "revoked".to_owned(), ip: None, referer: None };

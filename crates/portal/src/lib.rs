@@ -14,6 +14,7 @@
 //! | `retryBackoffSeconds` | 0 to 3600 | 0 |
 //! | `timeoutSeconds` | 1 to 2592000, or -1 for the executor's own | -1 |
 //! | `crashPolicy` | `atLeastOnce`, `atMostOnce` | `atLeastOnce` |
+//! | `itemChanges` | `pinned`, `follow` | `pinned` |
 //! | `maxConsecutiveFailures` | 1 to 1000000, or -1 for "never disable" | the operator's, 5 |
 
 mod answer;

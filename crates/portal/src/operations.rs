@@ -91,7 +91,7 @@ const TYPES: Kind = Choice(&TYPE_NAMES);
 const CREATE: [Parameter; 6] =
     [("type", TYPES, "What kind of work"), SCHEDULE[0], SCHEDULE[1], SCHEDULE[2], SCHEDULE[3], SCHEDULE[4]];
 
-const TASK: [Parameter; 14] = [
+const TASK: [Parameter; 15] = [
     ("title", Text, "For people"),
     ("itemId", Id, "The item that the task works on; required but for ExecuteReport"),
     ("taskURL", Text, "Of a geoprocessing task; required for GPService"),
@@ -106,17 +106,18 @@ const TASK: [Parameter; 14] = [
     ("timeoutSeconds", Whole, "1 to 2592000; -1: the executor's own"),
     ("crashPolicy", Choice(&["atLeastOnce", "atMostOnce"]), "What a run does whose worker died"),
     ("maxConsecutiveFailures", Whole, "1 to 1000000; -1: never disable"),
+    ("itemChanges", Choice(&["pinned", "follow"]), "What a run does where somebody else changed the item"),
 ];
 
-const UPDATE: [Parameter; 21] = {
-    let mut all = [("isActive", Flag, "Whether the task plans runs"); 21];
+const UPDATE: [Parameter; 22] = {
+    let mut all = [("isActive", Flag, "Whether the task plans runs"); 22];
     let mut at = 0;
     while at < 6 {
         all[1 + at] = CREATE[at];
         at += 1;
     }
     at = 0;
-    while at < 14 {
+    while at < 15 {
         all[7 + at] = TASK[at];
         at += 1;
     }
@@ -254,6 +255,13 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post("/community/users/{user}/tasks/{task}/update", "Changes a task", &[], &UPDATE, CHANGED),
     post("/community/users/{user}/tasks/{task}/enable", "Lets a task plan runs", &[], &[], CHANGED),
     post("/community/users/{user}/tasks/{task}/disable", "Makes a task plan none", &[], &[], CHANGED),
+    post(
+        "/community/users/{user}/tasks/{task}/accept",
+        "Agree to what the task's item does now",
+        &[],
+        &[("digest", Text, "Only if the item still has this one")],
+        CHANGED,
+    ),
     post("/community/users/{user}/tasks/{task}/delete", "Deletes a task", &[], &[], CHANGED),
     post(
         "/community/users/{user}/tasks/{task}/run",

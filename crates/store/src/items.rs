@@ -1,5 +1,7 @@
 //! Items and their data.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use isochrone_domain::{AuditEntry, Item, ItemId};
 
@@ -10,7 +12,7 @@ use crate::{Page, Paged, Result, Saved};
 pub trait ItemStore: Send + Sync {
     /// Keeps an item, if its `version` is still the stored one (0: there is none of its id), as the next one.
     /// Without `data` the stored data stays.
-    async fn put_item(&self, item: &Item, data: Option<Vec<u8>>, audit: AuditEntry) -> Result<Saved>;
+    async fn put_item(&self, item: &Item, data: Option<Arc<Vec<u8>>>, audit: AuditEntry) -> Result<Saved>;
 
     /// The item with this id.
     async fn item(&self, id: ItemId) -> Result<Option<Item>>;

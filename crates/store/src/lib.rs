@@ -11,6 +11,7 @@ mod clock;
 mod error;
 mod fleet;
 mod holds;
+mod item_source;
 mod items;
 pub mod redis;
 mod runs;
@@ -26,6 +27,7 @@ pub use clock::Clock;
 pub use error::StoreError;
 pub use fleet::{FleetStore, Leadership, Member, Present, Role};
 pub use holds::HoldStore;
+pub use item_source::{ItemSource, ItemsUnavailable, StoredItems};
 pub use items::ItemStore;
 pub use runs::{
     Backlog, Cancelled, Claim, Claimed, Finished, Held, Keep, LONGEST_LEASE, Refusal, Renewal, RunFilter,

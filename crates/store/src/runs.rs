@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, Cancel, EpochMillis, LogLine, Progress, Run, RunId, Task,
-    TaskId, TaskType,
+    Amendment, Artifact, AttemptEnd, AuditEntry, Cancel, EpochMillis, ItemSnapshot, LogLine, Progress, Run,
+    RunId, Task, TaskId, TaskType,
 };
 
 use crate::{Page, Paged, Place, Result, Stretch};
@@ -170,6 +170,9 @@ pub trait RunStore: Send + Sync {
 
     /// Keeps a remote job's handle (JSON) for the attempts to come.
     async fn checkpoint(&self, run: RunId, attempt: u32, handle: &str) -> Result<Finished>;
+
+    /// Keeps which version of its item the attempt found.
+    async fn note_item(&self, run: RunId, attempt: u32, item: &ItemSnapshot) -> Result<Finished>;
 
     /// Adds lines to the run's log. They are numbered from `first` within the attempt: lines whose
     /// number is there already are not kept twice.

@@ -67,6 +67,7 @@ fn run(status: RunStatus) -> Run {
         started: Some(EpochMillis(3_000)),
         progress: None,
         handle: None,
+        item: None,
         result: None,
         artifacts: Vec::new(),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use isochrone_domain::{Artifact, LogStream, Progress, Run, Task};
+use isochrone_domain::{Artifact, ItemSnapshot, LogStream, Progress, Run, Task};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,6 +30,8 @@ pub enum Report {
     Log(LogStream, String),
     /// Something kept in the artifact store, to be listed with the run.
     Artifact(Artifact),
+    /// The item that the run executes, as it was found.
+    Item(ItemSnapshot),
     /// A remote job's handle (JSON), answered once it is safely kept.
     Checkpoint(String, oneshot::Sender<Result<(), NotKept>>),
 }
@@ -102,6 +104,11 @@ impl Attempt {
     /// Adds a line to the run's log. Waits while the worker is behind, so that memory stays flat.
     pub async fn log(&self, stream: LogStream, line: impl Into<String>) {
         self.report(Report::Log(stream, line.into())).await;
+    }
+
+    /// Says which version of its item the run executes.
+    pub async fn item(&self, item: ItemSnapshot) {
+        self.report(Report::Item(item)).await;
     }
 
     async fn report(&self, report: Report) {

@@ -11,6 +11,7 @@ use isochrone_telemetry::AttemptResult;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::admission;
 use crate::journal::Journal;
 use crate::leases::{Lease, Leases};
 use crate::{Attempt, Executor, STOP_GRACE, StopReason, WorkerParts};
@@ -35,7 +36,7 @@ pub(crate) async fn carry(
     let attempt = Attempt::new(task, run.clone(), Arc::clone(&parts.artifacts), reports, lease.stop.clone());
     let journal = Journal::new(parts, leases, &run).keep(receiver);
     let execution = async {
-        let end = match owner_refused(parts, &attempt).await {
+        let end = match admission::refused(parts, &*executor, &attempt).await {
             Some(end) => Some(end),
             None => execute(&*executor, &attempt, leases, &lease, deadline).await,
         };
@@ -51,37 +52,6 @@ pub(crate) async fn carry(
         tracing::warn!("attempt abandoned: its lease is lost");
     }
     leases.let_go(run_id, attempt_number);
-}
-
-/// How often a store that does not say who the owner is is asked, and how long after one another.
-const OWNER_TRIES: u32 = 10;
-const OWNER_WAIT: Duration = Duration::from_millis(500);
-
-/// How a run ends whose task's owner is disabled or gone. None: it may run. A remote job that was begun is followed
-/// to its end.
-async fn owner_refused(parts: &WorkerParts, attempt: &Attempt) -> Option<AttemptEnd> {
-    if attempt.run().handle.is_some() {
-        return None;
-    }
-    let owner = &attempt.task().owner;
-    let refused = |reason, result| Some(AttemptEnd::SubmitFailed { reason, result });
-    let mut tries = 0;
-    loop {
-        match parts.store.user(owner).await {
-            Ok(Some(user)) if user.disabled.is_none() => return None,
-            Ok(Some(_)) => {
-                return refused(Reason::OwnerDisabled, format!("the task's owner {owner} is disabled"));
-            }
-            Ok(None) => {
-                return refused(Reason::OwnerDisabled, format!("the task's owner {owner} is deleted"));
-            }
-            Err(error) if tries == OWNER_TRIES => {
-                return refused(Reason::Internal, format!("the task's owner: {error}"));
-            }
-            Err(_) => tokio::time::sleep(OWNER_WAIT).await,
-        }
-        tries += 1;
-    }
 }
 
 fn deadline(task: &Task, executor: &dyn Executor) -> Duration {

@@ -16,6 +16,12 @@ pub trait Executor: Send + Sync {
     /// How long an attempt may take where its task does not say.
     fn default_timeout(&self) -> Duration;
 
+    /// Whether it reads the task's item itself, and checks and reports the version of the very bytes that it executes.
+    /// Of others the worker checks the item before.
+    fn reads_item(&self) -> bool {
+        false
+    }
+
     /// Does the work and says how it ended. The worker watches the deadline and cancels: once
     /// `attempt.stopped()` answers, the executor has [`STOP_GRACE`] to end its work and return; after
     /// that the future is dropped, which must kill whatever is left.

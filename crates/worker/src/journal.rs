@@ -85,6 +85,11 @@ impl<'a> Journal<'a> {
                 self.artifacts.retain(|kept| kept.name != artifact.name);
                 self.artifacts.push(artifact);
             }
+            Report::Item(item) => {
+                if let Err(error) = self.store().note_item(self.run.id, self.run.attempt, &item).await {
+                    tracing::warn!(%error, digest = item.version.digest, "the item's version is not kept");
+                }
+            }
             Report::Checkpoint(handle, answer) => {
                 let kept = match self.store().checkpoint(self.run.id, self.run.attempt, &handle).await {
                     Ok(Finished::Kept(_)) => Ok(()),

@@ -1,5 +1,6 @@
 //! Takes a run, claims it, executes it, finishes it: slots, leases, cancel, drain.
 
+mod admission;
 mod attempt;
 mod carry;
 mod config;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use isochrone_domain::{EpochMillis, RunId, TaskType};
 use isochrone_queue::{Consumer, Delivery, Queue};
-use isochrone_store::{Claim, Claimed, Store};
+use isochrone_store::{Claim, Claimed, ItemSource, Store};
 use isochrone_telemetry::Metrics;
 use object_store::ObjectStore;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -29,6 +29,8 @@ pub struct WorkerParts {
     pub queue: Arc<dyn Queue>,
     /// Where runs leave their artifacts.
     pub artifacts: Arc<dyn ObjectStore>,
+    /// Where the items are that tasks run.
+    pub items: Arc<dyn ItemSource>,
     /// Where it counts what it does.
     pub metrics: Metrics,
     /// Called after each attempt: a retry or a waiting run may be due.

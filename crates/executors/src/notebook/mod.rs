@@ -31,7 +31,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use isochrone_domain::{AttemptEnd, ItemId, LogStream, Reason, Task, TaskType};
+use isochrone_domain::{
+    AttemptEnd, ItemId, ItemSnapshot, LogStream, Reason, Task, TaskType, check_item, item_digest,
+};
 use isochrone_worker::{Attempt, Executor};
 
 pub use config::{Config, Isolation, Network};
@@ -54,8 +56,9 @@ use crate::remote;
 /// Where notebooks come from.
 #[async_trait]
 pub trait Notebooks: Send + Sync {
-    /// The item's .ipynb as it was stored; none if there is no such item that the user `reader` may read.
-    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, NoContent>;
+    /// The item's .ipynb as it was stored, and what is known of the item; none if there is no such item that the user
+    /// `reader` may read. The digest in it counts for nothing: that of the bytes does.
+    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<(ItemSnapshot, Vec<u8>)>, NoContent>;
 }
 
 /// Why a notebook could not be had.
@@ -127,7 +130,7 @@ impl ExecuteNotebook {
     }
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
-        let notebook = self.notebook(attempt.task()).await?;
+        let notebook = self.notebook(attempt).await?;
         let secrets = self.secrets(attempt.task())?;
         let python = self.python(attempt).await?;
         let confinement = self.confinement(&python).await?;
@@ -189,7 +192,9 @@ impl ExecuteNotebook {
         Ok(home)
     }
 
-    async fn notebook(&self, task: &Task) -> Result<Vec<u8>, AttemptEnd> {
+    /// The very bytes that are checked are those that are executed.
+    async fn notebook(&self, attempt: &Attempt) -> Result<Vec<u8>, AttemptEnd> {
+        let task = attempt.task();
         let Some(id) = task.item_id else {
             let result = "the task names no item to execute".to_owned();
             return Err(AttemptEnd::SubmitFailed { reason: Reason::ItemMissing, result });
@@ -201,9 +206,15 @@ impl ExecuteNotebook {
             };
             AttemptEnd::SubmitFailed { reason, result: format!("item: {error}") }
         })?;
-        let content = content.ok_or_else(|| AttemptEnd::SubmitFailed {
+        let (mut item, content) = content.ok_or_else(|| AttemptEnd::SubmitFailed {
             reason: Reason::ItemMissing,
             result: format!("the item {id} does not exist or is not the task owner's to read"),
+        })?;
+        item.version.digest = item_digest(&content);
+        attempt.item(item.clone()).await;
+        check_item(task, id, &item).map_err(|changed| AttemptEnd::SubmitFailed {
+            reason: Reason::ItemChanged,
+            result: changed.to_string(),
         })?;
         match ending::no_notebook(&content) {
             None => Ok(content),
@@ -294,6 +305,10 @@ impl Executor for ExecuteNotebook {
 
     fn default_timeout(&self) -> Duration {
         self.config.timeout()
+    }
+
+    fn reads_item(&self) -> bool {
+        true
     }
 
     async fn execute(&self, attempt: &Attempt) -> AttemptEnd {

@@ -204,6 +204,7 @@ mod tests {
             started: None,
             progress: None,
             handle: None,
+            item: None,
             result: None,
             artifacts: Vec::new(),
         };

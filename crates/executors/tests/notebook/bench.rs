@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Artifact, AttemptEnd, CronFields, EpochMillis, FireId, Generation, ItemId, LogStream, Policies, Reason,
-    Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
+    Artifact, AttemptEnd, CronFields, EpochMillis, FireId, Generation, ItemId, ItemSnapshot, ItemVersion,
+    LogStream, Policies, Reason, Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
 };
 use isochrone_executors::notebook::{
     Config, Destination, ExecuteNotebook, Homes, Isolation, Lookup, NoContent, Notebooks, PythonEnvironment,
@@ -58,8 +58,13 @@ struct OneNotebook(Vec<u8>);
 
 #[async_trait]
 impl Notebooks for OneNotebook {
-    async fn content(&self, id: ItemId, _reader: &str) -> Result<Option<Vec<u8>>, NoContent> {
-        Ok((id == ITEM).then(|| self.0.clone()))
+    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<(ItemSnapshot, Vec<u8>)>, NoContent> {
+        let item = ItemSnapshot {
+            owner: reader.to_owned(),
+            modified: EpochMillis(0),
+            version: ItemVersion::default(),
+        };
+        Ok((id == ITEM).then(|| (item, self.0.clone())))
     }
 }
 
@@ -200,6 +205,7 @@ async fn read(
                 }
             }
             Report::Artifact(artifact) => artifacts.push(artifact),
+            Report::Item(_) => {}
             Report::Checkpoint(_, answer) => drop(answer.send(Ok(()))),
         }
     }
@@ -312,6 +318,7 @@ fn task() -> Task {
         max_occurrences: None,
         occurrences: 1,
         policies: Policies::default(),
+        pinned: None,
         generation: Generation(1),
         state: TaskState::Active,
         next_fire: None,
@@ -343,6 +350,7 @@ fn run() -> Run {
         started: None,
         progress: None,
         handle: None,
+        item: None,
         result: None,
         artifacts: Vec::new(),
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use isochrone_domain::{ItemId, Role, RunId, TaskId, TaskType};
+use isochrone_domain::{ItemChanges, ItemId, Role, RunId, TaskId, TaskType};
 use isochrone_store::chain::Head;
 
 pub(crate) use transfer::{Export, FromPortal, Import};
@@ -249,6 +249,13 @@ pub(crate) enum TaskCommand {
     Enable { task: TaskId },
     /// Make a task plan no fires.
     Disable { task: TaskId },
+    /// Agree to what a task's item does now, where it is somebody else's and was changed.
+    Accept {
+        task: TaskId,
+        /// Only if the item still has this digest, as `run show` tells it.
+        #[arg(long)]
+        digest: Option<String>,
+    },
     /// Delete a task and its runs.
     Delete { task: TaskId },
     /// Run a task now.
@@ -313,8 +320,19 @@ pub(crate) struct WorkArgs {
     /// How many runs the task may make.
     #[arg(long, value_name = "N")]
     pub(crate) max_occurrences: Option<u64>,
+    /// What a run does where somebody else changed the item: refuse it, or follow.
+    #[arg(long, value_name = "pinned|follow", value_parser = item_changes)]
+    pub(crate) item_changes: Option<ItemChanges>,
     #[command(flatten)]
     pub(crate) cron: CronArgs,
+}
+
+fn item_changes(text: &str) -> Result<ItemChanges, &'static str> {
+    match text {
+        "pinned" => Ok(ItemChanges::Pinned),
+        "follow" => Ok(ItemChanges::Follow),
+        _ => Err("expected pinned or follow"),
+    }
 }
 
 #[derive(Debug, clap::Args)]

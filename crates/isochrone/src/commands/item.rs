@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use isochrone_domain::{Access, Action, EpochMillis, Item, ItemId};
@@ -120,7 +121,7 @@ pub(crate) async fn add_notebook(
         item: Some(id),
         ..wiring::audit(Action::AddItem, now, &item.title, &item.owner)
     };
-    match house.store.put_item(&item, Some(data), audit).await? {
+    match house.store.put_item(&item, Some(Arc::new(data)), audit).await? {
         Saved::Done => Ok(id),
         Saved::Stale | Saved::Repeated => {
             bail!("item {id} was changed by somebody else meanwhile; try again")

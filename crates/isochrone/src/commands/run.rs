@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use isochrone_domain::{Artifact, EpochMillis, Progress, Run, RunId, RunStatus};
+use isochrone_domain::{Artifact, EpochMillis, ItemSnapshot, Progress, Run, RunId, RunStatus};
 use isochrone_store::{Page, RunFilter};
 use serde::Serialize;
 
@@ -36,6 +36,8 @@ pub(crate) struct RunView {
     progress: Option<Progress>,
     result: Option<String>,
     artifacts: Vec<Artifact>,
+    /// As the run found it.
+    item: Option<ItemSnapshot>,
 }
 
 impl From<Run> for RunView {
@@ -59,6 +61,7 @@ impl From<Run> for RunView {
             progress: run.progress,
             result: run.result,
             artifacts: run.artifacts,
+            item: run.item,
         }
     }
 }

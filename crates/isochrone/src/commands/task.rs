@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use isochrone_domain::{
-    Change, CronFields, EpochMillis, Outcome, Policies, PolicyChange, RunStatus, Submission, Task, TaskState,
+    Change, CronFields, EpochMillis, ItemChanges, ItemVersion, Outcome, Policies, PolicyChange, RunStatus,
+    Submission, Task, TaskState,
 };
 use isochrone_store::{Page, TaskFilter};
 use serde::Serialize;
@@ -37,6 +38,8 @@ struct TaskView {
     end_date: Option<i64>,
     consecutive_failures: u32,
     max_consecutive_failures: Option<u32>,
+    item_changes: ItemChanges,
+    pinned_item: Option<ItemVersion>,
     created: i64,
     updated: i64,
 }
@@ -61,6 +64,8 @@ impl From<Task> for TaskView {
             end_date: task.end.map(|at| at.0),
             consecutive_failures: task.consecutive_failures,
             max_consecutive_failures: task.policies.max_consecutive_failures,
+            item_changes: task.policies.item_changes,
+            pinned_item: task.pinned,
             created: task.created.0,
             updated: task.updated.0,
         }
@@ -115,6 +120,7 @@ pub(crate) async fn run(loaded: &Loaded, command: TaskCommand, output: OutputFor
         TaskCommand::Show { task } => tasks.task(caller, task).await?,
         TaskCommand::Enable { task } => tasks.enable(caller, task).await?,
         TaskCommand::Disable { task } => tasks.disable(caller, task).await?,
+        TaskCommand::Accept { task, digest } => tasks.accept_item(caller, task, digest).await?,
         TaskCommand::Delete { task } => {
             tasks.delete(caller, task).await?;
             output::one(output, &Deleted { id: task.to_string(), deleted: true })?;
@@ -164,7 +170,8 @@ async fn run_now(
 }
 
 fn submission(create: TaskCreate, policies: Policies) -> Result<Submission> {
-    let WorkArgs { title, item, task_url, parameters, start, end, max_occurrences, cron } = create.work;
+    let WorkArgs { title, item, task_url, parameters, start, end, max_occurrences, item_changes, cron } =
+        create.work;
     let CronArgs { minute, hour, day_of_month, month, day_of_week } = cron;
     let given = |name: &str, field: Option<String>| {
         field.ok_or_else(|| anyhow::anyhow!("--{name} is required (five Quartz fields, UTC)"))
@@ -185,12 +192,13 @@ fn submission(create: TaskCreate, policies: Policies) -> Result<Submission> {
         start: start.map(EpochMillis),
         end: end.map(EpochMillis),
         max_occurrences,
-        policies,
+        policies: PolicyChange { item_changes, ..PolicyChange::default() }.applied_to(&policies),
     })
 }
 
 fn change(update: TaskUpdate) -> Change {
-    let WorkArgs { title, item, task_url, parameters, start, end, max_occurrences, cron } = update.work;
+    let WorkArgs { title, item, task_url, parameters, start, end, max_occurrences, item_changes, cron } =
+        update.work;
     Change {
         title,
         kind: None,
@@ -206,6 +214,6 @@ fn change(update: TaskUpdate) -> Change {
         end: end.map(|at| Some(EpochMillis(at))),
         max_occurrences: max_occurrences.map(Some),
         active: None,
-        policies: PolicyChange::default(),
+        policies: PolicyChange { item_changes, ..PolicyChange::default() },
     }
 }

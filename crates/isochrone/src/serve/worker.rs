@@ -27,6 +27,7 @@ pub(super) fn worker(house: &House, config: &Config, line: &Line, name: &str) ->
         store: Arc::clone(&house.store),
         queue: line.queue(),
         artifacts: Arc::clone(&house.artifacts),
+        items: Arc::clone(&house.items),
         metrics: house.metrics.clone(),
         on_finished: Box::new(move || wake.wake()),
     };

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, LogLine, Run, RunId, Task,
-    TaskId, TaskType, User, UserChange,
+    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, ItemSnapshot, LogLine, Run,
+    RunId, Task, TaskId, TaskType, User, UserChange,
 };
 use isochrone_store::chain::{AuditChain, ChainEnd};
 use isochrone_store::seal::KeyId;
@@ -87,6 +87,7 @@ measured! { RunStore;
     fn claim(run: RunId, worker: &str, lease: Duration) -> Claim;
     fn renew(held: &[Held], lease: Duration) -> Vec<Renewal>;
     fn checkpoint(run: RunId, attempt: u32, handle: &str) -> Finished;
+    fn note_item(run: RunId, attempt: u32, item: &ItemSnapshot) -> Finished;
     fn append_log(run: RunId, attempt: u32, first: u64, lines: &[LogLine]) -> Finished;
     fn log(run: RunId, page: Page) -> Paged<LogLine>;
     fn finish(run: RunId, attempt: u32, end: AttemptEnd, artifacts: Vec<Artifact>) -> Finished;
@@ -115,7 +116,7 @@ measured! { AccountStore;
 }
 
 measured! { ItemStore;
-    fn put_item(item: &Item, data: Option<Vec<u8>>, audit: AuditEntry) -> Saved;
+    fn put_item(item: &Item, data: Option<Arc<Vec<u8>>>, audit: AuditEntry) -> Saved;
     fn item(id: ItemId) -> Option<Item>;
     fn item_data(id: ItemId) -> Option<Vec<u8>>;
     fn item_with_data(id: ItemId) -> Option<(Item, Vec<u8>)>;

@@ -16,11 +16,11 @@ use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_portal::passwords::Hasher;
 use isochrone_scheduler::{Caller, Submissions, Wake};
-use isochrone_store::Store;
 use isochrone_store::chain::AuditKey;
 use isochrone_store::redis::{Options, RedisStore};
 use isochrone_store::seal::SealedStore;
 use isochrone_store::sqlite::SqliteStore;
+use isochrone_store::{ItemSource, Store, StoredItems};
 use isochrone_telemetry::Metrics;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -30,6 +30,7 @@ use crate::config::Config;
 pub(crate) use executors::executors;
 pub(crate) use line::Line;
 use measured::Measured;
+use notebooks::PortalNotebooks;
 
 /// The store and what stands on it: all that a command needs.
 pub(crate) struct House {
@@ -38,6 +39,8 @@ pub(crate) struct House {
     /// The same, as what seals its secrets.
     pub(crate) sealed: Arc<SealedStore>,
     pub(crate) artifacts: Arc<dyn ObjectStore>,
+    /// Where the items are that tasks run.
+    pub(crate) items: Arc<dyn ItemSource>,
     pub(crate) submissions: Arc<Submissions>,
     pub(crate) wake: Wake,
     /// Where notebooks run.
@@ -79,6 +82,11 @@ impl House {
             Some(rule) => submissions.with_reach(Arc::new(rule)),
             None => submissions,
         };
+        let items: Arc<dyn ItemSource> = match config.arcgis()? {
+            Some(portal) => Arc::new(PortalNotebooks(portal)),
+            None => Arc::new(StoredItems(Arc::clone(&store))),
+        };
+        let submissions = submissions.with_items(Arc::clone(&items));
         let submissions = Arc::new(submissions.with_metrics(metrics.clone()));
         let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
         let portal_url = Arc::new(config.http.public_url.clone().map_or_else(OnceLock::new, OnceLock::from));
@@ -87,6 +95,7 @@ impl House {
             store,
             sealed,
             artifacts,
+            items,
             submissions,
             wake,
             python,

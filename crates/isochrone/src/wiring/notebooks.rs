@@ -1,28 +1,25 @@
-//! Where notebooks come from: the store's items, or those of the portal that this house stands in front of.
+//! Where the items are that tasks run: in the store, or in the portal that this house stands in front of.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use isochrone_arcgis::{Bearer, Error, Portal, SignedIn};
-use isochrone_domain::ItemId;
+use isochrone_domain::{EpochMillis, ItemId, ItemSnapshot, ItemVersion, TaskType, item_digest};
 use isochrone_executors::notebook::{NoContent, Notebooks};
-use isochrone_store::Store;
+use isochrone_store::{ItemSource, ItemsUnavailable, Store};
 
 /// Notebooks are items of the store.
 pub(super) struct StoredNotebooks(pub(super) Arc<dyn Store>);
 
 #[async_trait]
 impl Notebooks for StoredNotebooks {
-    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, NoContent> {
+    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<(ItemSnapshot, Vec<u8>)>, NoContent> {
         let unreadable = |error: isochrone_store::StoreError| NoContent::Store(error.to_string());
-        let Some(item) = self.0.item(id).await.map_err(unreadable)? else {
+        let Some((item, data)) = self.0.item_with_data(id).await.map_err(unreadable)? else {
             return Ok(None);
         };
         let reader = self.0.user(reader).await.map_err(unreadable)?;
-        if !reader.is_some_and(|user| item.readable_by(&user)) {
-            return Ok(None);
-        }
-        self.0.item_data(id).await.map_err(unreadable)
+        Ok(reader.filter(|user| item.readable_by(user)).map(|_| (item.snapshot(), data)))
     }
 }
 
@@ -31,7 +28,7 @@ pub(super) struct PortalNotebooks(pub(super) SignedIn);
 
 #[async_trait]
 impl Notebooks for PortalNotebooks {
-    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<Vec<u8>>, NoContent> {
+    async fn content(&self, id: ItemId, reader: &str) -> Result<Option<(ItemSnapshot, Vec<u8>)>, NoContent> {
         let reader = reader.to_owned();
         match self.0.ask(|portal, bearer| content(portal, bearer, id.to_string(), reader.clone())).await {
             // The portal knows no such user or item.
@@ -41,12 +38,30 @@ impl Notebooks for PortalNotebooks {
     }
 }
 
+#[async_trait]
+impl ItemSource for PortalNotebooks {
+    /// Of notebooks alone, which have to be read for it: what other types of tasks work on is not carried out here, and
+    /// may be large.
+    async fn snapshot(
+        &self,
+        id: ItemId,
+        kind: TaskType,
+        reader: &str,
+    ) -> Result<Option<ItemSnapshot>, ItemsUnavailable> {
+        if kind != TaskType::ExecuteNotebook {
+            return Ok(None);
+        }
+        let content = self.content(id, reader).await;
+        Ok(content.map_err(|error| ItemsUnavailable(error.to_string()))?.map(|(item, _)| item))
+    }
+}
+
 async fn content(
     portal: Portal,
     bearer: Bearer,
     id: String,
     reader: String,
-) -> isochrone_arcgis::Result<Option<Vec<u8>>> {
+) -> isochrone_arcgis::Result<Option<(ItemSnapshot, Vec<u8>)>> {
     let reader = portal.user(&bearer, &reader).await?;
     let item = portal.item(&bearer, &id).await?;
     let groups = match item.access.as_str() {
@@ -56,5 +71,9 @@ async fn content(
     if !reader.may_read(&item, &groups) {
         return Ok(None);
     }
-    portal.item_data(&bearer, &id).await.map(Some)
+    let data = portal.item_data(&bearer, &id).await?;
+    // A portal says when an item was changed, and not who did it: as good as its owner.
+    let modified = EpochMillis(item.modified.unwrap_or_default());
+    let version = ItemVersion { digest: item_digest(&data), since: modified, by: item.owner.clone() };
+    Ok(Some((ItemSnapshot { owner: item.owner, modified, version }, data)))
 }

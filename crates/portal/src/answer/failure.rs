@@ -159,6 +159,10 @@ impl From<SubmitError> for Failure {
                 Failure::new(409, sentence(&error.to_string()))
             }
             SubmitError::Conflict(text) => Failure::new(409, sentence(&text)),
+            error @ SubmitError::ItemsUnavailable(_) => {
+                tracing::warn!(%error, "a request failed at the items");
+                Failure::new(503, "The task's item can't be read now. Try again.")
+            }
             SubmitError::Store(error) => error.into(),
         }
     }

@@ -1,5 +1,7 @@
 //! What changes an item: add, update, delete.
 
+use std::sync::Arc;
+
 use isochrone_domain::{Access, Action, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, ItemVersion};
 use isochrone_scheduler::Caller;
 use isochrone_store::{Saved, Tries};
@@ -41,7 +43,7 @@ pub(crate) async fn add(of: Of<'_>) -> Result<Answer, Failure> {
     let data = data(parameters).await?.unwrap_or_default();
     let item = item.with_data(&data, &caller.user.name, now);
     let audit = entry(&caller, Action::AddItem, &item, now);
-    match of.portal.store.put_item(&item, Some(data), audit).await? {
+    match of.portal.store.put_item(&item, Some(Arc::new(data)), audit).await? {
         Saved::Done => Ok(changed("Item added", item.id)),
         // Nobody else has an id that was drawn at random.
         Saved::Stale | Saved::Repeated => Err(Failure::internal()),
@@ -84,6 +86,7 @@ pub(super) async fn change(
     data: Option<Vec<u8>>,
     changed: impl Fn(Item) -> Result<Item, Failure>,
 ) -> Result<Item, Failure> {
+    let data = data.map(Arc::new);
     let mut tries = Tries::default();
     loop {
         let item = changed(of.item(owner, id).await?)?;

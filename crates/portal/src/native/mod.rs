@@ -49,6 +49,7 @@ pub(crate) fn routes() -> (Router<Arc<Served>>, OpenApi) {
         .routes(routes!(tasks::show, tasks::update, tasks::delete))
         .routes(routes!(tasks::enable))
         .routes(routes!(tasks::disable))
+        .routes(routes!(tasks::accept))
         .routes(routes!(runs::of_task, runs::run_now))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))

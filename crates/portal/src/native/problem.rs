@@ -98,6 +98,7 @@ impl From<SubmitError> for Problem {
                 Problem::field("Idempotency-Key", "was used for another request: draw a new one for each")
             }
             SubmitError::Quota(text) | SubmitError::Conflict(text) => Problem::new(409, format!("{text}.")),
+            error @ SubmitError::ItemsUnavailable(_) => Failure::from(error).into(),
             SubmitError::Store(error) => error.into(),
         }
     }

@@ -59,6 +59,8 @@ pub(super) struct NewTask {
     crash_policy: Option<String>,
     /// 1 to 1000000, or -1 for "never disable".
     max_consecutive_failures: Option<i64>,
+    /// pinned or follow: what a run does where somebody else changed the item.
+    item_changes: Option<String>,
 }
 
 /// Quartz's five fields, in UTC.
@@ -108,6 +110,7 @@ pub(super) struct TaskPatch {
     timeout_seconds: Option<i64>,
     crash_policy: Option<String>,
     max_consecutive_failures: Option<i64>,
+    item_changes: Option<String>,
 }
 
 /// What changes of a schedule.
@@ -190,6 +193,7 @@ impl NewTask {
             ("misfirePolicy", self.misfire_policy.as_deref()),
             ("overlapPolicy", self.overlap_policy.as_deref()),
             ("crashPolicy", self.crash_policy.as_deref()),
+            ("itemChanges", self.item_changes.as_deref()),
         ])?;
         sending.numbers(&[
             ("startDate", self.start_date),
@@ -225,6 +229,7 @@ impl TaskPatch {
             ("misfirePolicy", self.misfire_policy.as_deref()),
             ("overlapPolicy", self.overlap_policy.as_deref()),
             ("crashPolicy", self.crash_policy.as_deref()),
+            ("itemChanges", self.item_changes.as_deref()),
         ])?;
         sending.numbers(&[
             ("startDate", self.start_date.number()),

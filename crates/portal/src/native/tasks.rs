@@ -182,6 +182,32 @@ pub(super) async fn disable(
     Ok(with_tag(served.submissions.disable(&caller, target(task.id, &headers)?).await?))
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Accepted {
+    /// Only if the item still has this one.
+    digest: Option<String>,
+}
+
+/// Agree to what a task's item does now, where it is somebody else's.
+#[utoipa::path(post, path = "/tasks/{task}/accept", tag = "tasks",
+    params(Accepted, ("task" = String, Path, description = "32 hex digits"), ("If-Match" = Option<String>, Header, description = "Only if the task's ETag is still this one")),
+    responses(
+        (status = 200, description = "Done", body = TaskView, headers(("ETag" = String))),
+        (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn accept(
+    State(served): State<Arc<Served>>,
+    SignedIn(caller): SignedIn,
+    Path(task): Path<String>,
+    Asked(Accepted { digest }): Asked<Accepted>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let task = found(&served, &caller, &task).await?;
+    Ok(with_tag(served.submissions.accept_item(&caller, target(task.id, &headers)?, digest).await?))
+}
+
 /// The task with this id. Another one's is not told from one that is not there.
 pub(super) async fn found(served: &Served, caller: &Caller, task: &str) -> Result<Task, Problem> {
     match served.submissions.task(caller, id::<TaskId>(task, "task")?).await {

@@ -47,6 +47,8 @@ pub(super) struct TaskView {
     updated: i64,
     #[serde(flatten)]
     policies: policies::Shown,
+    /// What the owner agreed to run of somebody else's item; null: nothing is pinned.
+    pinned_item: Option<wire::ItemVersionDocument>,
 }
 
 /// Quartz's five fields, in UTC.
@@ -86,6 +88,7 @@ impl From<Task> for TaskView {
             created: task.created.0,
             updated: task.updated.0,
             policies: (&task.policies).into(),
+            pinned_item: task.pinned.map(Into::into),
         }
     }
 }
@@ -119,6 +122,8 @@ pub(super) struct RunView {
     due: Option<i64>,
     progress: Option<ProgressView>,
     artifacts: Vec<ArtifactView>,
+    /// The item as the run found it.
+    item: Option<wire::ItemFoundDocument>,
     /// Who asked for it; null: the schedule.
     requested_by: Option<String>,
     /// Who wants it to end.
@@ -166,6 +171,7 @@ impl From<Run> for RunView {
             due: ms(due),
             progress: run.progress.map(|at| ProgressView { percent: at.percent, message: at.message }),
             artifacts: run.artifacts.into_iter().map(ArtifactView::from).collect(),
+            item: run.item.map(Into::into),
             requested_by: match run.trigger {
                 Trigger::Request { by } => Some(by),
                 Trigger::Schedule { .. } => None,

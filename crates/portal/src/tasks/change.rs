@@ -39,6 +39,15 @@ pub(crate) async fn disable(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     Ok(changed(&admitted, "Task disabled", task.id))
 }
 
+/// `POST tasks/<id>/accept`: Isochrone's own. With a `digest` only if the item still has it.
+pub(crate) async fn accept(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let task = admitted.task(id).await?;
+    let digest = admitted.call.parameters.given("digest").map(str::to_owned);
+    admitted.portal.submissions.accept_item(&admitted.caller, task.id, digest).await?;
+    Ok(changed(&admitted, "Item accepted", task.id))
+}
+
 /// `POST tasks/<id>/delete`
 pub(crate) async fn delete(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     let admitted = of.changer().await?;

@@ -59,7 +59,7 @@ pub(crate) fn change(parameters: &Parameters) -> Result<Change, Failure> {
 }
 
 /// What createTask may be sent.
-const OPTIONAL: [&str; 14] = [
+const OPTIONAL: [&str; 15] = [
     "title",
     "itemId",
     "parameters",
@@ -74,6 +74,7 @@ const OPTIONAL: [&str; 14] = [
     "timeoutSeconds",
     "crashPolicy",
     "maxConsecutiveFailures",
+    "itemChanges",
 ];
 
 /// What createTask must be sent.

@@ -1,6 +1,6 @@
 //! Isochrone's own parameters: what ArcGIS has no words for. The crate's documentation lists them.
 
-use isochrone_domain::{CrashPolicy, MisfirePolicy, OverlapPolicy, Policies, PolicyChange};
+use isochrone_domain::{CrashPolicy, ItemChanges, MisfirePolicy, OverlapPolicy, Policies, PolicyChange};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -20,6 +20,7 @@ pub(crate) struct Shown {
     timeout_seconds: i64,
     crash_policy: &'static str,
     max_consecutive_failures: i64,
+    item_changes: &'static str,
 }
 
 impl From<&Policies> for Shown {
@@ -43,6 +44,10 @@ impl From<&Policies> for Shown {
                 CrashPolicy::AtMostOnce => "atMostOnce",
             },
             max_consecutive_failures: policies.max_consecutive_failures.map_or(-1, i64::from),
+            item_changes: match policies.item_changes {
+                ItemChanges::Pinned => "pinned",
+                ItemChanges::Follow => "follow",
+            },
         }
     }
 }
@@ -60,6 +65,7 @@ pub(super) fn read(parameters: &Parameters) -> Result<PolicyChange, Failure> {
         backoff_ms: number("retryBackoffSeconds", 3_600)?.map(|seconds| seconds as u64 * 1_000),
         timeout_ms: timeout.map(|limit| limit.most().map(|seconds: u64| seconds * 1_000)),
         max_consecutive_failures: failures.map(Limit::most),
+        item_changes: parameters.given("itemChanges").map(item_changes).transpose()?,
     })
 }
 
@@ -100,5 +106,13 @@ fn crash(text: &str) -> Result<CrashPolicy, Failure> {
         "atLeastOnce" => Ok(CrashPolicy::AtLeastOnce),
         "atMostOnce" => Ok(CrashPolicy::AtMostOnce),
         _ => Err(Failure::parameter("crashPolicy", "is unknown; expected atLeastOnce or atMostOnce")),
+    }
+}
+
+fn item_changes(text: &str) -> Result<ItemChanges, Failure> {
+    match text {
+        "pinned" => Ok(ItemChanges::Pinned),
+        "follow" => Ok(ItemChanges::Follow),
+        _ => Err(Failure::parameter("itemChanges", "is unknown; expected pinned or follow")),
     }
 }

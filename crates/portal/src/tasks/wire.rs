@@ -1,6 +1,9 @@
 //! Tasks and runs as JSON documents, with ArcGIS's names.
 
-use isochrone_domain::{CronFields, EpochMillis, LogLine, Run, RunStatus, Task, TaskId, TaskState, Trigger};
+use isochrone_domain::{
+    CronFields, EpochMillis, ItemSnapshot, ItemVersion, LogLine, Run, RunStatus, Task, TaskId, TaskState,
+    Trigger,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -46,6 +49,42 @@ pub(crate) struct TaskDocument {
     consecutive_failures: u32,
     #[serde(flatten)]
     policies: policies::Shown,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pinned_item: Option<ItemVersionDocument>,
+}
+
+/// A version of an item's data, by what it does.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ItemVersion)]
+pub(crate) struct ItemVersionDocument {
+    /// The same as long as kernel and code cells are.
+    digest: String,
+    /// Since when the item does this.
+    since: i64,
+    /// Who made it so.
+    by: String,
+}
+
+impl From<ItemVersion> for ItemVersionDocument {
+    fn from(ItemVersion { digest, since, by }: ItemVersion) -> ItemVersionDocument {
+        ItemVersionDocument { digest, since: since.0, by }
+    }
+}
+
+/// An item as a run found it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ItemFound)]
+pub(crate) struct ItemFoundDocument {
+    owner: String,
+    modified: i64,
+    #[serde(flatten)]
+    version: ItemVersionDocument,
+}
+
+impl From<ItemSnapshot> for ItemFoundDocument {
+    fn from(ItemSnapshot { owner, modified, version }: ItemSnapshot) -> ItemFoundDocument {
+        ItemFoundDocument { owner, modified: modified.0, version: version.into() }
+    }
 }
 
 /// The schedule's fields, as they were sent.
@@ -82,6 +121,7 @@ impl From<Task> for TaskDocument {
             occurrences: task.occurrences,
             consecutive_failures: task.consecutive_failures,
             policies: (&task.policies).into(),
+            pinned_item: task.pinned.map(Into::into),
             title: task.title,
             cron_schedule: task.cron,
             user_id: task.owner,
@@ -150,6 +190,8 @@ pub(crate) struct RunDocument {
     progress: Option<ProgressDocument>,
     artifacts: Vec<ArtifactDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<ItemFoundDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<TaskDocument>,
 }
 
@@ -206,6 +248,7 @@ impl RunDocument {
                 .progress
                 .map(|progress| ProgressDocument { percent: progress.percent, message: progress.message }),
             artifacts: artifacts.collect(),
+            item: run.item.map(Into::into),
             url,
             task: None,
         }

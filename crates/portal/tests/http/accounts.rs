@@ -154,7 +154,7 @@ async fn a_user_who_is_disabled_is_out_at_once() {
     assert_eq!(server.get("NBadmin", "/community/users/alice").await["disabled"], true);
     let form = crate::server::hourly(&[]);
     let made = server.post("NBadmin", "/community/users/alice/createTask", &form).await;
-    assert_eq!(error(&made).1, "the user alice is disabled", "{made}");
+    assert_eq!(error(&made).1, "The user alice is disabled.", "{made}");
 
     server.change_user("alice", disable(false)).await;
     out().await;

@@ -9,6 +9,7 @@ mod openapi;
 mod pages;
 mod reference;
 mod rights;
+mod rights_table;
 mod runs;
 mod server;
 mod sign_in;

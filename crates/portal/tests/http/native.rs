@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, LogStream, Role, RunId, User,
+    Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, LogStream, Role, RunId, UserChange,
 };
 use isochrone_store::{
     AccountStore, Claim, Finished, RunStore, TaskFilter, TaskStore, TokenBinding, TokenHash,
@@ -363,8 +363,7 @@ async fn a_followed_log_ends_with_its_readers_access() {
     assert!(server.store.forget_token(hash, audit(Action::RevokeToken)).await.expect("a store"));
     let hash = TokenHash(Sha256::digest(&key).into());
     assert!(server.store.forget_token(hash, audit(Action::RevokeToken)).await.expect("a store"), "{key_id}");
-    let dora = server.store.user("dora").await.expect("a store").expect("she is there");
-    server.store.put_user(&User { role: Role::Viewer, ..dora }, audit(Action::SetUser)).await.expect("kept");
+    server.change_user("dora", UserChange { role: Some(Role::Viewer), ..UserChange::default() }).await;
     let mut stays = None;
     for (token, mut response) in followers {
         if token == "stays" {

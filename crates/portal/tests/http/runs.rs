@@ -273,7 +273,7 @@ async fn items_are_their_owners() {
         title: item.title.clone(),
         owner: item.owner.clone(),
     };
-    let kept = server.store.put_item(&item, Some(b"{}".to_vec()), audit).await.expect("a store");
+    let kept = server.store.put_item(&item, Some(b"{}".to_vec().into()), audit).await.expect("a store");
     assert_eq!(kept, isochrone_store::Saved::Done);
     let path = format!("/content/items/{}", item.id);
     let shown = server.get("bob", &path).await;

@@ -57,6 +57,7 @@ impl Submissions {
         let now = self.now().await?;
         let task = adopt(transfer, now, &self.limits)?;
         self.check_reach(None, &task)?;
+        let task = self.pinned(None, task).await?;
         self.quotas.check(&*self.store, None, &task).await?;
         let audit = caller.did(Action::CreateTask, &task, None, now);
         match self.store.insert_task(&task, audit).await? {
@@ -84,6 +85,7 @@ impl Submissions {
             return Err(SubmitError::Conflict(format!("'owner': {id} is here a task of {}", old.owner)));
         }
         let other = Task { owner: old.owner.clone(), ..adopt(transfer, now, &self.limits)? };
+        let other = self.pinned(Some(&old), other).await?;
         let Some(new) = replace(&old, other, now) else {
             return Ok(Some(Adopted::Same));
         };

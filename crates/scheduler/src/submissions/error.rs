@@ -12,7 +12,7 @@ pub enum SubmitError {
     /// There is no such thing.
     #[error("the {what} does not exist")]
     NotFound {
-        /// `task`, `run` or `user`.
+        /// `task`, `run`, `item` or `user`.
         what: &'static str,
     },
     /// The caller has no right to it.
@@ -30,6 +30,9 @@ pub enum SubmitError {
     /// The state of the thing does not allow it; the text says why.
     #[error("{0}")]
     Conflict(String),
+    /// What keeps the items does not answer; the text says why.
+    #[error("the task's item can't be read: {0}")]
+    ItemsUnavailable(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

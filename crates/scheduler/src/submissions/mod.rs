@@ -3,6 +3,7 @@
 mod adoption;
 mod backfill;
 mod error;
+mod pins;
 mod quotas;
 mod reach;
 mod runs;
@@ -16,7 +17,7 @@ pub use reach::Reach;
 use std::sync::Arc;
 
 use isochrone_domain::{Action, AuditEntry, EpochMillis, Limits, RunId, Task, TaskId, User};
-use isochrone_store::{Store, StoreError};
+use isochrone_store::{ItemSource, Store, StoreError, StoredItems};
 use isochrone_telemetry::Metrics;
 
 use crate::Wake;
@@ -43,6 +44,7 @@ pub struct Submissions {
     reach: Option<Arc<dyn Reach>>,
     wake: Wake,
     metrics: Metrics,
+    items: Arc<dyn ItemSource>,
 }
 
 /// A task that somebody wants to change.
@@ -84,7 +86,14 @@ pub struct Once {
 impl Submissions {
     /// `wake` is the loop that must look when something changed.
     pub fn new(store: Arc<dyn Store>, limits: Limits, quotas: Quotas, wake: Wake) -> Submissions {
-        Submissions { store, limits, quotas, reach: None, wake, metrics: Metrics::new() }
+        let items = Arc::new(StoredItems(Arc::clone(&store)));
+        Submissions { store, limits, quotas, reach: None, wake, metrics: Metrics::new(), items }
+    }
+
+    /// With items that something else keeps than the store.
+    pub fn with_items(mut self, items: Arc<dyn ItemSource>) -> Submissions {
+        self.items = items;
+        self
     }
 
     /// Accepts only tasks whose servers this rule allows.

@@ -66,6 +66,7 @@ impl Submissions {
         let now = self.now().await?;
         let task = Task { request, ..accept(submission, id, &owner.name, now, &self.limits)? };
         self.check_reach(None, &task)?;
+        let task = self.pinned(None, task).await?;
         self.quotas.check(&*self.store, None, &task).await?;
         let audit = caller.did(Action::CreateTask, &task, None, now);
         Ok((task, audit))
@@ -169,7 +170,7 @@ impl Submissions {
 
     /// Reads, changes and writes, anew if somebody else wrote in between. Answers the task as it was
     /// written, with the version that was read.
-    async fn change(
+    pub(super) async fn change(
         &self,
         caller: &Caller,
         target: Target,
@@ -182,6 +183,10 @@ impl Submissions {
             let (old, now) = self.decided(caller, id).await?;
             target.admits(&old)?;
             let new = changed(&old, now)?;
+            let new = match action {
+                Action::UpdateTask => self.pinned(Some(&old), new).await?,
+                _ => new,
+            };
             if (Task { updated: old.updated, ..new.clone() }) == old {
                 return Ok(old);
             }

@@ -10,12 +10,12 @@ use tokio::sync::Mutex;
 
 use super::RedisStore;
 use super::batch::Batch;
-use super::commit::{Commit, Tries};
+use super::commit::Commit;
 use super::keys::{Index, Shard};
 use super::lists::Span;
 use super::records::{from_json, json};
-use crate::Result;
 use crate::chain::{AuditChain, ChainEnd, Checkpoint, KeptEntry, Link};
+use crate::{Result, Tries};
 
 /// The field of a chain's key that has its end.
 const END: &str = "end";

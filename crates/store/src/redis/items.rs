@@ -1,5 +1,7 @@
 //! Items and their data.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use isochrone_domain::{AuditEntry, Item, ItemId};
 
@@ -15,7 +17,7 @@ const HOME: Shard = Shard::COMMON;
 
 #[async_trait]
 impl ItemStore for RedisStore {
-    async fn put_item(&self, item: &Item, data: Option<Vec<u8>>, audit: AuditEntry) -> Result<Saved> {
+    async fn put_item(&self, item: &Item, data: Option<Arc<Vec<u8>>>, audit: AuditEntry) -> Result<Saved> {
         let body = self.item_body(item.id).await?;
         let old: Option<Item> = body.as_deref().map(from_json).transpose()?;
         if old.as_ref().map_or(0, |old| old.version) != item.version {

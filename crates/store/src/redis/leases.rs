@@ -150,15 +150,16 @@ impl RedisStore {
         Ok(Ok((commit, Renewal::Held { cancel: run.cancel })))
     }
 
-    /// Keeps a remote job's handle.
-    pub(super) async fn keep_handle(&self, id: RunId, attempt: u32, handle: &str) -> Result<Finished> {
+    /// Keeps what an attempt has found out: a remote job's handle, the version of its item.
+    pub(super) async fn note(&self, id: RunId, attempt: u32, noted: impl Fn(&mut Run)) -> Result<Finished> {
         let mut tries = Tries::default();
         loop {
             let stored = match current(self.find_run(id).await?, attempt) {
                 Ok(stored) => stored,
                 Err(refusal) => return Ok(Finished::Fenced(refusal)),
             };
-            let run = Run { handle: Some(handle.to_owned()), ..stored.run.clone() };
+            let mut run = stored.run.clone();
+            noted(&mut run);
             let mut commit = Commit::new(Shard::of_run(id));
             self.update_run(&mut commit, &stored, &run, 0);
             if self.commit(commit).await? {

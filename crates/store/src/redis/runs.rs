@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, Run, RunId, TaskId, TaskType,
+    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, ItemSnapshot, LogLine, Run, RunId, TaskId,
+    TaskType,
 };
 
 use super::RedisStore;
@@ -107,7 +108,11 @@ impl RunStore for RedisStore {
     }
 
     async fn checkpoint(&self, run: RunId, attempt: u32, handle: &str) -> Result<Finished> {
-        self.keep_handle(run, attempt, handle).await
+        self.note(run, attempt, |run| run.handle = Some(handle.to_owned())).await
+    }
+
+    async fn note_item(&self, run: RunId, attempt: u32, item: &ItemSnapshot) -> Result<Finished> {
+        self.note(run, attempt, |run| run.item = Some(item.clone())).await
     }
 
     async fn append_log(&self, run: RunId, attempt: u32, first: u64, lines: &[LogLine]) -> Result<Finished> {

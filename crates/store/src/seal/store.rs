@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, LogLine, Run, RunId, Task,
-    TaskId, TaskType, User, UserChange,
+    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, ItemSnapshot, LogLine, Run,
+    RunId, Task, TaskId, TaskType, User, UserChange,
 };
 
 use super::records::{Sealing, open_grant, open_run, open_task};
@@ -229,6 +229,10 @@ passed_on! { RunStore;
             self.finished(self.store.checkpoint(run, attempt, &handle).await?)
         }
 
+        async fn note_item(&self, run: RunId, attempt: u32, item: &ItemSnapshot) -> Result<Finished> {
+            self.finished(self.store.note_item(run, attempt, item).await?)
+        }
+
         async fn append_log(
             &self,
             run: RunId,
@@ -307,7 +311,7 @@ passed_on! { AccountStore;
 }
 
 passed_on! { ItemStore;
-    fn put_item(item: &Item, data: Option<Vec<u8>>, audit: AuditEntry) -> Saved;
+    fn put_item(item: &Item, data: Option<Arc<Vec<u8>>>, audit: AuditEntry) -> Saved;
     fn item(id: ItemId) -> Option<Item>;
     fn item_data(id: ItemId) -> Option<Vec<u8>>;
     fn item_with_data(id: ItemId) -> Option<(Item, Vec<u8>)>;

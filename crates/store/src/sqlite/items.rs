@@ -1,5 +1,7 @@
 //! Items and their data.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use isochrone_domain::{AuditEntry, Item, ItemId};
 use rusqlite::types::Value;
@@ -11,14 +13,14 @@ use crate::{ItemStore, Page, Paged, Result, Saved};
 
 #[async_trait]
 impl ItemStore for SqliteStore {
-    async fn put_item(&self, item: &Item, data: Option<Vec<u8>>, audit: AuditEntry) -> Result<Saved> {
+    async fn put_item(&self, item: &Item, data: Option<Arc<Vec<u8>>>, audit: AuditEntry) -> Result<Saved> {
         let item = item.clone();
         self.write(move |db| {
             let stored = find(db, item.id)?.map_or(0, |stored| stored.version);
             if stored != item.version {
                 return Ok(Saved::Stale);
             }
-            put(db, &Item { version: stored + 1, ..item }, data.as_deref())?;
+            put(db, &Item { version: stored + 1, ..item }, data.as_deref().map(Vec::as_slice))?;
             audit::insert(db, &audit)?;
             Ok(Saved::Done)
         })

@@ -67,13 +67,18 @@ pub(super) fn renew(db: &Connection, held: Held, until: EpochMillis) -> Result<R
     Ok(Renewal::Held { cancel: run.cancel })
 }
 
-/// Keeps a remote job's handle.
-pub(super) fn checkpoint(db: &Connection, id: RunId, attempt: u32, handle: String) -> Result<Finished> {
+/// Keeps what an attempt has found out: a remote job's handle, the version of its item.
+pub(super) fn note(
+    db: &Connection,
+    id: RunId,
+    attempt: u32,
+    noted: impl FnOnce(&mut Run),
+) -> Result<Finished> {
     let mut run = match current(db, id, attempt)? {
         Ok(run) => run,
         Err(refusal) => return Ok(Finished::Fenced(refusal)),
     };
-    run.handle = Some(handle);
+    noted(&mut run);
     runs::update(db, &run)?;
     Ok(Finished::Kept(Box::new(run)))
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, OverlapPolicy, Run, RunId, RunStatus,
-    Task, TaskId, TaskType, amend, cancel, retry,
+    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, ItemSnapshot, LogLine, OverlapPolicy, Run,
+    RunId, RunStatus, Task, TaskId, TaskType, amend, cancel, retry,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
@@ -73,7 +73,12 @@ impl RunStore for SqliteStore {
 
     async fn checkpoint(&self, run: RunId, attempt: u32, handle: &str) -> Result<Finished> {
         let handle = handle.to_owned();
-        self.write(move |db| leases::checkpoint(db, run, attempt, handle)).await
+        self.write(move |db| leases::note(db, run, attempt, |run| run.handle = Some(handle))).await
+    }
+
+    async fn note_item(&self, run: RunId, attempt: u32, item: &ItemSnapshot) -> Result<Finished> {
+        let item = item.clone();
+        self.write(move |db| leases::note(db, run, attempt, |run| run.item = Some(item))).await
     }
 
     async fn append_log(&self, run: RunId, attempt: u32, first: u64, lines: &[LogLine]) -> Result<Finished> {

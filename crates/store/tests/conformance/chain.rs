@@ -30,6 +30,8 @@ async fn add_user(world: &World, name: &str, at: i64) {
         password_hash: String::new(),
         created: EpochMillis(at),
         last_login: None,
+        disabled: None,
+        epoch: 0,
     };
     let entry = AuditEntry::new(EpochMillis(at), "ann", Action::SetUser, name, name);
     assert!(world.add_user(&user, entry).await.unwrap());

@@ -1,5 +1,7 @@
 //! Items and their data.
 
+use std::sync::Arc;
+
 use isochrone_domain::{
     Access, Action, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, ItemVersion, TaskId,
 };
@@ -31,7 +33,7 @@ fn item(owner: &str, created: i64) -> Item {
 
 async fn save(world: &World, item: &Item, data: Option<&[u8]>) -> Saved {
     let entry = AuditEntry { item: Some(item.id), task: None, ..entry(Action::AddItem, TaskId::random()) };
-    world.put_item(item, data.map(<[u8]>::to_vec), entry).await.unwrap()
+    world.put_item(item, data.map(|data| Arc::new(data.to_vec())), entry).await.unwrap()
 }
 
 /// Keeps it; gives it as it is kept.

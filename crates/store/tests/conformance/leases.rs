@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    Action, AttemptEnd, CrashPolicy, LogLine, LogStream, Outcome, Progress, Reason, RunId, RunStatus,
+    Action, AttemptEnd, CrashPolicy, EpochMillis, ItemSnapshot, ItemVersion, LogLine, LogStream, Outcome,
+    Progress, Reason, RunId, RunStatus,
 };
 use isochrone_store::{Claim, Finished, Held, LONGEST_LEASE, Refusal, Renewal, Unclaimed};
 use tokio::task::JoinSet;
@@ -267,4 +268,19 @@ pub(crate) async fn gives_no_lease_longer_than_the_longest(fresh: &impl Fresh) {
     let held = Held { run, attempt: 1, progress: None };
     world.renew(&[held], LONGEST_LEASE * 24).await.unwrap();
     assert!(ends().await <= world.now().await.unwrap() + LONGEST_LEASE);
+}
+
+pub(crate) async fn notes_the_item_that_an_attempt_found(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.some_run().await;
+    let attempt = world.claimed(run.id, LONG).await.run.attempt;
+    let version = ItemVersion { digest: "d1".to_owned(), since: EpochMillis(3), by: "ann".to_owned() };
+    let item = ItemSnapshot { owner: "bob".to_owned(), modified: EpochMillis(4), version };
+    assert_eq!(kept(world.note_item(run.id, attempt, &item).await.unwrap()).item, Some(item.clone()));
+    assert_eq!(world.read_run(run.id).await.item, Some(item.clone()));
+    kept(world.checkpoint(run.id, attempt, "{}").await.unwrap());
+    let late = world.note_item(run.id, attempt + 1, &item).await.unwrap();
+    assert!(matches!(late, Finished::Fenced(_)), "{late:?}");
+    let ended = world.finish(run.id, attempt, succeeded(), Vec::new()).await.unwrap();
+    assert_eq!(kept(ended).item, Some(item), "its end leaves it");
 }

@@ -12,7 +12,7 @@ use isochrone_domain::{
 use isochrone_queue::local::LocalQueue;
 use isochrone_queue::{Queue, WakeUp};
 use isochrone_store::sqlite::SqliteStore;
-use isochrone_store::{AccountStore, Clock, Page, RunStore, TaskStore};
+use isochrone_store::{AccountStore, Clock, Page, RunStore, StoredItems, TaskStore};
 use isochrone_telemetry::Metrics;
 use isochrone_worker::{Attempt, Executor, Worker, WorkerConfig, WorkerParts};
 use object_store::ObjectStore;
@@ -102,6 +102,7 @@ impl House {
     pub(crate) fn work(&self, executor: impl Executor + 'static, config: WorkerConfig) -> Working {
         let parts = WorkerParts {
             metrics: Metrics::new(),
+            items: Arc::new(StoredItems(self.store.clone())),
             store: self.store.clone(),
             queue: self.queue.clone(),
             artifacts: self.artifacts.clone(),

@@ -39,6 +39,7 @@ pub(in crate::report) fn task(title: &str, owner: &str, state: TaskState) -> Tas
         max_occurrences: Some(30),
         occurrences: 4,
         policies: Policies::default(),
+        pinned: None,
         generation: Generation(1),
         state,
         next_fire: Some(EpochMillis(1_767_259_800_000)),
