@@ -345,6 +345,9 @@ fn the_doctor_looks_at_everything() -> Result<()> {
     let checks = place.options.cli_json(&["doctor"])?;
     let checks: Vec<&str> =
         checks.as_array().context("checks")?.iter().filter_map(|check| check["what"].as_str()).collect();
-    assert_eq!(checks, ["store", "server", "disk", "clock", "notebooks", "sandbox", "network", "task types"]);
+    assert_eq!(
+        checks,
+        ["store", "server", "secret files", "disk", "clock", "notebooks", "sandbox", "network", "task types"]
+    );
     Ok(())
 }

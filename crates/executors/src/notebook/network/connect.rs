@@ -145,7 +145,8 @@ impl Connector {
 
     /// The worker's own proxy for this, if it has one. What is listed for any protocol is no matter of a proxy for HTTP.
     fn proxy(&self, to: &Destination, grounds: Grounds, scheme: Scheme) -> Option<Intercept> {
-        if grounds == Grounds::Reach || to.is_loopback() {
+        let is_loopback = to.is_loopback() || to.address().is_some_and(|ip| ip.is_loopback());
+        if grounds == Grounds::Reach || is_loopback {
             return None;
         }
         let uri: Uri = format!("{}://{to}/", scheme.name()).parse().ok()?;

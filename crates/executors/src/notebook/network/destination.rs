@@ -1,7 +1,7 @@
 //! A host and a port: what a notebook connects to, and what an operator lists.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::de::Error;
@@ -71,11 +71,16 @@ impl Destination {
         }
     }
 
-    /// `localhost` and the loopback addresses are one host.
+    /// No address of its own: where a server listens, all of its machine's; where one connects to, loopback's.
+    pub(super) fn is_unspecified(&self) -> bool {
+        self.address().is_some_and(|ip| ip.is_unspecified())
+    }
+
+    /// `localhost`, or what it is on every machine. (Other addresses of 127.0.0.0/8 may be other servers'.)
     pub(super) fn is_loopback(&self) -> bool {
         match &self.host {
             Host::Domain(name) => name == "localhost",
-            Host::Ipv4(ip) => ip.is_loopback(),
+            Host::Ipv4(ip) => *ip == Ipv4Addr::LOCALHOST,
             Host::Ipv6(ip) => ip.is_loopback(),
         }
     }

@@ -59,12 +59,20 @@ pub(in super::super) fn proxies(port: u16) -> impl Iterator<Item = (&'static str
     proxied.into_iter().chain(own)
 }
 
-/// The files that these variables name.
+/// The files and folders that these variables name, such as are there. (Of devices, notebooks have their own.)
 pub(in super::super) fn files() -> impl Iterator<Item = PathBuf> {
-    let named = PASSED_ON.iter().filter_map(|name| env::var(name).ok());
-    let named: Vec<PathBuf> =
-        named.flat_map(|value| value.split_whitespace().map(PathBuf::from).collect::<Vec<_>>()).collect();
-    named.into_iter().filter(|path| path.is_absolute()).chain([MACHINE.into()]).chain(users_settings())
+    let named = PASSED_ON.iter().filter_map(|name| env::var(name).ok()).flat_map(|value| paths(&value));
+    let files = named.chain([MACHINE.into()]).chain(users_settings());
+    files.filter(|path| !path.starts_with("/dev") && (path.is_file() || path.is_dir()))
+}
+
+/// One path, or several with spaces between them, as pip takes them.
+fn paths(value: &str) -> Vec<PathBuf> {
+    let all = match Path::new(value).exists() {
+        true => vec![PathBuf::from(value)],
+        false => value.split_whitespace().map(PathBuf::from).collect(),
+    };
+    all.into_iter().filter(|path| path.is_absolute()).collect()
 }
 
 /// The servers that have pip's packages.
@@ -123,6 +131,17 @@ mod tests {
             "https://u:p@more.example.com/x",
         ];
         assert_eq!(in_settings(text), expected);
+    }
+
+    #[test]
+    fn paths_may_have_spaces_or_stand_beside_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("with space");
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(paths(path.to_str().unwrap()), [path]);
+        let found = paths("/no/such /one https://packages.example.com relative");
+        assert_eq!(found, [Path::new("/no/such"), Path::new("/one")]);
+        assert!(files().all(|file| !file.starts_with("/dev")));
     }
 
     #[test]

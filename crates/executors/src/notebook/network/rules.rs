@@ -142,14 +142,13 @@ impl Rules {
     }
 }
 
+/// Every address of loopback is a host of its own; `localhost` is any of them, and so is what is listed without an
+/// address (`0.0.0.0`, as servers listen).
 fn same(listed: &Destination, to: &Destination) -> bool {
+    let any = |one: &Destination| matches!(one.host, Host::Domain(_)) || one.is_unspecified();
+    let here = |one: &Destination| one.is_loopback() || one.is_unspecified();
     listed.port == to.port
-        && (listed.host == to.host
-            || (listed.is_loopback() && to.is_loopback() && (is_name(&listed.host) || is_name(&to.host))))
-}
-
-fn is_name(host: &Host) -> bool {
-    matches!(host, Host::Domain(_))
+        && (listed.host == to.host || (here(listed) && here(to) && (any(listed) || any(to))))
 }
 
 #[cfg(test)]
@@ -190,7 +189,7 @@ mod tests {
             ("10.1.2.3", 26),
             ("10.1.2.4", 25),
             ("gis.intranet", 443),
-            ("127.0.0.2", 7443),
+            ("127.0.0.2", 8443),
             ("localhost", 443),
             ("redis", 5432),
             ("printer.local", 80),
@@ -210,7 +209,15 @@ mod tests {
 
     #[test]
     fn isochrones_own_servers_are_good_for_nobody() {
-        for (host, port) in [("127.0.0.1", 6379), ("localhost", 6379), ("broker.example.com", 5671)] {
+        for (host, port) in [
+            ("127.0.0.1", 6379),
+            ("localhost", 6379),
+            ("0.0.0.0", 6379),
+            ("[::]", 6379),
+            ("broker.example.com", 5671),
+            ("127.0.0.1", 9600),
+            ("[::1]", 9600),
+        ] {
             assert_eq!(rules().judge(&to(host, port)), Err(Refused::Own(to(host, port))));
         }
         // Beside them, and where the cluster's other nodes are.
