@@ -99,14 +99,17 @@ impl Rules {
             return Ok(Grounds::Server);
         }
         let not_listed = |why| Err(Refused::NotListed(to.clone(), why));
-        // A cluster has more nodes than its URL names, and a machine more addresses than it knows.
-        if self.own.iter().any(|own| own.host == to.host || (own.port == to.port && !WEB.contains(&to.port)))
-        {
-            return not_listed(OWN_SERVER);
-        }
         match (&to.host, to.address()) {
             (Host::Domain(name), _) if is_local_name(name) => not_listed(LOCAL_NAME),
             (_, Some(ip)) if !is_public(ip) => not_listed(INWARD),
+            // A cluster has more nodes than its URL names, and a machine more addresses than it knows.
+            _ if self
+                .own
+                .iter()
+                .any(|own| own.host == to.host || (own.port == to.port && !WEB.contains(&to.port))) =>
+            {
+                not_listed(OWN_SERVER)
+            }
             _ => Ok(Grounds::Public),
         }
     }
