@@ -49,6 +49,14 @@ struct Job<'a> {
     document_bytes: u64,
 }
 
+/// What a driver executes.
+pub(super) struct Given<'a> {
+    /// The item's bytes.
+    pub(super) notebook: &'a [u8],
+    /// The task's.
+    pub(super) parameters: Option<&'a str>,
+}
+
 /// A running driver. Dropping it kills it and all that it started.
 pub(super) struct Driver {
     child: Child,
@@ -69,18 +77,18 @@ pub(super) struct Streams {
 }
 
 impl Driver {
-    /// Starts the notebook whose bytes are `notebook`.
+    /// Starts the notebook that is given.
     pub(super) async fn start(
         python: &Path,
         confinement: &Confinement,
         scratch: &Scratch,
         config: &Config,
-        notebook: &[u8],
-        parameters: Option<&str>,
+        given: Given<'_>,
         run: &Run,
         secrets: &RunSecrets,
         network: &mut RunNetwork,
     ) -> io::Result<(Driver, Streams, Receiver)> {
+        let Given { notebook, parameters } = given;
         let program = scratch.input().join("driver.py");
         let input = scratch.input().join("input.ipynb");
         tokio::fs::write(&program, PROGRAM).await?;

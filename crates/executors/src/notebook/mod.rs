@@ -44,7 +44,7 @@ pub use network::{Destination, Lookup, NetworkTier, NoReach, Reach, Rules};
 pub use secrets::{Secret, Secrets, UnusableSecret, check as check_secrets};
 
 use document::Received;
-use driver::Driver;
+use driver::{Driver, Given};
 use ending::Kept;
 use isolation::Confinement;
 use network::RunNetwork;
@@ -160,8 +160,7 @@ impl ExecuteNotebook {
             confinement,
             scratch,
             &self.config,
-            &notebook,
-            parameters,
+            Given { notebook: &notebook, parameters },
             attempt.run(),
             secrets,
             &mut network,

@@ -168,10 +168,11 @@ impl Isolator {
             }
         };
         let probed = self.probed(tier, python).await;
-        probed.map_err(|why| match needs_namespace {
-            true => no_network(&why),
-            false => IsolationError::NotReal { tier, why },
-        })
+        probed.map_err(
+            |why| {
+                if needs_namespace { no_network(&why) } else { IsolationError::NotReal { tier, why } }
+            },
+        )
     }
 
     /// The tier with the strictest network that holds in it. The error is what does not hold.

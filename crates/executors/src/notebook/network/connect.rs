@@ -118,7 +118,7 @@ impl Connector {
         let mut refused = None;
         let mut admitted = Vec::new();
         for address in found {
-            match self.rules.admits(to, grounds, address, &self.own, is_of_this_machine) {
+            match Rules::admits(to, grounds, address, &self.own, is_of_this_machine) {
                 Ok(()) => admitted.push(address),
                 Err(why) => refused = Some(why),
             }

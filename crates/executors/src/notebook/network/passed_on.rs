@@ -68,11 +68,9 @@ pub(in super::super) fn files() -> impl Iterator<Item = PathBuf> {
 
 /// One path, or several with spaces between them, as pip takes them.
 fn paths(value: &str) -> Vec<PathBuf> {
-    let all = match Path::new(value).exists() {
-        true => vec![PathBuf::from(value)],
-        false => value.split_whitespace().map(PathBuf::from).collect(),
-    };
-    all.into_iter().filter(|path| path.is_absolute()).collect()
+    let all = Some(value).filter(|value| Path::new(value).exists()).map(|value| vec![value]);
+    let all = all.unwrap_or_else(|| value.split_whitespace().collect());
+    all.into_iter().map(PathBuf::from).filter(|path| path.is_absolute()).collect()
 }
 
 /// The servers that have pip's packages.

@@ -117,7 +117,6 @@ impl Rules {
     /// Whether an address that `to` resolves to may be connected to. `own`: where Isochrone's own servers are, each
     /// listener on every address by its port alone; `is_ours`: whether an address is this machine's.
     pub(super) fn admits(
-        &self,
         to: &Destination,
         grounds: Grounds,
         address: SocketAddr,
@@ -239,7 +238,7 @@ mod tests {
         let admits = |grounds, address: &str| {
             let ours = |ip: IpAddr| ip.to_string() == "93.2.2.2" || ip.is_loopback();
             let to = to("tools.example.com", 443);
-            rules().admits(&to, grounds, address.parse().unwrap(), &own, ours).is_ok()
+            Rules::admits(&to, grounds, address.parse().unwrap(), &own, ours).is_ok()
         };
         assert!(admits(Grounds::Public, "93.184.216.34:443"));
         assert!(admits(Grounds::Server, "10.1.1.1:443"));
