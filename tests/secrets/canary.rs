@@ -38,6 +38,7 @@ const WRONG_PASSWORD: &str = "canary-wrong-password-9f31";
 const PORTAL_PASSWORD: &str = "canary-portal-password-9f31";
 const CLIENT_SECRET: &str = "canary-client-secret-9f31";
 const API_KEY: &str = "canary-portal-key-9f31";
+const NOTEBOOK_SECRET: &str = "canary-notebook-9f31";
 const REDIS_PASSWORD: &str = "canary-redis-9f31";
 const AMQP_PASSWORD: &str = "canary-amqp-9f31";
 
@@ -45,6 +46,7 @@ const AMQP_PASSWORD: &str = "canary-amqp-9f31";
 const ALLOWED: &[(&str, &str)] = &[
     // The operator wrote it there.
     ("token of [http_jobs]", "isochrone.toml"),
+    ("notebook's secret", "isochrone.toml"),
     // Shown to the task's owner, over the API.
     ("parameter", "runs shown"),
 ];
@@ -286,6 +288,7 @@ fn canaries(made: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
         ("portal's password", PORTAL_PASSWORD),
         ("client secret", CLIENT_SECRET),
         ("portal's key", API_KEY),
+        ("notebook's secret", NOTEBOOK_SECRET),
         ("Redis's password", REDIS_PASSWORD),
         ("RabbitMQ's password", AMQP_PASSWORD),
         ("seal key", KEY),
@@ -305,8 +308,10 @@ async fn embedded_no_canary_is_anywhere_but_where_it_belongs() -> Result<()> {
     let (dir, admin, gis, jobs) =
         (tempfile::tempdir()?, admin()?, SimulatedGpServer::start().await?, JobServer::start().await?);
     let config = dir.path().join("isochrone.toml");
-    let text =
-        format!("[http_jobs.UpdateInsightsWorkbook]\nurl = \"{}\"\ntoken = \"{JOBS_TOKEN}\"\n", jobs.url);
+    let text = format!(
+        "[http_jobs.UpdateInsightsWorkbook]\nurl = \"{}\"\ntoken = \"{JOBS_TOKEN}\"\n[notebook.secrets.ann]\nDB_PASSWORD = \"{NOTEBOOK_SECRET}\"\n",
+        jobs.url
+    );
     std::fs::write(&config, text)?;
     let options = ServerOptions::new(BINARY, dir.path().join("data"))
         .env("ISOCHRONE_CONFIG", config.display())
@@ -342,8 +347,10 @@ async fn in_a_fleet_no_canary_is_in_redis_in_messages_or_in_logs() -> Result<()>
     let (dir, admin, gis, jobs) =
         (tempfile::tempdir()?, admin()?, SimulatedGpServer::start().await?, JobServer::start().await?);
     let config = dir.path().join("isochrone.toml");
-    let text =
-        format!("[http_jobs.UpdateInsightsWorkbook]\nurl = \"{}\"\ntoken = \"{JOBS_TOKEN}\"\n", jobs.url);
+    let text = format!(
+        "[http_jobs.UpdateInsightsWorkbook]\nurl = \"{}\"\ntoken = \"{JOBS_TOKEN}\"\n[notebook.secrets.ann]\nDB_PASSWORD = \"{NOTEBOOK_SECRET}\"\n",
+        jobs.url
+    );
     std::fs::write(&config, text)?;
     let process = |name: &str| {
         ServerOptions::new(BINARY, dir.path().join(name))

@@ -34,7 +34,8 @@ fn shows_all(task: &Value) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_the_file_holds_no_parameter_and_its_owner_sees_them() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let plain = ServerOptions::new(BINARY, dir.path().join("data"));
+    let plain = ServerOptions::new(BINARY, dir.path().join("data"))
+        .env("ISOCHRONE__EGRESS__SERVERS", "https://gis.example.com");
     let options = plain.clone().env("ISOCHRONE_SECRETS_KEY", KEY);
     let server = Server::start(&options).await?.sign_in().await?;
     let task = server.create_task(&form()).await?;

@@ -70,7 +70,7 @@ pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCod
         Some(_) => fleet::checks(config).await,
     };
     checks.extend(secrets::sealing(loaded).await);
-    checks.push(secrets::files(loaded));
+    checks.extend(secrets::files(loaded));
     checks.extend(real_portal(config).await);
     checks.extend([disk(config), clock(), notebooks::python(config).await]);
     checks.extend(notebooks::isolation(config).await);

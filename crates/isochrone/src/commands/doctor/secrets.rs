@@ -39,12 +39,10 @@ pub(super) async fn sealing(loaded: &Loaded) -> Option<Check> {
     })
 }
 
-/// Files with secrets that others may read.
-pub(super) fn files(loaded: &Loaded) -> Check {
-    const WHAT: &str = "secret files";
+/// Files with secrets that others may read, if there are any.
+pub(super) fn files(loaded: &Loaded) -> Option<Check> {
     let warnings = loaded.readable_by_others();
-    if warnings.is_empty() {
-        return Check::good(WHAT, "none that others on this machine may read");
-    }
-    Check::other(WHAT, Verdict::Warning, warnings.join("; "), "chmod 600 each of them")
+    let found = warnings.join("; ");
+    (!warnings.is_empty())
+        .then(|| Check::other("secret files", Verdict::Warning, found, "chmod 600 each of them"))
 }
