@@ -6,6 +6,7 @@ mod bodies;
 mod connections;
 mod multipart;
 mod sign_in;
+mod uploads;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;

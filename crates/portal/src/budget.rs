@@ -18,6 +18,9 @@ const STRANGERS: usize = 8 << 20;
 /// For users, in bytes.
 const USERS: usize = 64 << 20;
 
+/// For items' data on its way to users, in bytes: it is read into memory, and written as fast as its reader reads.
+const DOWNLOADS: usize = 256 << 20;
+
 /// The unit in which it is counted, in bytes.
 const UNIT: usize = 1 << 10;
 
@@ -29,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) enum Share {
     Strangers,
     Users,
+    Downloads,
 }
 
 /// Others hold so much that there is no room.
@@ -40,6 +44,7 @@ pub(crate) struct Exhausted;
 pub(crate) struct Budget {
     strangers: Arc<Semaphore>,
     users: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
     patience: Duration,
 }
 
@@ -54,17 +59,25 @@ pub(crate) struct Held {
 impl Default for Budget {
     fn default() -> Budget {
         let share = |bytes: usize| Arc::new(Semaphore::new(bytes / UNIT));
-        Budget { strangers: share(STRANGERS), users: share(USERS), patience: PATIENCE }
+        Budget {
+            strangers: share(STRANGERS),
+            users: share(USERS),
+            downloads: share(DOWNLOADS),
+            patience: PATIENCE,
+        }
     }
 }
 
 impl Budget {
     /// Adds bytes to what is held. Waits a while for room.
     pub(crate) async fn hold(&self, held: &mut Held, share: Share, bytes: usize) -> Result<(), Exhausted> {
+        // Whatever is larger than all of it has it for itself.
+        let bytes = if share == Share::Downloads { bytes.min(DOWNLOADS) } else { bytes };
         let units = u32::try_from(bytes.div_ceil(UNIT)).map_err(|_| Exhausted)?;
         let semaphore = match share {
             Share::Strangers => &self.strangers,
             Share::Users => &self.users,
+            Share::Downloads => &self.downloads,
         };
         let more = Arc::clone(semaphore).acquire_many_owned(units);
         let began = Instant::now();

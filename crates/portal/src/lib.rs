@@ -33,6 +33,7 @@ mod native;
 mod openapi;
 mod operations;
 pub mod passwords;
+mod places;
 mod request;
 mod routes;
 pub mod run_token;

@@ -20,6 +20,7 @@ use crate::budget::Budget;
 use crate::front::Front;
 use crate::items::quota::ItemIntake;
 use crate::items::uploads::Uploads;
+use crate::places::Places;
 use crate::request::{Call, Intake, Place, Sender, Unread};
 use crate::signin::SignIn;
 use crate::{Config, Portal, routes};
@@ -35,7 +36,13 @@ pub(crate) struct Served {
     pub metrics: Metrics,
     pub budget: Budget,
     pub items: ItemIntake,
+    /// For logs that are followed, by their readers' names.
+    pub followers: Places<String>,
 }
+
+/// Logs that are followed at once, in all and by one user.
+const FOLLOWERS: usize = 512;
+const FOLLOWED_BY_EACH: usize = 32;
 
 impl Served {
     pub(crate) fn new(portal: Portal) -> Served {
@@ -46,7 +53,8 @@ impl Served {
         let sign_in = Arc::new(sign_in);
         let items = ItemIntake::new(Uploads::new(Arc::clone(&artifacts)), config.item_quotas);
         let budget = Budget::default();
-        Served { store, submissions, artifacts, config, sign_in, front, metrics, budget, items }
+        let followers = Places::new(FOLLOWERS, FOLLOWED_BY_EACH);
+        Served { store, submissions, artifacts, config, sign_in, front, metrics, budget, items, followers }
     }
 
     /// The user of this name. A real portal behind this one may know somebody who was never here.

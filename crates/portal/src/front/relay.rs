@@ -4,11 +4,13 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, Uri, header};
 use axum::response::Response;
+use futures::StreamExt;
 
 use isochrone_arcgis::{Relay, path};
 
 use super::{Front, failure};
 use crate::answer::{Answer, Failure, Format};
+use crate::client_address::ClientAddress;
 use crate::request::{Pace, PacedBody, Place, callback_refused};
 use crate::routes;
 
@@ -54,9 +56,19 @@ impl Front {
         if form_urlencoded::parse(query).any(|(name, _)| name == "callback") {
             return callback_refused().respond(Format::Json, place);
         }
+        let client = parts.extensions.get().map(|ClientAddress(address)| *address);
+        let Some(taken) = self.relays.take(client) else {
+            return Failure::busy("Too many requests at once. Try again.").respond(Format::Json, place);
+        };
         let body = reqwest::Body::wrap_stream(PacedBody::new(body, Pace::RELAYED).into_stream());
         match self.relay.pass(parts.method, address, &parts.headers, body).await {
-            Ok(answer) => axum::http::Response::from(answer).map(Body::new),
+            Ok(answer) => axum::http::Response::from(answer).map(|body| {
+                // Its place is free when its answer has come to its end.
+                let pieces = Body::new(body).into_data_stream();
+                Body::from_stream(pieces.inspect(move |_| {
+                    let _until_here = &taken;
+                }))
+            }),
             Err(error) => failure(&error).respond(Format::Json, place),
         }
     }

@@ -24,12 +24,16 @@ pub(crate) async fn add_part(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     let upload = of.call.parameters.upload().ok_or_else(|| Failure::parameter("file", "is required"))?;
     let items = &of.portal.items;
     let _turn = items.turnstile.pass().await;
-    let waiting: u64 = parts(of, &owner, &item).await?.iter().map(|part| part.size).sum();
-    if waiting + upload.size() > MOST {
+    let number = number as u32;
+    let (replaced, others): (Vec<_>, Vec<_>) =
+        parts(of, &owner, &item).await?.into_iter().partition(|part| part.number == number);
+    let size = |parts: &[Waiting]| parts.iter().map(|part| part.size).sum::<u64>();
+    if size(&others) + upload.size() > MOST {
         return Err(Failure::parameter("file", format!("makes an item larger than {MOST} bytes")));
     }
-    items.admit(&*of.portal.store, &owner, Usage { items: 0, bytes: upload.size() }).await?;
-    items.uploads.keep_part(&owner, item.id, number as u32, upload).await?;
+    let more = upload.size().saturating_sub(size(&replaced));
+    items.admit(&*of.portal.store, &owner, Usage { items: 0, bytes: more }).await?;
+    items.uploads.keep_part(&owner, item.id, number, upload).await?;
     Ok(changed("Part added", item.id))
 }
 

@@ -58,6 +58,8 @@ struct Pieces {
 #[derive(Clone, Debug)]
 pub(crate) struct Waiting {
     pub item: ItemId,
+    /// The part's number.
+    pub number: u32,
     pub size: u64,
     path: Path,
 }
@@ -82,14 +84,12 @@ impl Uploads {
         number: u32,
         upload: &Upload,
     ) -> Result<(), Failure> {
-        let part = format!("{item}-{number:05}-");
-        let folder = folder_of(owner);
-        for old in self.list(&folder).await? {
-            if old.location.filename().is_some_and(|name| name.starts_with(&part)) {
-                self.artifacts.delete(&old.location).await?;
-            }
+        let waiting = self.waiting_of(owner).await?;
+        for old in waiting.iter().filter(|old| (old.item, old.number) == (item, number)) {
+            self.artifacts.delete(&old.path).await?;
         }
-        let to = |piece: u32| folder.clone().join(format!("{part}{piece:05}"));
+        let folder = folder_of(owner);
+        let to = |piece: u32| folder.clone().join(format!("{item}-{number:05}-{piece:05}"));
         match upload {
             Upload::InMemory(bytes) => {
                 self.artifacts.put(&to(0), bytes.clone().into()).await?;
@@ -185,8 +185,9 @@ fn folder_of(owner: &str) -> Path {
 
 impl Waiting {
     fn of(found: ObjectMeta) -> Option<Waiting> {
-        let item = found.location.filename()?.split('-').next()?.parse().ok()?;
-        Some(Waiting { item, size: found.size, path: found.location })
+        let mut name = found.location.filename()?.split('-');
+        let (item, number) = (name.next()?.parse().ok()?, name.next()?.parse().ok()?);
+        Some(Waiting { item, number, size: found.size, path: found.location })
     }
 }
 

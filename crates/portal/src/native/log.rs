@@ -22,6 +22,7 @@ use super::runs;
 use super::signed_in::{LongSignedIn, text};
 use super::views::{LineView, RunView};
 use crate::lasting_access::LastingAccess;
+use crate::places::TakenPlace;
 use crate::serve::Served;
 
 /// How often the store is asked for new lines.
@@ -73,8 +74,19 @@ pub(super) async fn read(
     if text(&headers, header::ACCEPT).is_some_and(|accept| accept.contains("text/event-stream")) {
         let seen = text(&headers, HeaderName::from_static("last-event-id"));
         let seen = seen.and_then(|number| number.trim().parse().ok()).unwrap_or(offset);
+        let place = served.followers.take(caller.user.name.clone());
+        let place =
+            place.ok_or_else(|| Problem::new(503, "Too many logs are followed at once. Try again."))?;
         let access = LastingAccess::new(&served, credentials, run);
-        let events = events(Following { served, access, run, seen, lines: VecDeque::new(), over: false });
+        let events = events(Following {
+            served,
+            access,
+            _place: place,
+            run,
+            seen,
+            lines: VecDeque::new(),
+            over: false,
+        });
         return Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response());
     }
     let limit = which.limit.unwrap_or(1_000);
@@ -90,6 +102,7 @@ pub(super) async fn read(
 struct Following {
     served: Arc<Served>,
     access: LastingAccess,
+    _place: TakenPlace<String>,
     run: RunId,
     /// Lines that were sent.
     seen: u64,

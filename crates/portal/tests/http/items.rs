@@ -154,3 +154,88 @@ async fn a_search_finds_what_its_caller_may_read() {
     let odd = server.get("bob", "/search?q=(rain").await;
     assert!(error(&odd).1.contains("'q'"), "{odd}");
 }
+
+/// What lies in the artifact store on its way to items; waits until it is so many objects.
+async fn until_uploads_are(server: &Server, count: usize) {
+    use futures::TryStreamExt;
+    use object_store::ObjectStore;
+    let mut found = Vec::new();
+    for _ in 0..200 {
+        let listed = server.artifacts.list(Some(&object_store::path::Path::from("uploads")));
+        found = listed.try_collect::<Vec<_>>().await.expect("a list");
+        if found.len() == count {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("{found:?} instead of {count}");
+}
+
+#[tokio::test]
+async fn large_files_go_through_the_artifact_store_and_leave_nothing_there() {
+    let server = Server::start().await;
+    let bytes: Vec<u8> = (0..5_000_000_u32).map(|number| (number % 251) as u8).collect();
+    let id = id(&upload(&server, "bob", &format!("{OF_BOB}/addItem"), &CHART, Some(bytes.clone())).await);
+    assert!(data(&server, "bob", &id).await == bytes, "byte for byte");
+    until_uploads_are(&server, 0).await;
+    let at = format!("{OF_BOB}/items/{id}");
+    for (number, half) in bytes.chunks(2_500_000).enumerate() {
+        let query = format!("{at}/addPart?partNum={}", number + 1);
+        let added = upload(&server, "bob", &query, &[], Some(half.to_vec())).await;
+        assert_eq!(added["success"], true, "{added}");
+        // The same again takes the place of the first.
+        upload(&server, "bob", &query, &[], Some(half.to_vec())).await;
+    }
+    until_uploads_are(&server, 6).await;
+    server.post("bob", &format!("{at}/commit"), &[]).await;
+    assert!(data(&server, "bob", &id).await == bytes, "byte for byte");
+    until_uploads_are(&server, 0).await;
+
+    // A client that goes away in the middle.
+    let head = format!(
+        "POST /sharing/rest{OF_BOB}/addItem HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer bob\r\n\
+         Content-Type: multipart/form-data; boundary=B\r\nContent-Length: 6000000\r\n\r\n\
+         --B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n"
+    );
+    let mut stream = tokio::net::TcpStream::connect(server.address).await.expect("a connection");
+    let half = [head.as_bytes(), &bytes].concat();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, &half).await.expect("sent");
+    until_uploads_are(&server, 4).await;
+    drop(stream);
+    until_uploads_are(&server, 0).await;
+}
+
+#[tokio::test]
+async fn items_and_uploads_have_quotas() {
+    use isochrone_portal::{Config, ItemQuota, ItemQuotas};
+    let item_quotas = ItemQuotas {
+        per_user: ItemQuota { items: Some(2), bytes: Some(1_000) },
+        all: ItemQuota { items: Some(3), bytes: None },
+    };
+    let server = Server::with(Config { item_quotas, ..Config::default() }).await;
+    let add = async |user: &str, size: usize| {
+        let path = format!("/content/users/{user}/addItem");
+        upload(&server, user, &path, &CHART, Some(vec![b'x'; size])).await
+    };
+    let refused = |answer: &Value, why: &str| {
+        let (code, message, details) = error(answer);
+        assert_eq!((code, message.as_str()), (400, "Storage quota exceeded."), "{answer}");
+        assert!(details.contains(why), "{details}");
+    };
+    let first = id(&add("bob", 600).await);
+    refused(&add("bob", 500).await, "1000 bytes");
+    let second = id(&add("bob", 100).await);
+    refused(&add("bob", 0).await, "2 at most");
+    id(&add("carol", 1_000).await);
+    refused(&add("GPadmin", 0).await, "All users' items together may be 3");
+    // Parts count before they are committed.
+    let part = format!("{OF_BOB}/items/{second}/addPart?partNum=1");
+    assert_eq!(upload(&server, "bob", &part, &[], Some(vec![b'x'; 300])).await["success"], true);
+    refused(&upload(&server, "bob", &format!("{part}0"), &[], Some(vec![b'x'; 1])).await, "1000 are in use");
+    let update = format!("{OF_BOB}/items/{first}/update");
+    refused(&upload(&server, "bob", &update, &[], Some(vec![b'x'; 601])).await, "this is 1 more");
+    assert_eq!(upload(&server, "bob", &update, &[], Some(vec![b'x'; 10])).await["success"], true);
+    assert_eq!(server.post("bob", &format!("{OF_BOB}/items/{second}/commit"), &[]).await["success"], true);
+    assert_eq!(server.post("bob", &format!("{OF_BOB}/items/{first}/delete"), &[]).await["success"], true);
+    id(&add("bob", 700).await);
+}

@@ -397,3 +397,31 @@ async fn a_followed_log_ends_with_its_readers_access() {
     let more = tokio::time::timeout(Duration::from_millis(300), stays.chunk()).await;
     assert!(!matches!(more, Ok(Ok(None) | Err(_))), "whoever may read goes on: {more:?}");
 }
+
+#[tokio::test]
+async fn a_user_follows_a_bounded_number_of_logs() {
+    let server = Server::start().await;
+    let (_, path) = running(&server, "bob").await;
+    let follow = async |token: &str| {
+        let request = request(&server, token, Method::GET, &path).header("accept", "text/event-stream");
+        request.send().await.expect("an answer")
+    };
+    let mut followed = Vec::new();
+    for _ in 0..32 {
+        let response = follow("bob").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        followed.push(response);
+    }
+    let refused = follow("bob").await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(follow("NBadmin").await.status(), StatusCode::OK, "others are not kept out");
+    followed.pop();
+    for _ in 0..200 {
+        if follow("bob").await.status() == StatusCode::OK {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("a place that was given back stays taken");
+}
