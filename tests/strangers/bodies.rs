@@ -113,3 +113,45 @@ async fn bodies_in_tiny_chunks_and_none_at_all_stop_nobody() -> Result<()> {
     drop((tiny, pipelined));
     all_closed(expecting, Duration::from_secs(30)).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_reads_take_no_memory() -> Result<()> {
+    let target = Target::start().await?;
+    let described = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(50);
+    let described = connections(target.http, 200, &described).await?;
+    target.check().await?;
+    // What is sent, and could be repeated in each link of a page, or in hex in a form.
+    let long = "x".repeat(1_900_000);
+    let state = "7b".repeat(900_000);
+    let forms = [
+        ("/sharing/rest", format!("f=html&token={long}")),
+        ("/sharing/rest/oauth2/signin", format!("oauth_state={state}")),
+        (
+            "/sharing/rest/oauth2/authorize",
+            format!("response_type=token&redirect_uri=urn:ietf:wg:oauth:2.0:oob&client_id={long}"),
+        ),
+        ("/sharing/rest/generateToken", format!("f=html&username=x&password={long}")),
+    ];
+    let mut senders = tokio::task::JoinSet::new();
+    for (path, form) in forms.iter().cycle().take(60) {
+        let bytes = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        );
+        let address = target.http;
+        senders.spawn(async move {
+            let mut stream = TcpStream::connect(address).await?;
+            let writing = stream.write_all(bytes.as_bytes());
+            drop(tokio::time::timeout(Duration::from_secs(8), writing).await);
+            Ok::<_, std::io::Error>(stream)
+        });
+    }
+    let mut unread = Vec::new();
+    while let Some(sent) = senders.join_next().await {
+        unread.extend(sent?);
+        target.check_memory()?;
+    }
+    target.check().await?;
+    drop((described, unread));
+    Ok(())
+}

@@ -7,6 +7,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::{Body, HttpBody};
+use axum::http::header;
+use axum::response::Response;
+use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Of each body, in bytes.
@@ -89,6 +93,23 @@ impl Budget {
             empty => *empty = Some(more),
         }
         Ok(())
+    }
+}
+
+impl Held {
+    /// A large answer to a large request repeats some of it: the bytes count until its reader has taken them.
+    pub(crate) fn by(self, mut response: Response) -> Response {
+        if self.permit.is_none() || response.body().size_hint().lower() <= FREE as u64 {
+            return response;
+        }
+        if let Some(length) = response.body().size_hint().exact() {
+            response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
+        }
+        response.map(|body| {
+            Body::from_stream(body.into_data_stream().inspect(move |_| {
+                let _until_here = &self;
+            }))
+        })
     }
 }
 

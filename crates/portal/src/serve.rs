@@ -86,15 +86,17 @@ pub(crate) async fn handle(State(served): State<Arc<Served>>, request: Request) 
         Ok(_) => Sender::User,
     };
     let intake = Intake { budget: &served.budget, uploads: &served.items.uploads };
-    let (call, format) = match Call::read(request, &served.config, intake, sender).await {
+    let (mut call, format) = match Call::read(request, &served.config, intake, sender).await {
         Ok(read) => read,
         Err(Unread { failure, format, place }) => return failure.respond(format, &place),
     };
     let format = if routes::has_no_page(&call) { format.or_json(&call.parameters) } else { format };
-    match survive(routes::answer(&served, &call)).await {
+    let held = std::mem::take(&mut call.held);
+    let response = match survive(routes::answer(&served, &call)).await {
         Ok(answer) => answer.respond(format, &call.place),
         Err(failure) => with_hint(failure, &call).respond(format, &call.place),
-    }
+    };
+    held.by(response)
 }
 
 /// Passes on what is a real portal's; gives back what is ours.

@@ -2,13 +2,15 @@
 
 mod sharing;
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::OriginalUri;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
@@ -38,10 +40,24 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 /// The description, as it is true where it is asked for.
 async fn described(OriginalUri(uri): OriginalUri) -> Response {
-    let context = uri.path().trim_end_matches("/openapi.json");
+    part("application/json", text(uri.path().trim_end_matches("/openapi.json")))
+}
+
+/// The description below this context. It is long, and anybody may ask for it: all who do share it.
+fn text(context: &str) -> Bytes {
+    static TEXTS: Mutex<BTreeMap<String, Bytes>> = Mutex::new(BTreeMap::new());
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(text) = texts.get(context) {
+        return text.clone();
+    }
     let mut document = DOCUMENT.clone();
     document["servers"] = json!([{"url": if context.is_empty() { "/" } else { context }}]);
-    part("application/json", document.to_string())
+    let text = Bytes::from(document.to_string());
+    // A process has one context beside the root.
+    if texts.len() < 8 {
+        texts.insert(context.to_owned(), text.clone());
+    }
+    text
 }
 
 fn part(media: &'static str, text: impl Into<axum::body::Body>) -> Response {

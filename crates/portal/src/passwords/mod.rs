@@ -24,8 +24,8 @@ const NOBODY: &str =
 /// Memory of a hash, in KiB.
 const MEMORY: u32 = 19 * 1_024;
 
-/// How many may wait for a turn: at 20 to 30 ms each, that is less than two seconds of work.
-const PLACES: usize = 64;
+/// How many may wait for a turn: at 20 to 30 ms each, the last one has it within its patience.
+const PLACES: usize = 256;
 
 /// How long a turn is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);

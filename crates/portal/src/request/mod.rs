@@ -58,7 +58,7 @@ pub(crate) struct Call {
     /// The token that it carries.
     pub token: Option<String>,
     /// The memory that its parameters take.
-    _held: Held,
+    pub held: Held,
 }
 
 /// A request that could not be read, and how to say so.
@@ -111,7 +111,7 @@ impl Call {
             place,
             ip: ip(parts),
             referer: header_text(&parts.headers, &header::REFERER),
-            _held: Held::default(),
+            held: Held::default(),
         }
     }
 
@@ -141,7 +141,7 @@ impl Call {
         }
         let place = Place { root: String::new(), base: String::new(), segments: None, token: None };
         let referer = header_text(&parts.headers, &header::REFERER);
-        Ok((Call { post, parameters, in_query, place, ip: ip(parts), referer, token, _held: held }, format))
+        Ok((Call { post, parameters, in_query, place, ip: ip(parts), referer, token, held }, format))
     }
 
     /// A change must be a POST: a link or an image must not be able to make one.

@@ -5,6 +5,9 @@ use axum::http::{HeaderMap, header};
 use super::Parameters;
 use crate::answer::Failure;
 
+/// No portal's token is longer, in bytes.
+const LONGEST: usize = 8 << 10;
+
 /// The request's token. Two different ones are refused: whose request would it be?
 pub(crate) fn only_one(
     headers: &HeaderMap,
@@ -19,6 +22,10 @@ pub(crate) fn only_one(
     let first = tokens.next();
     if tokens.any(|token| Some(token) != first) {
         return Err(Failure::new(400, "The request carries two different tokens.").with_detail("token"));
+    }
+    // Pages repeat it in each of their links.
+    if first.is_some_and(|token| token.len() > LONGEST) {
+        return Err(Failure::new(498, "Invalid token."));
     }
     Ok(first.map(str::to_owned))
 }

@@ -22,6 +22,14 @@ use crate::answer::Failure;
 use crate::request::Parameters;
 use redirect::Redirect;
 
+/// What anybody may have repeated to him, in bytes.
+const LONGEST_CLIENT: usize = 256;
+const LONGEST_STATE: usize = 4 << 10;
+const LONGEST_URI: usize = 2 << 10;
+
+/// All of it in hex; JSON may need six bytes for one.
+const LONGEST_TEXT: usize = 2 * 6 * (LONGEST_CLIENT + LONGEST_STATE + LONGEST_URI + 1_024);
+
 /// What a program asks for.
 #[derive(Debug, Serialize, Deserialize)]
 struct Asked {
@@ -75,6 +83,13 @@ impl Asked {
             "code" => Kind::Code,
             _ => return Err(Failure::parameter("response_type", "is unknown; expected token or code")),
         };
+        for (name, most) in
+            [("client_id", LONGEST_CLIENT), ("state", LONGEST_STATE), ("redirect_uri", LONGEST_URI)]
+        {
+            if parameters.get(name).is_some_and(|text| text.len() > most) {
+                return Err(Failure::parameter(name, format!("is longer than {most} bytes")));
+            }
+        }
         Ok(Asked {
             client: parameters.required("client_id")?.to_owned(),
             redirect,
@@ -105,6 +120,9 @@ impl Asked {
     }
 
     fn from_text(text: &str) -> Option<Asked> {
+        if text.len() > LONGEST_TEXT {
+            return None;
+        }
         serde_json::from_slice(&hex::decode(text).ok()?).ok()
     }
 }
