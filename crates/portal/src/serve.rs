@@ -92,7 +92,8 @@ pub(crate) async fn handle(State(served): State<Arc<Served>>, request: Request) 
     };
     let format = if routes::has_no_page(&call) { format.or_json(&call.parameters) } else { format };
     let held = std::mem::take(&mut call.held);
-    let response = match survive(routes::answer(&served, &call)).await {
+    // On the heap: a connection whose request is still to be read does not need its room.
+    let response = match survive(Box::pin(routes::answer(&served, &call))).await {
         Ok(answer) => answer.respond(format, &call.place),
         Err(failure) => with_hint(failure, &call).respond(format, &call.place),
     };
