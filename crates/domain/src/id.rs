@@ -94,6 +94,11 @@ id!(
     ItemId
 );
 
+id!(
+    /// Names an installation: a store and all that is kept beside it.
+    InstallationId
+);
+
 impl TaskId {
     /// The task that a request with this key makes, however often its sender repeats it.
     pub fn requested(user: &str, key: &str) -> TaskId {

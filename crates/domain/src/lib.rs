@@ -25,7 +25,7 @@ pub use edit::{Change, disable, edit, enable};
 pub use fire::{
     Decision, FirePlan, PlannedFire, first_fire, plan_backfill, plan_fires, plan_request, planned_minutes,
 };
-pub use id::{FireId, IdError, ItemId, RunId, TaskId};
+pub use id::{FireId, IdError, InstallationId, ItemId, RunId, TaskId};
 pub use item::{Access, Item, ItemDetails, ItemSnapshot, ItemVersion};
 pub use item_digest::item_digest;
 pub use outcome::{Outcome, Reason};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use isochrone_domain::{RunId, TaskId};
+use isochrone_domain::{EpochMillis, RunId, TaskId};
 use isochrone_store::{Keep, Page, Store, StoreError, TaskFilter};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -15,6 +15,8 @@ use tracing::{info, warn};
 const STEP: u64 = 100;
 /// The artifact store's folder that has one a run.
 const RUNS: &str = "runs";
+/// Deleted runs whose artifacts one pass deletes: what went wrong goes wrong slowly.
+const SWEPT: u64 = 1_000;
 /// Tasks in one look.
 const TASKS: u64 = 500;
 
@@ -27,6 +29,8 @@ pub struct RetentionRules {
     pub runs: Duration,
     /// How long the ledger's rows of runs that are gone, and the audit log.
     pub records: Duration,
+    /// How long after a run's deletion the artifacts go that it left nevertheless.
+    pub artifacts: Duration,
     /// Between two passes, in the world's time.
     pub every: Duration,
 }
@@ -37,6 +41,7 @@ impl Default for RetentionRules {
             runs_per_task: 1_000,
             runs: Duration::from_hours(24 * 90),
             records: Duration::from_hours(24 * 400),
+            artifacts: Duration::from_hours(24),
             every: Duration::from_hours(1),
         }
     }
@@ -93,7 +98,7 @@ impl Retention {
             }
             page.offset += TASKS;
         }
-        self.sweep().await?;
+        self.sweep(now - self.rules.artifacts).await?;
         loop {
             let step = self.store.trim_records(now - self.rules.records, STEP).await?;
             if step == 0 {
@@ -103,28 +108,37 @@ impl Retention {
         }
     }
 
-    /// Deletes what runs left that are gone: with their task, or with a process that died between the two.
-    async fn sweep(&self) -> Result<(), StoreError> {
-        let folders = match self.artifacts.list_with_delimiter(Some(&Path::from(RUNS))).await {
-            Ok(listed) => listed.common_prefixes,
-            Err(error) => {
-                warn!(%error, "the artifacts can't be listed");
-                return Ok(());
+    /// Deletes what runs left that the store knows to be deleted: with their task, or by a process that died between the
+    /// two. What it does not know is not its own to delete: it may be another installation's, or younger than
+    /// the backup that the store was restored from.
+    async fn sweep(&self, until: EpochMillis) -> Result<(), StoreError> {
+        let deleted = self.store.deleted_runs(until, SWEPT).await?;
+        let (mut swept, mut artifacts) = (Vec::new(), 0);
+        for run in &deleted {
+            // One that was imported since is there again.
+            if self.store.run(*run).await?.is_some() {
+                swept.push(*run);
+            } else if let Some(count) = self.delete_artifacts_of(*run).await {
+                swept.push(*run);
+                artifacts += count;
             }
-        };
-        let runs = folders.iter().filter_map(|folder| folder.filename()?.parse::<RunId>().ok());
-        for run in runs {
-            // A run is in the store before it leaves anything.
-            if self.store.run(run).await?.is_none() {
-                self.delete_artifacts_of(run).await;
-            }
+        }
+        self.store.forget_deleted_runs(&swept).await?;
+        if artifacts > 0 {
+            let more = deleted.len() as u64 == SWEPT;
+            info!(runs = swept.len(), artifacts, more, "artifacts of deleted runs are swept");
         }
         Ok(())
     }
 
-    async fn delete_artifacts_of(&self, run: RunId) {
-        if let Err(error) = delete_artifacts(&*self.artifacts, run).await {
-            warn!(run_id = %run, %error, "artifacts of a forgotten run are left");
+    /// How many there were; none: not all could be deleted.
+    async fn delete_artifacts_of(&self, run: RunId) -> Option<u64> {
+        match delete_artifacts(&*self.artifacts, run).await {
+            Ok(count) => Some(count),
+            Err(error) => {
+                warn!(run_id = %run, %error, "artifacts of a deleted run are left");
+                None
+            }
         }
     }
 
@@ -136,19 +150,23 @@ impl Retention {
                 return Ok(count);
             }
             count += runs.len() as u64;
+            let mut gone = Vec::new();
             for run in runs {
-                self.delete_artifacts_of(run).await;
+                if self.delete_artifacts_of(run).await.is_some() {
+                    gone.push(run);
+                }
             }
+            self.store.forget_deleted_runs(&gone).await?;
         }
     }
 }
 
-/// Deletes what a run left in the artifact store.
-pub async fn delete_artifacts(artifacts: &dyn ObjectStore, run: RunId) -> object_store::Result<()> {
+/// Deletes what a run left in the artifact store. Answers how much that was.
+pub async fn delete_artifacts(artifacts: &dyn ObjectStore, run: RunId) -> object_store::Result<u64> {
     let folder = Path::from_iter([RUNS.to_owned(), run.to_string()]);
     let found: Vec<_> = artifacts.list(Some(&folder)).try_collect().await?;
-    for artifact in found {
+    for artifact in &found {
         artifacts.delete(&artifact.location).await?;
     }
-    Ok(())
+    Ok(found.len() as u64)
 }

@@ -6,7 +6,7 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isochrone_domain::{Policies, Role};
+use isochrone_domain::{Policies, Role, RunId};
 use isochrone_scheduler::{Forgotten, Retention, RetentionRules};
 use isochrone_store::RunStore;
 use object_store::memory::InMemory;
@@ -29,10 +29,18 @@ async fn what_a_deleted_task_left_is_swept_away() {
         tasks.push(task.id);
     }
     world.submissions.delete(&caller("pia", Role::Publisher), tasks[0]).await.unwrap();
-    let rules = RetentionRules::default();
-    Retention::new(world.store.clone(), Arc::clone(&artifacts), rules).pass().await.unwrap();
+    // As another installation's runs leave it in a folder that both share by mistake, or as runs of after a backup.
+    let foreign = Path::from(format!("runs/{}/1/report.csv", RunId::random()));
+    artifacts.put(&foreign, "a,b".into()).await.unwrap();
+    let pass = async |rules| {
+        Retention::new(world.store.clone(), Arc::clone(&artifacts), rules).pass().await.unwrap();
+    };
+    pass(RetentionRules::default()).await;
+    assert!(artifacts.head(&places[0]).await.is_ok(), "not before a day has passed");
+    pass(RetentionRules { artifacts: Duration::ZERO, ..RetentionRules::default() }).await;
     assert!(artifacts.head(&places[0]).await.is_err());
     assert!(artifacts.head(&places[1]).await.is_ok(), "a run that is there keeps what it left");
+    assert!(artifacts.head(&foreign).await.is_ok(), "what the store does not know is not deleted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

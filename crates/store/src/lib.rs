@@ -11,6 +11,7 @@ mod clock;
 mod error;
 mod fleet;
 mod holds;
+mod installation;
 mod item_source;
 mod items;
 pub mod redis;
@@ -27,6 +28,7 @@ pub use clock::Clock;
 pub use error::StoreError;
 pub use fleet::{FleetStore, Leadership, Member, Present, Role};
 pub use holds::HoldStore;
+pub use installation::InstallationStore;
 pub use item_source::{ItemSource, ItemsUnavailable, StoredItems};
 pub use items::ItemStore;
 pub use runs::{
@@ -42,12 +44,28 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// The whole store.
 pub trait Store:
-    TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore + HoldStore + SecretStore
+    TaskStore
+    + RunStore
+    + AccountStore
+    + ItemStore
+    + AuditStore
+    + FleetStore
+    + HoldStore
+    + SecretStore
+    + InstallationStore
 {
 }
 
 impl<T> Store for T where
-    T: TaskStore + RunStore + AccountStore + ItemStore + AuditStore + FleetStore + HoldStore + SecretStore
+    T: TaskStore
+        + RunStore
+        + AccountStore
+        + ItemStore
+        + AuditStore
+        + FleetStore
+        + HoldStore
+        + SecretStore
+        + InstallationStore
 {
 }
 

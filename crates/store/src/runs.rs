@@ -200,6 +200,13 @@ pub trait RunStore: Send + Sync {
     /// them; the ledger keeps their rows. Answers which; none: nothing is left to forget.
     async fn trim_runs(&self, task: TaskId, keep: Keep, limit: u64) -> Result<Vec<RunId>>;
 
+    /// Runs that were deleted or forgotten at `until` or before, of which something may be left in the artifact store;
+    /// those of long ago first, at most `limit`. Only what this store itself deleted is among them.
+    async fn deleted_runs(&self, until: EpochMillis, limit: u64) -> Result<Vec<RunId>>;
+
+    /// Nothing is left of these: they are among the deleted runs no more.
+    async fn forget_deleted_runs(&self, runs: &[RunId]) -> Result<()>;
+
     /// A person's wish that the run end.
     async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled>;
 

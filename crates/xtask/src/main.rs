@@ -6,6 +6,7 @@ mod deny;
 mod imports;
 mod sbom;
 mod tests;
+mod untrusted;
 
 use std::process::{Command, ExitCode};
 
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
 fn lint() -> Result<()> {
     imports::check()?;
     deny::check()?;
+    untrusted::check()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
 }
 

@@ -137,3 +137,51 @@ fn write(folder: &std::path::Path, mut pieces: mpsc::Receiver<Piece>, most: u64)
     }
     received
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn send(receiver: &mut Receiver, announced: u64, content: &[u8]) {
+        receiver.ready().await;
+        receiver.begin(announced);
+        for piece in content.chunks(3) {
+            receiver.ready().await;
+            receiver.take(piece.to_vec());
+        }
+    }
+
+    #[tokio::test]
+    async fn keeps_the_last_one_that_came_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut receiver = Receiver::new(folder.path().to_path_buf(), 100);
+        send(&mut receiver, 10, b"0123456789").await;
+        send(&mut receiver, 11, b"abcdefghijk").await;
+        // The driver was killed.
+        send(&mut receiver, 12, b"ABC").await;
+        let received = receiver.finish().await;
+        assert_eq!(received.problem, None);
+        assert_eq!(received.last.unwrap().read().unwrap(), b"abcdefghijk");
+        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "it has no name");
+    }
+
+    #[tokio::test]
+    async fn leaves_out_what_is_too_large_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut receiver = Receiver::new(folder.path().to_path_buf(), 10);
+        send(&mut receiver, 10, b"0123456789").await;
+        send(&mut receiver, 11, b"").await;
+        assert_eq!(receiver.left(), 0, "it is not sent");
+        let received = receiver.finish().await;
+        assert!(received.problem.unwrap().contains("11 bytes"));
+        assert_eq!(received.last.unwrap().read().unwrap(), b"0123456789");
+    }
+
+    #[tokio::test]
+    async fn says_why_there_is_none() {
+        let mut receiver = Receiver::new("/nonexistent".into(), 10);
+        send(&mut receiver, 3, b"abc").await;
+        let received = receiver.finish().await;
+        assert!(received.last.is_none() && received.problem.is_some());
+    }
+}

@@ -1,6 +1,7 @@
 //! The Python that executes notebooks: one that the operator names, or a virtual environment that is
 //! made on first use from the pinned requirements that this program ships.
 
+use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, broadcast, mpsc};
 
 use super::config::Config;
+use crate::untrusted::UntrustedDir;
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
@@ -225,7 +227,7 @@ impl Shared {
 
     /// One process at a time makes environments in the folder. The lock goes with its holder.
     async fn lock(&self) -> Result<File, EnvironmentError> {
-        let file = File::create(self.folder.join("lock")).map_err(|error| self.io(&error))?;
+        let file = self.lock_file().map_err(|error| self.io(&error))?;
         let mut told = false;
         loop {
             match file.try_lock() {
@@ -239,6 +241,11 @@ impl Shared {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// Unconfined notebooks can write in the folder, and put something there that blocks.
+    fn lock_file(&self) -> io::Result<File> {
+        Ok(UntrustedDir::open(&self.folder.canonicalize()?)?.lock_file(OsStr::new("lock"))?)
     }
 
     async fn make_venv(&self, environment: &Path) -> Result<(), EnvironmentError> {

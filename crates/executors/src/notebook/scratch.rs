@@ -156,7 +156,8 @@ pub(super) fn remove_logged(parent: &Path, name: &OsStr) -> bool {
         .and_then(|parent| untrusted::remove(&parent, name));
     if let Err(left) = &removed {
         let Left { path, error } = left;
-        tracing::warn!(folder = %parent.join(path).display(), %error, "a run's folder can't be removed");
+        // Its names are the notebook's: written so, they are one line.
+        tracing::warn!(folder = ?parent.join(path), %error, "a run's folder can't be removed");
     }
     removed.is_ok()
 }

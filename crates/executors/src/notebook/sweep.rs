@@ -4,9 +4,14 @@ use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::scratch::{LOCK, PREFIX, remove_logged};
 use crate::untrusted::UntrustedDir;
+
+/// Before each sweep; there is a second one where something was left. What a dead worker's notebook started may live for
+/// some seconds and go on writing.
+const PAUSES: [Duration; 2] = [Duration::ZERO, Duration::from_secs(30)];
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,10 +25,15 @@ pub(super) struct Swept {
 /// does not wait.
 pub(super) fn sweep_in_background(parent: PathBuf) {
     let sweep = move || {
-        let swept = sweep(&parent);
-        if swept != Swept::default() {
-            let Swept { removed, left } = swept;
-            tracing::info!(removed, left, "folders of dead runs are swept");
+        for pause in PAUSES {
+            std::thread::sleep(pause);
+            let Swept { removed, left } = sweep(&parent);
+            if removed + left > 0 {
+                tracing::info!(removed, left, "folders of dead runs are swept");
+            }
+            if left == 0 {
+                break;
+            }
         }
     };
     if let Err(error) = std::thread::Builder::new().name("notebook-sweep".to_owned()).spawn(sweep) {
@@ -62,18 +72,15 @@ enum Holder {
 impl Holder {
     fn of(parent: &UntrustedDir, name: &OsStr) -> Holder {
         let Ok(folder) = parent.dir(name) else { return Holder::Nobody };
-        let lock = match folder.file(OsStr::new(LOCK), u64::MAX) {
-            Ok(lock) => lock.into_file(),
-            // Its worker died before it made one, or is about to; then it does not get this name.
-            Err(_) => match folder.new_file(OsStr::new(LOCK)) {
-                Ok(lock) => lock,
-                Err(_) => return Holder::Nobody,
-            },
-        };
+        // Where its worker died before it made one, or is about to, it is made here: then that one does not get the name.
+        let Ok(lock) = folder.lock_file(OsStr::new(LOCK)) else { return Holder::Nobody };
         match lock.try_lock() {
             Ok(()) => Holder::Sweep { _lock: lock },
             Err(TryLockError::WouldBlock) => Holder::Somebody,
-            Err(TryLockError::Error(_)) => Holder::Nobody,
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(folder = ?name, %error, "a run's folder is left: its lock can't be tried");
+                Holder::Somebody
+            }
         }
     }
 }

@@ -29,11 +29,7 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// Without waiting for a FIFO's other end, and without becoming a terminal's process.
-const FILE: OFlags = OFlags::RDONLY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOCTTY)
-    .union(OFlags::CLOEXEC);
+const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// Why something in a stranger's folder is not read.
 #[derive(Debug, thiserror::Error)]
@@ -112,23 +108,41 @@ impl UntrustedDir {
     /// # Errors
     /// Where it is no regular file, has another link, lies on another file system or is larger.
     pub fn file(&self, name: &OsStr, most: u64) -> Result<UntrustedFile, Refused> {
+        let file = self.plain_file(name, OFlags::RDONLY)?;
+        let size = u64::try_from(fstat(&file)?.st_size).unwrap_or(u64::MAX);
+        if size > most {
+            return Err(Refused::Size(most));
+        }
+        Ok(UntrustedFile { file, size, most, left: most })
+    }
+
+    /// Opens the file `name` to be locked; makes it where there is nothing of that name. Never blocks.
+    ///
+    /// # Errors
+    /// Where there is anything else than a regular file with one link.
+    pub fn lock_file(&self, name: &OsStr) -> Result<File, Refused> {
+        match self.new_file(name) {
+            // Some file systems lock only what can be written.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.plain_file(name, OFlags::RDWR),
+            made => Ok(made?),
+        }
+    }
+
+    fn plain_file(&self, name: &OsStr, access: OFlags) -> Result<File, Refused> {
         one_name(name)?;
         // To open a device can do something, so that it is looked at before.
         regular(&self.stat(name)?)?;
-        let handle = openat(&self.handle, name, FILE, Mode::empty()).map_err(|error| match error {
-            Errno::LOOP => Refused::Kind("a link"),
-            error => error.into(),
-        })?;
+        let handle =
+            openat(&self.handle, name, access | FILE, Mode::empty()).map_err(|error| match error {
+                Errno::LOOP => Refused::Kind("a link"),
+                error => error.into(),
+            })?;
         let stat = fstat(&handle)?;
         regular(&stat)?;
         if stat.st_dev != self.device {
             return Err(Refused::Device);
         }
-        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
-        if size > most {
-            return Err(Refused::Size(most));
-        }
-        Ok(UntrustedFile { file: handle.into(), size, most, left: most })
+        Ok(handle.into())
     }
 
     /// Opens a file below this folder by a relative path, folder by folder.
@@ -206,11 +220,6 @@ impl UntrustedFile {
     pub fn size(&self) -> u64 {
         self.size
     }
-
-    /// The file, for what is done with it without reading it.
-    pub(crate) fn into_file(self) -> File {
-        self.file
-    }
 }
 
 impl AsFd for UntrustedFile {
@@ -256,3 +265,6 @@ fn regular(stat: &Stat) -> Result<(), Refused> {
     };
     Err(Refused::Kind(kind))
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ const DEPTH: usize = 32;
 
 /// Something that can't be removed.
 #[derive(Debug, thiserror::Error)]
-#[error("{} can't be removed: {error}", path.display())]
+#[error("{path:?} can't be removed: {error}")]
 pub struct Left {
     /// Begins with the name that was to be removed.
     pub path: PathBuf,

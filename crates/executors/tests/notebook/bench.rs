@@ -278,6 +278,13 @@ impl Outcome {
     }
 }
 
+/// What this process has in memory, in bytes.
+pub(crate) fn own_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
 /// Whether a process with this text among its arguments or in its environment is alive.
 pub(crate) fn alive(text: &str) -> Vec<String> {
     let holds = |bytes: Vec<u8>| bytes.windows(text.len()).any(|window| window == text.as_bytes());

@@ -1,17 +1,10 @@
 //! Notebooks that want more than they may have.
 
-use std::fs;
 use std::time::Duration;
 
 use isochrone_domain::Reason;
 
-use crate::bench::{Bench, alive, unique};
-
-fn own_memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
+use crate::bench::{Bench, alive, own_memory, unique};
 
 #[tokio::test]
 async fn endless_output_is_cut_off_and_held_nowhere() {

@@ -10,3 +10,4 @@ mod outcomes;
 mod parameters;
 mod secrets;
 mod stops;
+mod traps;

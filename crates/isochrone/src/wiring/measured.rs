@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, ItemSnapshot, LogLine, Run,
-    RunId, Task, TaskId, TaskType, User, UserChange,
+    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, InstallationId, Item, ItemId, ItemSnapshot,
+    LogLine, Run, RunId, Task, TaskId, TaskType, User, UserChange,
 };
 use isochrone_store::chain::{AuditChain, ChainEnd};
 use isochrone_store::seal::KeyId;
 use isochrone_store::{
     AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, DueTask, Finished, FireCommit, FireRecord,
-    FleetStore, Grant, Held, HoldStore, ItemStore, Keep, Leadership, Member, Page, Paged, Place, Present,
-    Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, StoreError, Stretch, TaskFilter,
-    TaskStore, Token, TokenHash, Unclaimed, UserChanged,
+    FleetStore, Grant, Held, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member, Page, Paged,
+    Place, Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, StoreError, Stretch,
+    TaskFilter, TaskStore, Token, TokenHash, Unclaimed, UserChanged,
 };
 use isochrone_telemetry::Metrics;
 
@@ -93,6 +93,8 @@ measured! { RunStore;
     fn finish(run: RunId, attempt: u32, end: AttemptEnd, artifacts: Vec<Artifact>) -> Finished;
     fn reap(now: EpochMillis, limit: u64) -> Vec<Run>;
     fn trim_runs(task: TaskId, keep: Keep, limit: u64) -> Vec<RunId>;
+    fn deleted_runs(until: EpochMillis, limit: u64) -> Vec<RunId>;
+    fn forget_deleted_runs(runs: &[RunId]) -> ();
     fn cancel_run(run: RunId, audit: AuditEntry) -> Cancelled;
     fn retry_run(run: RunId, audit: AuditEntry) -> Cancelled;
     fn amend_run(run: RunId, amendment: Amendment, audit: AuditEntry) -> Cancelled;
@@ -139,6 +141,10 @@ measured! { FleetStore;
     fn announce(member: &Member, remembered: Duration) -> ();
     fn depart(name: &str) -> ();
     fn members() -> Vec<Present>;
+}
+
+measured! { InstallationStore;
+    fn installation() -> InstallationId;
 }
 
 measured! { HoldStore;

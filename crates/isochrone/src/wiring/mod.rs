@@ -1,5 +1,6 @@
 //! Puts the parts together: which store, which queue, which executors.
 
+mod artifacts;
 mod executors;
 mod homes;
 mod line;
@@ -23,7 +24,6 @@ use isochrone_store::sqlite::SqliteStore;
 use isochrone_store::{ItemSource, Store, StoredItems};
 use isochrone_telemetry::Metrics;
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 
 use crate::config::Config;
 
@@ -70,11 +70,7 @@ impl House {
         let store: Arc<dyn Store> =
             Arc::new(Measured { store: Arc::clone(&sealed) as Arc<dyn Store>, metrics: metrics.clone() });
         let artifacts_dir = config.artifacts.dir.clone().unwrap_or_else(|| data_dir.join("artifacts"));
-        make_private_dir(&artifacts_dir)?;
-        let artifacts =
-            LocalFileSystem::new_with_prefix(&artifacts_dir).context("the folder for artifacts")?;
-        // What a finished run lists must be there after a power failure.
-        let artifacts: Arc<dyn ObjectStore> = Arc::new(artifacts.with_fsync(true));
+        let artifacts = artifacts::open(&artifacts_dir, &*store).await?;
         let wake = Wake::new();
         let submissions =
             Submissions::new(Arc::clone(&store), config.domain_limits(), config.quotas(), wake.clone());

@@ -3,12 +3,16 @@
 //! Until the last is removed the task is in its shard's `graves`, where the reaper finds it if the
 //! process that deletes it dies.
 
-use isochrone_domain::{AuditEntry, Outcome, Reason, RunId, TaskId};
+use std::collections::BTreeMap;
+
+use isochrone_domain::{AuditEntry, EpochMillis, Outcome, Reason, RunId, TaskId};
+use redis::cmd;
 
 use super::RedisStore;
 use super::batch::Batch;
 use super::commit::Commit;
 use super::keys::{Index, Shard};
+use super::lists::Span;
 use super::records::{ENDED, StoredRun, ask_run, id_of, readable, take_run};
 use crate::{Result, Tries};
 
@@ -70,11 +74,13 @@ impl RedisStore {
             let mut batch = Batch::default();
             batch.add(shard, ["ZRANGE", &open, "0", &last]);
             batch.add(shard, ["ZRANGE", &ended, "0", &last]);
+            batch.add_time(shard);
             let mut answers = self.ask(batch).await?;
             let ids = |members: Vec<Vec<u8>>| {
                 members.iter().map(|member| id_of(member)).collect::<Result<Vec<_>>>()
             };
             let (unfinished, finished) = (ids(answers.members()?)?, ids(answers.members()?)?);
+            let now = answers.now(self)?;
             let mut commit = Commit::new(shard);
             if unfinished.is_empty() && finished.is_empty() {
                 // Nobody adds runs to a task that is gone.
@@ -84,7 +90,7 @@ impl RedisStore {
             }
             self.bury_unfinished(&mut commit, task, &unfinished).await?;
             for id in finished {
-                self.remove_ended(&mut commit, task, id);
+                self.remove_ended(&mut commit, task, id, now);
             }
             if !self.commit(commit).await? {
                 tries.again().await?;
@@ -115,12 +121,19 @@ impl RedisStore {
                 self.check_run(commit, stored);
                 self.note_end(commit, &stored.run, Some((outcome, Reason::TaskDeleted, now)));
             }
-            self.take_open(commit, task, *id, found.as_ref());
+            self.take_open(commit, task, *id, found.as_ref(), now);
         }
         Ok(())
     }
 
-    fn take_open(&self, commit: &mut Commit, task: TaskId, id: RunId, found: Option<&StoredRun>) {
+    fn take_open(
+        &self,
+        commit: &mut Commit,
+        task: TaskId,
+        id: RunId,
+        found: Option<&StoredRun>,
+        now: EpochMillis,
+    ) {
         let (keys, shard, member) = (&self.keys, Shard::of_task(task), id.to_string());
         if let Some(stored) = found {
             commit.take(&keys.published(shard, stored.run.kind), &member);
@@ -130,21 +143,58 @@ impl RedisStore {
         }
         commit.take(&keys.waiting_of(task), &member);
         commit.take(&keys.open_of(task), &member);
-        self.delete_run(commit, id);
+        self.delete_run(commit, id, now);
     }
 
     /// Removes a run, if it has ended and nobody made it begin again.
-    pub(super) fn remove_ended(&self, commit: &mut Commit, task: TaskId, id: RunId) {
+    pub(super) fn remove_ended(&self, commit: &mut Commit, task: TaskId, id: RunId, now: EpochMillis) {
         let (shard, member) = (Shard::of_task(task), id.to_string());
         commit.check_is(&self.keys.run(id), "t", ENDED);
         commit.take(&self.keys.index(shard, Index::Ended), &member);
         commit.take(&self.keys.ended_of(task), &member);
-        self.delete_run(commit, id);
+        self.delete_run(commit, id, now);
     }
 
-    fn delete_run(&self, commit: &mut Commit, id: RunId) {
+    fn delete_run(&self, commit: &mut Commit, id: RunId, now: EpochMillis) {
+        commit.put(&self.keys.deleted_runs(Shard::of_run(id)), now.0, &id.to_string());
         commit.delete(&self.keys.run(id));
         commit.delete(&self.keys.log(id));
         commit.delete(&self.keys.log_order(id));
+    }
+
+    /// Runs that were deleted at `until` or before, those of long ago first.
+    pub(super) async fn find_deleted_runs(&self, until: EpochMillis, limit: u64) -> Result<Vec<RunId>> {
+        let Span { min, max } = Span::through(until.0);
+        let mut batch = Batch::default();
+        for shard in Shard::of_tasks() {
+            let mut old = cmd("ZRANGEBYSCORE");
+            old.arg(self.keys.deleted_runs(shard)).arg(&min).arg(&max);
+            old.arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
+            batch.push(shard, old);
+        }
+        let mut answers = self.ask(batch).await?;
+        let mut found = Vec::new();
+        for _ in Shard::of_tasks() {
+            for (member, at) in answers.scored()? {
+                found.push((at, id_of(&member)?));
+            }
+        }
+        found.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found.into_iter().map(|(_, id)| id).collect())
+    }
+
+    /// Nothing is left of them.
+    pub(super) async fn take_deleted_runs(&self, runs: &[RunId]) -> Result<()> {
+        let mut commits = BTreeMap::new();
+        for run in runs {
+            let shard = Shard::of_run(*run);
+            let commit = commits.entry(shard).or_insert_with(|| Commit::new(shard));
+            commit.take(&self.keys.deleted_runs(shard), &run.to_string());
+        }
+        for commit in commits.into_values() {
+            self.commit(commit).await?;
+        }
+        Ok(())
     }
 }

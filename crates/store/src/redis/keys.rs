@@ -129,6 +129,11 @@ impl Keys {
         self.named(shard, "graves")
     }
 
+    /// Deleted runs, by when they were deleted.
+    pub(super) fn deleted_runs(&self, shard: Shard) -> String {
+        self.named(shard, "deleted-runs")
+    }
+
     pub(super) fn task(&self, id: TaskId) -> String {
         self.named(Shard::of_task(id), &format!("task:{id}"))
     }

@@ -18,6 +18,7 @@ mod fires;
 mod fleet;
 mod gather;
 mod holds;
+mod installation;
 mod items;
 mod keys;
 mod leases;

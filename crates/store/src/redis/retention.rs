@@ -31,9 +31,10 @@ impl RedisStore {
             if forgotten.is_empty() {
                 return Ok(forgotten);
             }
+            let now = self.now_at(shard).await?;
             let mut commit = Commit::new(shard);
             for id in &forgotten {
-                self.remove_ended(&mut commit, task, *id);
+                self.remove_ended(&mut commit, task, *id, now);
             }
             if self.commit(commit).await? {
                 return Ok(forgotten);

@@ -141,6 +141,14 @@ impl RunStore for RedisStore {
         self.forget_runs(task, keep, limit).await
     }
 
+    async fn deleted_runs(&self, until: EpochMillis, limit: u64) -> Result<Vec<RunId>> {
+        self.find_deleted_runs(until, limit).await
+    }
+
+    async fn forget_deleted_runs(&self, runs: &[RunId]) -> Result<()> {
+        self.take_deleted_runs(runs).await
+    }
+
     async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
         self.cancel(run, &audit).await
     }

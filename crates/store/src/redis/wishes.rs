@@ -78,9 +78,10 @@ impl RedisStore {
             if !stored.run.status.ended() {
                 return Ok(Cancelled::Refused(Box::new(stored.run)));
             }
+            let now = self.now_at(Shard::of_run(id)).await?;
             let mut commit = Commit::new(Shard::of_run(id));
             self.check_run(&mut commit, &stored);
-            self.remove_ended(&mut commit, stored.run.task, id);
+            self.remove_ended(&mut commit, stored.run.task, id, now);
             self.note_audit(&mut commit, Shard::of_run(id), entry);
             if self.commit(commit).await? {
                 return Ok(Cancelled::Done(Box::new(stored.run)));

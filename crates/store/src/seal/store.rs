@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemId, ItemSnapshot, LogLine, Run,
-    RunId, Task, TaskId, TaskType, User, UserChange,
+    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, InstallationId, Item, ItemId, ItemSnapshot,
+    LogLine, Run, RunId, Task, TaskId, TaskType, User, UserChange,
 };
 
 use super::records::{Sealing, open_grant, open_run, open_task};
@@ -17,9 +17,9 @@ use super::{KeyId, Keyring, SecretField};
 use crate::chain::{AuditChain, ChainEnd};
 use crate::{
     AccountStore, AuditStore, Backlog, Cancelled, Claim, Claimed, Clock, DueTask, Finished, FireCommit,
-    FireRecord, FleetStore, Grant, Held, HoldStore, ItemStore, Keep, Leadership, Member, Page, Paged, Place,
-    Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, Stretch, TaskFilter, TaskStore,
-    Token, TokenHash, Unclaimed, UserChanged,
+    FireRecord, FleetStore, Grant, Held, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member,
+    Page, Paged, Place, Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, Stretch,
+    TaskFilter, TaskStore, Token, TokenHash, Unclaimed, UserChanged,
 };
 
 /// No key seals.
@@ -193,6 +193,8 @@ passed_on! { RunStore;
     fn renew(held: &[Held], lease: Duration) -> Vec<Renewal>;
     fn log(run: RunId, page: Page) -> Paged<LogLine>;
     fn trim_runs(task: TaskId, keep: Keep, limit: u64) -> Vec<RunId>;
+    fn deleted_runs(until: EpochMillis, limit: u64) -> Vec<RunId>;
+    fn forget_deleted_runs(runs: &[RunId]) -> ();
     also {
         async fn run(&self, id: RunId) -> Result<Option<Run>> {
             self.store.run(id).await?.map(|run| self.open_run(run)).transpose()
@@ -334,6 +336,10 @@ passed_on! { FleetStore;
     fn announce(member: &Member, remembered: Duration) -> ();
     fn depart(name: &str) -> ();
     fn members() -> Vec<Present>;
+}
+
+passed_on! { InstallationStore;
+    fn installation() -> InstallationId;
 }
 
 passed_on! { HoldStore;

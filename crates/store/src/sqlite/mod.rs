@@ -9,6 +9,7 @@ mod error;
 mod fires;
 mod fleet;
 mod holds;
+mod installation;
 mod items;
 mod leases;
 mod lock;

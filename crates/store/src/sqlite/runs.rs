@@ -107,7 +107,17 @@ impl RunStore for SqliteStore {
     }
 
     async fn trim_runs(&self, task: TaskId, keep: Keep, limit: u64) -> Result<Vec<RunId>> {
-        self.write(move |db| retention::trim_runs(db, task, keep, limit)).await
+        let clock = self.clock;
+        self.write(move |db| retention::trim_runs(db, task, keep, limit, clock.now())).await
+    }
+
+    async fn deleted_runs(&self, until: EpochMillis, limit: u64) -> Result<Vec<RunId>> {
+        self.read(move |db| retention::deleted_runs(db, until, limit)).await
+    }
+
+    async fn forget_deleted_runs(&self, runs: &[RunId]) -> Result<()> {
+        let runs = runs.to_vec();
+        self.write(move |db| retention::forget_deleted_runs(db, &runs)).await
     }
 
     async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
@@ -125,7 +135,8 @@ impl RunStore for SqliteStore {
     }
 
     async fn delete_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
-        self.write(move |db| delete_run(db, run, &audit)).await
+        let clock = self.clock;
+        self.write(move |db| delete_run(db, run, &audit, clock.now())).await
     }
 }
 
@@ -336,7 +347,7 @@ fn amend_run(db: &Connection, id: RunId, amendment: Amendment, entry: &AuditEntr
     Ok(Cancelled::Done(Box::new(amended)))
 }
 
-fn delete_run(db: &Connection, id: RunId, entry: &AuditEntry) -> Result<Cancelled> {
+fn delete_run(db: &Connection, id: RunId, entry: &AuditEntry, now: EpochMillis) -> Result<Cancelled> {
     let Some(run) = find(db, id)? else {
         return Ok(Cancelled::Missing);
     };
@@ -344,7 +355,7 @@ fn delete_run(db: &Connection, id: RunId, entry: &AuditEntry) -> Result<Cancelle
         return Ok(Cancelled::Refused(Box::new(run)));
     }
     // Its log and its lapses go with it.
-    rows::execute(db, "DELETE FROM runs WHERE id = ?1", [id.as_bytes()])?;
+    retention::delete_run(db, id, now)?;
     audit::insert(db, entry)?;
     Ok(Cancelled::Done(Box::new(run)))
 }

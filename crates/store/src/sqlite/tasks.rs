@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
 use super::rows::{self, Conditions, signed};
-use super::{SqliteStore, audit, fires, leases, runs};
+use super::{SqliteStore, audit, fires, leases, retention, runs};
 use crate::{Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore};
 
 #[async_trait]
@@ -173,6 +173,7 @@ fn save(db: &Connection, task: &Task, entry: &AuditEntry, now: EpochMillis) -> R
 }
 
 fn delete(db: &Connection, id: TaskId, entry: &AuditEntry, now: EpochMillis) -> Result<bool> {
+    retention::note_deletion(db, id, now)?;
     if rows::execute(db, "DELETE FROM tasks WHERE id = ?1", [id.as_bytes()])? == 0 {
         return Ok(false);
     }

@@ -10,6 +10,7 @@ pub(crate) mod deletion;
 pub(crate) mod finishing;
 pub(crate) mod fires;
 pub(crate) mod fleet;
+pub(crate) mod installation;
 pub(crate) mod items;
 pub(crate) mod leases;
 pub(crate) mod ledger;
@@ -72,7 +73,9 @@ macro_rules! store_conformance {
                 forgets_expired_grants;
             items: keeps_items_and_data, replaces_items, writes_only_over_the_item_that_was_read, pages_items_newest_first, deletes_items_with_their_data;
             fleet: one_leads_at_a_time, one_of_many_leads, a_lead_lapses, knows_who_is_there, one_at_a_time_has_it;
-            retention: keeps_the_latest_runs, forgets_runs_by_their_age, forgets_records_of_forgotten_runs;
+            installation: has_one_id_for_ever;
+            retention: keeps_the_latest_runs, forgets_runs_by_their_age, forgets_records_of_forgotten_runs,
+                knows_which_runs_it_deleted;
             chain: chains_what_is_done_at_once, forgets_the_beginning_behind_a_checkpoint;
             ledger: shows_fires_of_a_span_and_a_task, follows_a_run_to_its_end, shows_what_was_done_in_a_span;
         }

@@ -96,3 +96,35 @@ pub(crate) async fn forgets_records_of_forgotten_runs(fresh: &impl Fresh) {
     assert_eq!(world.fires(Some(task.id), EVER).await.unwrap().len(), 2);
     assert_eq!(world.audit(EpochMillis(0)..later).await.unwrap(), []);
 }
+
+pub(crate) async fn knows_which_runs_it_deleted(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let (task, runs, _) = history(&world, 3).await;
+    let (other, others, open) = history(&world, 1).await;
+    let before = world.now().await.unwrap();
+    let deleted = async |until| world.deleted_runs(until, 100).await.unwrap();
+    assert_eq!(deleted(before).await, []);
+    world.reach(before + Duration::from_millis(1)).await;
+
+    let keep = Keep { runs: 2, ended_from: EpochMillis(0) };
+    assert_eq!(world.trim_runs(task.id, keep, 10).await.unwrap(), [runs[0].id]);
+    let first = world.now().await.unwrap();
+    world.reach(first + Duration::from_millis(1)).await;
+    let gone = world.delete_run(runs[1].id, entry(Action::DeleteRun, task.id)).await.unwrap();
+    assert!(matches!(gone, Cancelled::Done(_)));
+    let second = world.now().await.unwrap();
+    world.reach(second + Duration::from_millis(1)).await;
+    assert!(world.delete_task(other.id, entry(Action::DeleteTask, other.id)).await.unwrap());
+    let last = world.now().await.unwrap();
+
+    assert_eq!(deleted(before).await, []);
+    assert_eq!(deleted(first).await, [runs[0].id]);
+    assert_eq!(deleted(second).await, [runs[0].id, runs[1].id]);
+    let all: BTreeSet<_> = deleted(last).await.into_iter().collect();
+    assert_eq!(all, BTreeSet::from([runs[0].id, runs[1].id, others[0].id, open.id]));
+    assert_eq!(world.deleted_runs(last, 1).await.unwrap(), [runs[0].id]);
+    world.forget_deleted_runs(&[runs[0].id, others[0].id, runs[2].id]).await.unwrap();
+    let left: BTreeSet<_> = deleted(last).await.into_iter().collect();
+    assert_eq!(left, BTreeSet::from([runs[1].id, open.id]));
+    assert!(world.run(runs[2].id).await.unwrap().is_some());
+}

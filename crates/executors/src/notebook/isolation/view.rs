@@ -77,7 +77,11 @@ impl View {
         let own = prefixes(python).await?.into_iter().chain(links(python));
         let all =
             system.chain(settings).chain(own).chain(network::files()).chain(config.readable.iter().cloned());
-        Ok(View { readable: outermost(all), writable: outermost(config.writable.iter().cloned()) })
+        let writable = outermost(config.writable.iter().cloned());
+        let mut readable = outermost(all);
+        // There notebooks decide where a path leads; they see what is there by the folder above.
+        readable.retain(|path| !writable.iter().any(|outer| path.starts_with(outer)));
+        Ok(View { readable, writable })
     }
 }
 

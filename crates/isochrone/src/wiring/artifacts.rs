@@ -1,0 +1,128 @@
+//! The artifact store: a folder that belongs to one installation, and says to which.
+//!
+//! Runs leave files there whose names only the store knows. A folder of another installation would be read as if it
+//! were empty, and what two installations put there nobody could tell apart again. So a file in it has the
+//! installation's id, as the store has it.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use futures::TryStreamExt;
+use isochrone_domain::{InstallationId, RunId};
+use isochrone_store::Store;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+
+use super::make_private_dir;
+
+/// The folders that Isochrone writes in.
+const RUNS: &str = "runs";
+const UPLOADS: &str = "uploads";
+
+/// The file that says whose the folder is.
+const ID_FILE: &str = "isochrone-installation";
+/// The id and an end of line.
+const LONGEST_ID: u64 = 64;
+
+/// Of so many runs in a folder of unknown origin one must be this store's.
+const LOOKED_AT: usize = 1_000;
+
+/// Opens the folder `dir` for the installation of `store`.
+///
+/// # Errors
+/// Where it is another installation's, or holds what this store knows nothing of.
+pub(super) async fn open(dir: &FilePath, store: &dyn Store) -> Result<Arc<dyn ObjectStore>> {
+    make_private_dir(dir)?;
+    let artifacts = LocalFileSystem::new_with_prefix(dir).context("the folder for artifacts")?;
+    // What a finished run lists must be there after a power failure.
+    let artifacts: Arc<dyn ObjectStore> = Arc::new(artifacts.with_fsync(true));
+    let own = store.installation().await?;
+    belongs(&*artifacts, store, own, dir).await?;
+    Ok(artifacts)
+}
+
+async fn belongs(
+    artifacts: &dyn ObjectStore,
+    store: &dyn Store,
+    own: InstallationId,
+    dir: &FilePath,
+) -> Result<()> {
+    let (shown, file) = (dir.display(), dir.join(ID_FILE));
+    let mut owner = owner(artifacts).await.with_context(|| format!("artifacts.dir: {}", file.display()))?;
+    if owner.is_none() {
+        if is_empty(artifacts).await? {
+            tracing::debug!(dir = %shown, installation = %own, "the artifacts' folder is new");
+        } else if has_what_is_known(artifacts, store).await? {
+            tracing::info!(dir = %shown, installation = %own, "the artifacts' folder had no installation's id; it has \
+                           artifacts of this one's runs, and belongs to it from now on");
+        } else {
+            bail!(
+                "artifacts.dir: {shown} holds files, and this store (installation {own}) knows none of its runs. Is the \
+                 store the right one (--data-dir, redis.url, redis.prefix)? Else set artifacts.dir to an empty folder; or, \
+                 if these files are this installation's, write the line {own} into {}",
+                file.display()
+            );
+        }
+        let id = format!("{own}\n");
+        match artifacts.put_opts(&Path::from(ID_FILE), id.into(), PutMode::Create.into()).await {
+            Ok(_) => return Ok(()),
+            // Another process was quicker.
+            Err(object_store::Error::AlreadyExists { .. }) => owner = self::owner(artifacts).await?,
+            Err(error) => return Err(error).context("the folder for artifacts"),
+        }
+    }
+    match owner {
+        Some(owner) if owner != own => bail!(
+            "artifacts.dir: {shown} has the artifacts of another installation (its {ID_FILE} says {owner}, and this store's \
+             installation is {own}). Is the store the right one (--data-dir, redis.url, redis.prefix)? Else set \
+             artifacts.dir to a folder of this installation's own"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whose the folder is, as it says.
+async fn owner(artifacts: &dyn ObjectStore) -> Result<Option<InstallationId>> {
+    let found = match artifacts.get(&Path::from(ID_FILE)).await {
+        Ok(found) => found,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if found.meta.size > LONGEST_ID {
+        bail!("it holds no installation's id: it is too long");
+    }
+    let bytes = found.bytes().await?;
+    let id = std::str::from_utf8(&bytes).map(str::trim).unwrap_or_default();
+    Ok(Some(id.parse().context("it holds no installation's id")?))
+}
+
+/// What else lies there, such as a volume's `lost+found`, is never looked at.
+async fn is_empty(artifacts: &dyn ObjectStore) -> Result<bool> {
+    for folder in [RUNS, UPLOADS] {
+        if artifacts.list(Some(&Path::from(folder))).try_next().await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether something in it is of a run of this store.
+async fn has_what_is_known(artifacts: &dyn ObjectStore, store: &dyn Store) -> Result<bool> {
+    for folder in folders(artifacts, RUNS).await? {
+        if let Ok(run) = folder.parse::<RunId>()
+            && store.run(run).await?.is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The names of some folders in a folder.
+async fn folders(artifacts: &dyn ObjectStore, parent: &str) -> Result<Vec<String>> {
+    let listed = artifacts.list_with_delimiter(Some(&Path::from(parent))).await?;
+    let names = listed.common_prefixes.iter().filter_map(|folder| folder.filename().map(str::to_owned));
+    Ok(names.take(LOOKED_AT).collect())
+}
