@@ -20,9 +20,15 @@ const OPENERS: &[(&str, &str)] = &[
     ("isolation/syscalls.rs", "memory"),
     ("isolation/view.rs", "the system's folders"),
     ("limits.rs", "/proc"),
+    ("limits/cgroup/group.rs", "control groups"),
+    ("limits/cgroup/mod.rs", "control groups"),
+    ("limits/cgroup/scope.rs", "control groups"),
+    ("limits/rlimits.rs", "/proc"),
+    ("limits/users.rs", "a run's folder, before there is a notebook"),
     ("network/passed_on.rs", "pip's settings and certificates, the worker's own"),
     ("processes.rs", "/proc"),
     ("scratch.rs", "a run's folder, before there is a notebook"),
+    ("secrets.rs", "files in which the operator keeps secrets"),
     ("sweep.rs", "handles"),
 ];
 
