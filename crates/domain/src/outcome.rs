@@ -74,6 +74,8 @@ reasons! {
     MemoryLimit = "memory_limit": "The run used more memory than it may.",
     /// It wrote more output than it may.
     OutputLimit = "output_limit": "The run wrote more output than it may.",
+    /// Its files took more of the disk than they may.
+    DiskLimit = "disk_limit": "The run's files took more of the disk than they may.",
     /// It started more processes than it may.
     ProcessLimit = "process_limit": "The run started more processes than it may.",
     /// The process that carried it out died.

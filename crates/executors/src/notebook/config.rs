@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::UserRange;
 use super::network::Reach;
 use super::secrets::Secrets;
 
@@ -77,12 +78,20 @@ pub struct Config {
     pub memory_mib: u64,
     /// Size of any one file that a notebook writes, in MiB.
     pub file_mib: u64,
+    /// What all files in a run's folder may take of the disk, in MiB.
+    pub disk_mib: u64,
     /// How many processes a notebook may have at once.
     pub processes: usize,
     /// How much output a notebook's cells may have together, in MiB.
     pub output_mib: u64,
     /// How long an attempt may take where its task does not say, in seconds.
     pub timeout_seconds: u64,
+    /// Users of which each run in progress gets one, where the worker is root and has no cgroups to give.
+    pub uids: UserRange,
+    /// The group that such a run has; its user's number where there is none.
+    pub group: Option<u32>,
+    /// Whether notebooks are refused where one of these limits does not hold.
+    pub require_limits: bool,
 }
 
 impl Default for Config {
@@ -98,9 +107,13 @@ impl Default for Config {
             writable: Vec::new(),
             memory_mib: 4_096,
             file_mib: 1_024,
+            disk_mib: 9_216,
             processes: 256,
             output_mib: 16,
             timeout_seconds: 3_600,
+            uids: "200000-200063".parse().expect("a range of users"),
+            group: None,
+            require_limits: false,
         }
     }
 }
@@ -114,6 +127,10 @@ impl Config {
 
     pub(super) fn file_bytes(&self) -> u64 {
         self.file_mib.saturating_mul(MIB)
+    }
+
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.disk_mib.saturating_mul(MIB)
     }
 
     pub(super) fn output_bytes(&self) -> u64 {

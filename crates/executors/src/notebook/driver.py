@@ -59,7 +59,6 @@ def contain():
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (OSError, AttributeError):
         pass  # Not Linux: the worker finds what is left by other ways.
-    os.nice(10)
 
 
 def shut_out_the_notebook():
@@ -99,17 +98,6 @@ def follow_worker():
             except OSError:
                 pass
     os._exit(1)
-
-
-def most_private_memory(pid):
-    """The most memory of its own that a process had, in bytes; what it shares is taken as it is now."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-            values = dict(line.split(":", 1) for line in file if ":" in line)
-        peak, *shared = (int(values[name].split()[0]) for name in ("VmHWM", "RssFile", "RssShmem"))
-    except (OSError, KeyError, ValueError, IndexError):
-        return 0
-    return (peak - sum(shared)) * 1024
 
 
 def read_notebook(path):
@@ -207,7 +195,6 @@ def make_client(notebook, job):
         finished = 0
         printed = 0
         cut = False  # Whether there was too much output.
-        peak = 0  # The most memory that the kernel had, in bytes.
         kernel = None
         words = None  # What the kernel writes by itself; the file has no name that a cell could use.
         sent = None  # A digest of what was sent last.
@@ -225,6 +212,8 @@ def make_client(notebook, job):
             except OSError as error:
                 raise Refused(f"the notebook's kernel can't be started: {error}") from None
             self.kernel = self.km.provisioner.pid
+            # This process stays as it is: with its end a fork bomb ends, which must not wait for its turn among thousands.
+            os.setpriority(os.PRIO_PROCESS, self.kernel, 10)
             emit("kernel", pid=self.kernel)
             # In place of nbclient's own handler, which lets no cell clean up.
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop)
@@ -249,7 +238,6 @@ def make_client(notebook, job):
                 self.finished += 1
                 return cell
             finally:
-                self.peak = max(self.peak, most_private_memory(self.kernel))
                 self.save()
                 emit("cell_finished")
 
@@ -346,7 +334,7 @@ async def execute(job):
     finally:
         reaper.cancel()
         client.save()
-    emit("done", executed=client.finished, peakMemory=client.peak)
+    emit("done", executed=client.finished)
 
 
 def main():

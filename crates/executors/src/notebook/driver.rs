@@ -18,11 +18,11 @@ use tokio_util::sync::DropGuard;
 use super::config::Config;
 use super::document::Receiver;
 use super::isolation::{Confined, Confinement, Parent};
-use super::limits;
 use super::network::{NetworkTier, RunNetwork, proxies, variables};
 use super::scratch::{NotebookPath, Scratch};
 use super::secrets::RunSecrets;
 use super::tree::{Spare, Tree};
+use crate::untrusted::UntrustedDir;
 
 const PROGRAM: &str = include_str!("driver.py");
 
@@ -31,6 +31,9 @@ const MARK: &str = "ISOCHRONE_ATTEMPT";
 
 /// How long a notebook's processes may take to die: a fork bomb competes with its killer.
 const KILL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long that is tried while the driver is to live. With it a whole namespace ends at once.
+const SPARING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the kill is waited for where nothing else may go on meanwhile.
 const DROP_PATIENCE: Duration = Duration::from_secs(2);
@@ -62,6 +65,7 @@ pub(super) struct Driver {
     child: Child,
     pid: Pid,
     tree: Arc<Mutex<Tree>>,
+    folder: Arc<UntrustedDir>,
     ended: bool,
     /// The driver ends itself and all others when this closes, so that they don't survive the worker.
     _lifeline: ChildStdin,
@@ -102,7 +106,7 @@ impl Driver {
         // What Isochrone sets itself goes before.
         command.envs(secrets.variables());
         set_up(command, python, scratch, &token, run);
-        let Confined { mut child, pid, handover, parent } = start.spawn().await?;
+        let Confined { mut child, pid, handover, parent, user } = start.spawn().await?;
         let (Some(mut lifeline), Some(events), Some(errors)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -112,9 +116,9 @@ impl Driver {
             Some(handover) => Some(network.serve(handover).await?),
             None => None,
         };
-        let tree = Arc::new(Mutex::new(Tree::new(pid.as_raw_pid(), format!("{MARK}={token}"))));
         // Before it has read its job, it has started nothing.
-        limits::set(pid, config)?;
+        let group = confinement.limits().hold(pid, config, user.is_some())?;
+        let tree = Arc::new(Mutex::new(Tree::new(pid.as_raw_pid(), format!("{MARK}={token}"), group, user)));
         let document_bytes = document_bytes(notebook.len() as u64, config);
         let job = Job {
             notebook: &input,
@@ -132,6 +136,7 @@ impl Driver {
             child,
             pid,
             tree,
+            folder: Arc::new(scratch.own_folder().again()?),
             ended: false,
             _lifeline: lifeline,
             _network: network,
@@ -143,6 +148,11 @@ impl Driver {
 
     pub(super) fn tree(&self) -> Arc<Mutex<Tree>> {
         Arc::clone(&self.tree)
+    }
+
+    /// What the notebook writes in.
+    pub(super) fn folder(&self) -> Arc<UntrustedDir> {
+        Arc::clone(&self.folder)
     }
 
     /// The most memory that the notebook's processes had, in bytes.
@@ -158,6 +168,11 @@ impl Driver {
         }
     }
 
+    /// Whether a fork bomb is sure to end only with the driver.
+    pub(super) fn is_faster_without_it(&self) -> bool {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner).is_faster_without_driver()
+    }
+
     /// Kills everything but the driver.
     pub(super) async fn kill_notebook(&self) {
         self.kill(Spare::Driver).await;
@@ -167,7 +182,9 @@ impl Driver {
     /// the driver ended by itself, if it did.
     pub(super) async fn end(&mut self, grace: Duration) -> Option<ExitStatus> {
         let by_itself = tokio::time::timeout(grace, self.child.wait()).await.ok().and_then(Result::ok);
-        self.kill(Spare::Driver).await;
+        if !self.is_faster_without_it() {
+            self.kill(Spare::Driver).await;
+        }
         self.kill(Spare::Nobody).await;
         self.ended = true;
         drop(self.child.wait().await);
@@ -197,7 +214,11 @@ fn kill_in_thread(tree: Arc<Mutex<Tree>>, spare: Spare, then: impl FnOnce() + Se
         // Only root may; others' fork bombs are bounded by the operating system.
         let _ = setpriority_process(None, -20);
         let mut tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
-        if !tree.end(spare, KILL_PATIENCE) {
+        let patience = match spare {
+            Spare::Driver => SPARING_PATIENCE,
+            Spare::Nobody => KILL_PATIENCE,
+        };
+        if !tree.end(spare, patience) && spare == Spare::Nobody {
             tracing::error!(?spare, ?tree, "some of a notebook's processes can't be killed");
         }
         drop(tree);

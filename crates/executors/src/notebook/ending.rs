@@ -75,7 +75,6 @@ fn memory_excess(seen: &Seen, config: &Config) -> Option<Excess> {
         Some(Verdict::KernelDied { .. }) | None => {
             seen.stopped.is_none() && seen.peak_memory > config.memory_bytes() / 10 * 9
         }
-        Some(Verdict::Done) => seen.kernel_peak > config.memory_bytes(),
         _ => false,
     };
     over.then_some(Excess::Memory)

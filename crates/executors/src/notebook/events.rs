@@ -68,9 +68,6 @@ pub(super) enum Event {
     Done {
         /// How many code cells were executed.
         executed: u32,
-        /// The most memory that the kernel had at any moment, in bytes.
-        #[serde(rename = "peakMemory")]
-        peak_memory: u64,
     },
     /// The driver has no more to say.
     End,

@@ -40,6 +40,7 @@ pub use config::{Config, Isolation, Network};
 pub use environment::{EnvironmentError, PythonEnvironment};
 pub use home::{Home, Homes};
 pub use isolation::{IsolationError, Isolator, NetworkFound, Tier};
+pub use limits::{Held, Limited, LimitsFound, NoUserRange, UserRange};
 pub use network::{Destination, Lookup, NetworkTier, NoReach, Reach, Rules};
 pub use secrets::{Secret, Secrets, UnusableSecret, check as check_secrets};
 
@@ -154,6 +155,7 @@ impl ExecuteNotebook {
         let home = self.open_home(attempt, scratch).await?;
         let rules = self.rules.clone().with_servers(home.as_ref().map(|home| home.portal_url.as_str()));
         let mut network = RunNetwork::new(rules, self.lookup.clone());
+        attempt.log(LogStream::System, format!("limits: {}", confinement.held())).await;
         attempt.log(LogStream::System, format!("network: {}", confinement.network)).await;
         let (driver, streams, document) = Driver::start(
             python,

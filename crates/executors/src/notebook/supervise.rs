@@ -58,8 +58,6 @@ pub(super) struct Seen {
     pub(super) exit: String,
     /// The most memory that its processes had when they were looked at, in bytes.
     pub(super) peak_memory: u64,
-    /// The most memory that the kernel had between two looks, in bytes.
-    pub(super) kernel_peak: u64,
     /// The executed notebook.
     pub(super) document: Received,
 }
@@ -87,6 +85,7 @@ pub(super) async fn supervise(
         reason = attempt.stopped() => Turn::Stop(reason),
         over = listener.listen() => over.map_or(Turn::Ended, Turn::Over),
         excess = limits::watch(driver.tree(), config) => Turn::Over(excess),
+        excess = limits::watch_folder(driver.tree(), driver.folder(), config) => Turn::Over(excess),
     };
     let patience = match turn {
         // Another worker may begin at any moment.
@@ -95,6 +94,7 @@ pub(super) async fn supervise(
             driver.interrupt();
             INTERRUPT_GRACE
         }
+        Turn::Over(Excess::Processes) if driver.is_faster_without_it() => Duration::ZERO,
         Turn::Over(_) => {
             driver.kill_notebook().await;
             LAST_WORDS
@@ -103,6 +103,9 @@ pub(super) async fn supervise(
     // A driver that nobody hears can't write, and so not end.
     drop(tokio::time::timeout(patience, async { while listener.listen().await.is_some() {} }).await);
     let Listener { mut seen, document, .. } = listener;
+    if matches!(turn, Turn::Ended) {
+        seen.excess = limits::last_look(driver.tree(), driver.folder(), config).await;
+    }
     let died = matches!(turn, Turn::Ended) && seen.verdict.is_none();
     let exit = driver.end(if died { EXIT_GRACE } else { Duration::ZERO }).await;
     seen.exit = exit.map_or_else(|| "it had to be killed".to_owned(), |status| status.to_string());
@@ -226,9 +229,8 @@ impl<'a> Listener<'a> {
             Event::DriverFailed { message } => {
                 self.seen.verdict = Some(Verdict::DriverFailed { message: self.mask.cut_text(message) });
             }
-            Event::Done { executed, peak_memory } => {
+            Event::Done { executed } => {
                 self.seen.executed = executed;
-                self.seen.kernel_peak = peak_memory;
                 self.seen.verdict = Some(Verdict::Done);
             }
         }

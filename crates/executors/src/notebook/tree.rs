@@ -9,17 +9,24 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, setpriority_process, waitpid};
 
-use super::processes::{self, Process};
+use super::limits::{Group, RunUser};
+use super::processes::{self, Process, Unbacked};
 
 /// What a notebook's processes use together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     /// How many there are, the driver and the kernel included.
     pub(super) processes: usize,
-    /// Their memory in bytes.
+    /// How many threads they have; 0 where a cgroup holds that.
+    pub(super) threads: u64,
+    /// Their memory in bytes; 0 where a cgroup holds it.
     pub(super) memory: u64,
+    /// How often a cgroup refused them a new process or thread.
+    pub(super) refused_forks: u64,
+    /// How many of them were killed because their cgroup's memory was used up.
+    pub(super) oom_kills: u64,
 }
 
 /// The processes of one notebook.
@@ -30,8 +37,16 @@ pub(super) struct Tree {
     mark: String,
     /// Members, by id, with the time when they began.
     seen: HashMap<i32, u64>,
+    /// Where the kernel counts them.
+    group: Option<Group>,
+    /// Whose they are, if nobody else is.
+    user: Option<RunUser>,
+    /// Whether all others end with the driver: it is the first process of their namespace.
+    ends_with_driver: bool,
     /// The most memory that any look has found.
     pub(super) peak_memory: u64,
+    /// What a look has found that was over a limit.
+    pub(super) too_much: Option<Usage>,
 }
 
 /// Whom `end` leaves alive.
@@ -48,26 +63,63 @@ const ROUND: Duration = Duration::from_millis(5);
 
 impl Tree {
     /// The tree that grows from the process `driver`.
-    pub(super) fn new(driver: i32, mark: String) -> Tree {
+    pub(super) fn new(driver: i32, mark: String, group: Option<Group>, user: Option<RunUser>) -> Tree {
         let seen = processes::read(driver).map(|process| (driver, process.began)).into_iter().collect();
-        Tree { driver, mark, seen, peak_memory: 0 }
+        let ends_with_driver = processes::leads_namespace(driver);
+        Tree { driver, mark, seen, group, user, ends_with_driver, peak_memory: 0, too_much: None }
     }
 
     /// What the tree uses now. Memory is exact only where the sum that counts shared pages more than
-    /// once is over `memory_limit`.
-    pub(super) fn usage(&mut self, memory_limit: u64) -> Usage {
+    /// once is over `memory_limit`; it is left out where there are more than `processes_limit` processes, since
+    /// to look at each takes long then.
+    pub(super) fn usage(&mut self, memory_limit: u64, processes_limit: usize) -> Usage {
+        let counts = self.group.as_ref().map(Group::counts).unwrap_or_default();
+        let (refused_forks, oom_kills) = (counts.refused_forks, counts.oom_kills);
+        if self.group.as_ref().is_some_and(Group::counts_memory) {
+            let processes = counts.processes;
+            return Usage { processes, threads: 0, memory: 0, refused_forks, oom_kills };
+        }
+        let too_many = |tree: &Tree| {
+            let processes =
+                if tree.ends_with_driver { processes::count_in_namespace(tree.driver) } else { 0 };
+            (processes > processes_limit).then_some(Usage { processes, ..Usage::default() })
+        };
+        if let Some(usage) = too_many(self) {
+            return usage;
+        }
         let members = self.members();
-        let mut memory: u64 = members.iter().map(|process| process.resident).sum();
+        if members.len() > processes_limit {
+            return Usage { processes: members.len(), ..Usage::default() };
+        }
+        let in_folder = processes::own_shared_folder(self.driver);
+        // What is in that folder and mapped is in both.
+        let all = |found: Unbacked| found.own + found.shared.max(in_folder);
+        let rough = |process: &Process| processes::unbacked_memory(process.pid).unwrap_or_default();
+        let mut memory = all(members.iter().map(rough).sum());
         if memory > memory_limit {
-            memory = members
-                .iter()
-                .map(|process| processes::proportional_memory(process.pid).unwrap_or(process.resident))
-                .sum();
+            let mut exact = Vec::new();
+            for process in &members {
+                // A fork bomb makes each wait for its turn, and grows meanwhile.
+                if let Some(usage) = too_many(self) {
+                    return usage;
+                }
+                exact.push(processes::proportional_memory(process.pid).unwrap_or_else(|| rough(process)));
+            }
+            memory = all(exact.into_iter().sum());
         }
         self.seen.retain(|pid, _| *pid == self.driver);
         self.seen.extend(members.iter().map(|process| (process.pid, process.began)));
         self.peak_memory = self.peak_memory.max(memory);
-        Usage { processes: members.len(), memory }
+        let threads = members.iter().map(|process| process.threads).sum();
+        Usage { processes: members.len().max(counts.processes), threads, memory, refused_forks, oom_kills }
+    }
+
+    /// The ids of all members.
+    pub(super) fn processes(&self) -> Vec<i32> {
+        match &self.group {
+            Some(group) => group.processes(),
+            None => self.members().iter().map(|process| process.pid).collect(),
+        }
     }
 
     /// Members in whatever order they stand in the list of processes.
@@ -85,19 +137,48 @@ impl Tree {
         }
     }
 
+    /// Whether only the driver's end is sure to be quicker than a fork bomb.
+    pub(super) fn is_faster_without_driver(&self) -> bool {
+        (self.ends_with_driver || self.user.is_some()) && self.group.is_none()
+    }
+
     /// Kills the tree. False: some of it could not be killed within `patience`.
     pub(super) fn end(&mut self, spare: Spare, patience: Duration) -> bool {
         let until = Instant::now() + patience;
+        if let Some(group) = &self.group {
+            let spared = (spare == Spare::Driver).then(|| Pid::from_raw(self.driver)).flatten();
+            group.kill(spared.as_slice(), patience);
+        }
+        if spare == Spare::Nobody {
+            self.end_at_once();
+        }
         loop {
             while self.signal(Signal::STOP, spare).new > 0 && Instant::now() < until {}
             if self.signal(Signal::KILL, spare).alive == 0 && self.is_over(spare) {
                 self.reap_adopted();
+                if spare == Spare::Nobody {
+                    (self.group, self.user) = (None, None);
+                }
                 return true;
             }
             if Instant::now() >= until {
                 return false;
             }
             std::thread::sleep(ROUND);
+        }
+    }
+
+    /// Kills the driver, and with it all in its namespace, or all of its user.
+    pub(super) fn end_at_once(&self) {
+        let driver = Pid::from_raw(self.driver).filter(|_| self.ends_with_driver && self.driver_lives());
+        if let Some(pid) = driver {
+            // To die takes time of a processor, too. Only root may give more.
+            let _ = setpriority_process(Some(pid), -20);
+            // It may have ended by itself.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        if let Some(user) = &self.user {
+            user.kill_all();
         }
     }
 
@@ -236,9 +317,18 @@ mod tests {
             zombie: false,
             stopped: false,
             began: 1,
-            resident: 0,
+            threads: 1,
         };
-        let tree = Tree { driver: 100, mark: String::new(), seen: HashMap::from([(100, 1)]), peak_memory: 0 };
+        let tree = Tree {
+            driver: 100,
+            mark: String::new(),
+            seen: HashMap::from([(100, 1)]),
+            group: None,
+            user: None,
+            ends_with_driver: false,
+            peak_memory: 0,
+            too_much: None,
+        };
         for own_session in [SESSION_OUTSIDE, 50] {
             let mut family = Family { own: 99, own_session, ..Family::of(&tree) };
             assert!(family.takes(&process(100, 99, SESSION_OUTSIDE)), "the driver");
@@ -270,14 +360,14 @@ mod tests {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let mut tree = Tree::new(i32::try_from(driver.id()).unwrap(), mark.clone());
+        let mut tree = Tree::new(i32::try_from(driver.id()).unwrap(), mark.clone(), None, None);
         let marked = || {
             processes::all()
                 .filter(|process| !process.zombie && processes::has_in_environment(process.pid, &mark))
                 .count()
         };
         wait_for("shell, its sleep, the escaped shell and its sleep", || marked() >= 4);
-        assert!(tree.usage(u64::MAX).memory > 0);
+        assert!(tree.usage(u64::MAX, usize::MAX).memory > 0);
         assert!(tree.end(Spare::Nobody, Duration::from_secs(5)));
         driver.wait().unwrap();
         assert_eq!(marked(), 0);

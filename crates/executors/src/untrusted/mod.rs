@@ -19,6 +19,7 @@ use std::path::{Component, Path};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
 use rustix::io::Errno;
 
+pub(crate) use removal::open_writable;
 pub use removal::{Left, remove};
 pub use walk::{Bounds, Found, Walk};
 
@@ -195,7 +196,8 @@ impl UntrustedDir {
         Ok(UntrustedDir { handle: self.handle.try_clone()?, device: self.device })
     }
 
-    fn stat(&self, name: &OsStr) -> io::Result<Stat> {
+    /// What `name` is; a link is told as one.
+    pub(crate) fn stat(&self, name: &OsStr) -> io::Result<Stat> {
         Ok(statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 }

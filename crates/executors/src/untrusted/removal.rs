@@ -121,7 +121,7 @@ impl Removal {
 }
 
 /// Opens a folder in which names can be removed; gives its owner all rights where they are missing.
-fn open_writable(parent: &UntrustedDir, name: &OsStr) -> Result<UntrustedDir, Refused> {
+pub(crate) fn open_writable(parent: &UntrustedDir, name: &OsStr) -> Result<UntrustedDir, Refused> {
     let folder = match parent.dir(name) {
         Err(Refused::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -25,12 +25,16 @@ pub(crate) const ITEM: ItemId = ItemId::from_bytes([0x11; 16]);
 
 /// The environment that all tests share; kept from one test run to the next.
 pub(crate) fn environment() -> PythonEnvironment {
+    PythonEnvironment::new(environment_folder(), &Config::default())
+}
+
+pub(crate) fn environment_folder() -> PathBuf {
     static SHARED: OnceLock<PathBuf> = OnceLock::new();
     let folder = SHARED.get_or_init(|| {
         let cache = std::env::var_os("ISOCHRONE_TEST_CACHE").map(PathBuf::from);
         cache.unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into()).join("python")
     });
-    PythonEnvironment::new(folder, &Config::default())
+    folder.clone()
 }
 
 /// A code cell.

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod bombs;
 mod isolation;
 mod limits;
 mod network;
 mod outcomes;
 mod parameters;
 mod secrets;
+mod stages;
 mod stops;
 mod traps;

@@ -30,6 +30,7 @@ use crate::demo::simulated::Simulated;
 use crate::logging;
 use crate::wiring::{House, Line};
 use stop::Stop;
+pub(crate) use worker::notebook_slots;
 
 /// Runs these parts until a signal ends them.
 pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Result<ExitCode> {

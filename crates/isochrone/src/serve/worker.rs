@@ -10,15 +10,18 @@ use isochrone_worker::{Worker, WorkerConfig, WorkerParts};
 use crate::config::Config;
 use crate::wiring::{self, House, Line};
 
-pub(super) fn worker(house: &House, config: &Config, line: &Line, name: &str) -> Result<Arc<Worker>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let notebook_slots = match config.worker.notebook_slots {
-        0 => cores,
+/// How many notebooks a worker executes at once.
+pub(crate) fn notebook_slots(config: &Config) -> usize {
+    match config.worker.notebook_slots {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
         slots => slots,
-    };
+    }
+}
+
+pub(super) fn worker(house: &House, config: &Config, line: &Line, name: &str) -> Result<Arc<Worker>> {
     let mut worker_config = WorkerConfig::new(name);
     worker_config.slots = config.worker.slots;
-    worker_config.slots_of.insert(TaskType::ExecuteNotebook, notebook_slots);
+    worker_config.slots_of.insert(TaskType::ExecuteNotebook, notebook_slots(config));
     worker_config.drain_grace = Duration::from_secs(config.worker.drain_seconds);
     worker_config.lease = Duration::from_secs(config.worker.lease_seconds.into());
     worker_config.renew_every = worker_config.lease / 5;

@@ -52,6 +52,12 @@ async fn tell_isolation(python: PythonEnvironment, isolator: Isolator) {
     if let Ok(network) = isolator.network(&python).await {
         tracing::info!(network = %network.tier, "notebooks' network");
     }
+    if let Ok(found) = isolator.limits(&python).await {
+        match &found.no_cgroup {
+            Some(why) => tracing::warn!(no_cgroup = why, "limits of notebooks: {found}"),
+            None => tracing::info!("limits of notebooks: {found}"),
+        }
+    }
 }
 
 fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use super::super::network::{HOSTS, NetworkTier, RESOLV_CONF};
 use super::super::processes;
 use super::super::scratch::Scratch;
-use super::syscalls::{self, sealed_file};
+use super::syscalls::{self, Calls, sealed_file};
 use super::view::View;
 
 const PROGRAM: &str = "bwrap";
@@ -42,6 +42,14 @@ const NAMESPACES: [&str; 10] = [
 const TO_SET_UP_A_NETWORK: [&str; 4] =
     ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETPCAP"];
 
+/// What bounds a view, beside what is in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ViewLimits {
+    /// The size of `/dev/shm`, in bytes.
+    pub(super) shared_memory: u64,
+    pub(super) calls: Calls,
+}
+
 /// Starts `program` where nothing is but `view` and its own folder, with filters on its system calls. It inherits
 /// the files that are added to `inherited`.
 pub(super) fn command(
@@ -49,6 +57,7 @@ pub(super) fn command(
     view: &View,
     scratch: &Scratch,
     network: NetworkTier,
+    limits: ViewLimits,
     inherited: &mut Vec<OwnedFd>,
 ) -> io::Result<Command> {
     let mut command = Command::new(installed()?);
@@ -59,13 +68,14 @@ pub(super) fn command(
     if network == NetworkTier::Guarded {
         command.args(TO_SET_UP_A_NETWORK.iter().flat_map(|capability| ["--cap-add", capability]));
     }
-    for filter in syscalls::filters_in_files()? {
+    for filter in syscalls::filters_in_files(limits.calls)? {
         command.arg("--add-seccomp-fd").arg(filter.as_raw_fd().to_string());
         inherited.push(filter);
     }
     // Root's number is enough to write to much of the kernel there, without any privilege.
     command.args(["--proc", "/proc", "--remount-ro", "/proc"]);
-    command.args(["--dev", "/dev", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
+    command.args(["--dev", "/dev", "--size", &limits.shared_memory.to_string(), "--tmpfs", "/dev/shm"]);
+    command.args(["--remount-ro", "/dev"]);
     // On the disk, as all that it writes: memory would be nobody's.
     command.arg("--bind").arg(scratch.temporary()).arg("/tmp");
     for path in &view.readable {

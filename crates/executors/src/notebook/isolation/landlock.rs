@@ -34,11 +34,17 @@ pub(super) fn restrict_thread(
     input: &Path,
     own: &UntrustedDir,
     ports: Option<&Ports>,
+    becomes_another_user: bool,
 ) -> io::Result<()> {
     rules(view, input, own, ports).map_err(io::Error::other)?;
     // Root's, too: they would open /proc/kcore, or a way around the rules.
-    let none = CapabilitySet::empty();
-    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    // Becoming another user takes the rest away.
+    let kept = match becomes_another_user {
+        true => CapabilitySet::SETUID | CapabilitySet::SETGID,
+        false => CapabilitySet::empty(),
+    };
+    let inheritable = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
     Ok(())
 }
 

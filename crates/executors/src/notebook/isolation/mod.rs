@@ -24,10 +24,13 @@ use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
 use super::config::{Config, Isolation, Network};
+use super::limits::{Limits, LimitsFound, RunUser, Users, let_pass};
 use super::network::{self, Handover, NetworkTier, Ports};
 use super::scratch::Scratch;
 use crate::untrusted::UntrustedDir;
+use bwrap::ViewLimits;
 pub(super) use parent::Parent;
+use syscalls::Calls;
 use view::View;
 
 /// How a notebook is isolated.
@@ -87,6 +90,12 @@ pub enum IsolationError {
         /// What the probe met.
         why: String,
     },
+    /// A limit does not hold, and all are required.
+    #[error(
+        "[notebook] require_limits = true, and these limits do not hold on this machine: {0}; \
+         docs/notebook-limits.md says what holds them"
+    )]
+    NotLimited(String),
 }
 
 fn advice(tier: Tier) -> &'static str {
@@ -110,6 +119,7 @@ struct Shared {
     config: Config,
     /// Attempts have their folders in it.
     scratch: PathBuf,
+    limits: Limits,
     /// With the Python that it was found for.
     found: Mutex<Option<(PathBuf, Confinement)>>,
 }
@@ -117,8 +127,8 @@ struct Shared {
 impl Isolator {
     /// For notebooks that have their folders in `scratch`, as `config` wants.
     pub fn new(scratch: impl Into<PathBuf>, config: &Config) -> Isolator {
-        let found = Mutex::new(None);
-        Isolator(Arc::new(Shared { config: config.clone(), scratch: scratch.into(), found }))
+        let (limits, found) = (Limits::find(config), Mutex::new(None));
+        Isolator(Arc::new(Shared { config: config.clone(), scratch: scratch.into(), limits, found }))
     }
 
     /// The tier that notebooks of this Python get. A tier that was found to hold is not probed again; what
@@ -133,12 +143,21 @@ impl Isolator {
         Ok(NetworkFound { tier: confinement.network, lacks: confinement.lacks.to_vec() })
     }
 
+    /// Which limits hold for notebooks of this Python.
+    pub async fn limits(&self, python: &Path) -> Result<LimitsFound, IsolationError> {
+        self.confinement(python).await.map(|confinement| confinement.held())
+    }
+
     pub(super) async fn confinement(&self, python: &Path) -> Result<Confinement, IsolationError> {
         let mut found = self.0.found.lock().await;
         if let Some((_, confinement)) = found.as_ref().filter(|(probed, _)| probed == python) {
             return Ok(confinement.clone());
         }
         let confinement = self.find(python).await?;
+        let missing = confinement.held().missing();
+        if let Some(missing) = missing.filter(|_| self.0.config.require_limits) {
+            return Err(IsolationError::NotLimited(missing));
+        }
         *found = Some((python.to_path_buf(), confinement.clone()));
         Ok(confinement)
     }
@@ -151,7 +170,7 @@ impl Isolator {
             Isolation::None if needs_namespace => {
                 return Err(no_network("[notebook] isolation = \"none\" makes no namespaces"));
             }
-            Isolation::None => return Ok(Confinement::none()),
+            Isolation::None => return Ok(self.unprobed(Tier::None, NetworkTier::Open, Arc::default())),
             Isolation::Landlock if needs_namespace => {
                 return Err(no_network("[notebook] isolation = \"landlock\" makes no namespaces"));
             }
@@ -187,9 +206,12 @@ impl Isolator {
         };
         let mut why = String::new();
         for network in networks {
-            let (view, lacks) = (Arc::clone(&view), Arc::default());
-            let mut confinement = Confinement { tier, network: *network, view, lacks };
-            match probe::probe(&confinement, python, &self.0.scratch).await {
+            let mut confinement = self.unprobed(tier, *network, Arc::clone(&view));
+            let probed = match self.probed_as_another_user(&mut confinement, python).await {
+                Some(missing) => Ok(missing),
+                None => probe::probe(&confinement, python, &self.0.scratch).await,
+            };
+            match probed {
                 Ok(missing) => {
                     tracing::debug!(%tier, %network, "a probe could not get out");
                     confinement.lacks =
@@ -204,6 +226,58 @@ impl Isolator {
             }
         }
         Err(why)
+    }
+}
+
+impl Isolator {
+    fn unprobed(&self, tier: Tier, network: NetworkTier, view: Arc<View>) -> Confinement {
+        Confinement {
+            tier,
+            network,
+            view,
+            lacks: Arc::default(),
+            limits: self.0.limits.clone(),
+            users: None,
+            memory_bytes: self.0.config.memory_bytes(),
+        }
+    }
+
+    /// What the network lacks where runs can have users of their own, and are to have them.
+    async fn probed_as_another_user(
+        &self,
+        confinement: &mut Confinement,
+        python: &Path,
+    ) -> Option<Vec<String>> {
+        confinement.users = self.0.limits.users();
+        let probed = self.probe_users(confinement.users?, confinement, python).await;
+        if let Err(why) = &probed {
+            tracing::warn!(tier = %confinement.tier, why, "runs can't have users of their own");
+            confinement.users = None;
+        }
+        probed.ok()
+    }
+
+    /// The error is what such a user can't do.
+    async fn probe_users(
+        &self,
+        users: Users,
+        confinement: &Confinement,
+        python: &Path,
+    ) -> Result<Vec<String>, String> {
+        let (scratch, config) = (&self.0.scratch, &self.0.config);
+        let data = scratch.parent();
+        // Those that Isochrone has made.
+        for folder in [data, Some(scratch.as_path()), data.map(|data| data.join("python")).as_deref()] {
+            folder.into_iter().for_each(let_pass);
+        }
+        let readable: Vec<PathBuf> = config.readable.iter().cloned().chain([python.to_path_buf()]).collect();
+        let writable = config.writable.clone();
+        let check = move || Ok::<_, io::Error>(users.take()?.out_of_reach(&readable, &writable));
+        let missing = tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string())?;
+        match missing.map_err(|error| error.to_string())?.as_slice() {
+            [] => probe::probe(confinement, python, scratch).await,
+            missing => Err(format!("another user can't reach {}", missing.join(", "))),
+        }
     }
 }
 
@@ -223,6 +297,10 @@ pub(super) struct Confinement {
     pub(super) network: NetworkTier,
     view: Arc<View>,
     lacks: Arc<[String]>,
+    limits: Limits,
+    /// Each run is one of these.
+    users: Option<Users>,
+    memory_bytes: u64,
 }
 
 /// A process that was started in a confinement.
@@ -233,6 +311,8 @@ pub(super) struct Confined {
     pub(super) pid: Pid,
     /// Where its network namespace's sockets come from, if it has such.
     pub(super) handover: Option<Handover>,
+    /// Whose it is, if it is not this process's own user's.
+    pub(super) user: Option<RunUser>,
     /// To be dropped after the child.
     pub(super) parent: Parent,
 }
@@ -247,15 +327,26 @@ pub(super) struct Start {
     /// Open files that it inherits.
     inherited: Vec<OwnedFd>,
     handover: Option<Handover>,
+    user: Option<RunUser>,
 }
 
 impl Confinement {
-    fn none() -> Confinement {
-        let (tier, network) = (Tier::None, NetworkTier::Open);
-        Confinement { tier, network, view: Arc::default(), lacks: Arc::default() }
+    /// What holds a run in it to its limits.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Which limits hold in it.
+    pub(super) fn held(&self) -> LimitsFound {
+        self.limits.held(self.tier, self.users.is_some())
+    }
+
+    fn calls(&self) -> Calls {
+        Calls { memory_is_counted: self.limits.count_memory(), own_ipc: self.tier == Tier::Bwrap }
     }
 
     /// Starts Python's `program` in a folder of its own, the only one to write in, with a network for these ports.
+    /// What is to be read there must be there.
     pub(super) fn start(
         &self,
         python: &Path,
@@ -265,7 +356,10 @@ impl Confinement {
     ) -> io::Result<Start> {
         let mut inherited = Vec::new();
         let mut command = match self.tier {
-            Tier::Bwrap => bwrap::command(python, &self.view, scratch, self.network, &mut inherited)?,
+            Tier::Bwrap => {
+                let limits = ViewLimits { shared_memory: self.memory_bytes, calls: self.calls() };
+                bwrap::command(python, &self.view, scratch, self.network, limits, &mut inherited)?
+            }
             Tier::Landlock | Tier::None => Command::new(python),
         };
         // The program goes on to its own: where that leads, only the notebook's processes must find out.
@@ -281,22 +375,29 @@ impl Confinement {
         }
         command.arg(program);
         let (input, own) = (scratch.input(), scratch.own_folder().again()?);
-        Ok(Start { command, confinement: self.clone(), input, own, ports, inherited, handover })
+        let user = self.users.map(|users| users.take()).transpose()?;
+        if let Some(user) = &user {
+            let_pass(&scratch.outer());
+            user.hand_over(&input, &scratch.outer().join("own"))?;
+            command.uid(user.user).gid(user.group);
+        }
+        Ok(Start { command, confinement: self.clone(), input, own, ports, inherited, handover, user })
     }
 }
 
 impl Start {
     /// Starts it.
     pub(super) async fn spawn(self) -> io::Result<Confined> {
-        let Start { command, confinement, input, own, ports, inherited, handover } = self;
+        let Start { command, confinement, input, own, ports, inherited, handover, user } = self;
+        let (calls, another_user) = (confinement.calls(), user.is_some());
         let Confinement { tier, network, view, .. } = confinement;
         let prepare = move || match tier {
             Tier::None => Ok(()),
             Tier::Bwrap => inherited.iter().try_for_each(|file| Ok(fcntl_setfd(file, FdFlags::empty())?)),
             Tier::Landlock => {
                 let ports = (network == NetworkTier::Ports).then_some(&ports);
-                landlock::restrict_thread(&view, &input, &own, ports)?;
-                syscalls::restrict_thread()
+                landlock::restrict_thread(&view, &input, &own, ports, another_user)?;
+                syscalls::restrict_thread(calls)
             }
         };
         let (mut child, parent) = Parent::spawn(command, prepare).await?;
@@ -305,6 +406,6 @@ impl Start {
         if tier == Tier::Bwrap {
             pid = bwrap::program_of(&mut child, pid).await?;
         }
-        Ok(Confined { child, pid, handover, parent })
+        Ok(Confined { child, pid, handover, user, parent })
     }
 }

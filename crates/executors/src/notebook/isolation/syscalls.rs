@@ -42,6 +42,7 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_add_key,
     libc::SYS_request_key,
     libc::SYS_keyctl,
+    libc::SYS_memfd_secret,
     libc::SYS_init_module,
     libc::SYS_finit_module,
     libc::SYS_delete_module,
@@ -71,6 +72,30 @@ const REFUSED: &[libc::c_long] = &[
 /// Said not to exist, so that libraries take the older calls, which the filter can look into.
 const UNKNOWN: &[libc::c_long] =
     &[libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+
+/// Memory that is in no process: where no cgroup counts it, only its end is.
+const UNCOUNTED_MEMORY: &[libc::c_long] = &[libc::SYS_memfd_create];
+
+/// What is the whole IPC namespace's, and stays when its maker ends; kernel memory, too.
+const SHARED_WITH_OTHERS: &[libc::c_long] = &[
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_mq_open,
+];
+
+/// What a filter depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Calls {
+    /// Whether a cgroup counts memory that is in no process.
+    pub(super) memory_is_counted: bool,
+    /// Whether nobody else is in the IPC namespace.
+    pub(super) own_ipc: bool,
+}
 
 /// The flags of `clone` that make namespaces.
 const NAMESPACES: [libc::c_int; 7] = [
@@ -114,16 +139,16 @@ const X32: libc::c_long = 0x4000_0000;
 const OF_X32: [libc::c_long; 5] = [514, 521, 528, 539, 540];
 
 /// The thread and all that it starts can't make these calls from here on.
-pub(super) fn restrict_thread() -> io::Result<()> {
-    for filter in filters()? {
+pub(super) fn restrict_thread(calls: Calls) -> io::Result<()> {
+    for filter in filters(calls)? {
         seccompiler::apply_filter(&filter).map_err(io::Error::other)?;
     }
     Ok(())
 }
 
 /// The filters as programs that can read them from an open file take them.
-pub(super) fn filters_in_files() -> io::Result<Vec<OwnedFd>> {
-    filters()?.iter().map(in_file).collect()
+pub(super) fn filters_in_files(calls: Calls) -> io::Result<Vec<OwnedFd>> {
+    filters(calls)?.iter().map(in_file).collect()
 }
 
 fn in_file(filter: &BpfProgram) -> io::Result<OwnedFd> {
@@ -147,9 +172,16 @@ pub(super) fn sealed_file(bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn filters() -> io::Result<[BpfProgram; 2]> {
+fn filters(calls: Calls) -> io::Result<[BpfProgram; 2]> {
     let refused = refused().and_then(|rules| compiled(rules, libc::EPERM));
-    let unknown = compiled(always(UNKNOWN), libc::ENOSYS);
+    let mut unknown = always(UNKNOWN);
+    if !calls.memory_is_counted {
+        unknown.extend(always(UNCOUNTED_MEMORY));
+    }
+    if !calls.memory_is_counted || !calls.own_ipc {
+        unknown.extend(always(SHARED_WITH_OTHERS));
+    }
+    let unknown = compiled(unknown, libc::ENOSYS);
     Ok([refused.map_err(io::Error::other)?, unknown.map_err(io::Error::other)?])
 }
 
@@ -173,6 +205,11 @@ fn refused() -> Result<Rules, BackendError> {
     for (call, argument) in [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)] {
         rules.insert(call, vec![SeccompRule::new(vec![has_bits(argument, FAST_OPEN, FAST_OPEN)?])?]);
     }
+    // No cgroup counts huge pages as memory. Programs go on without them.
+    let huge = |argument, flag: u64| Ok(vec![SeccompRule::new(vec![has_bits(argument, flag, flag)?])?]);
+    rules.insert(libc::SYS_mmap, huge(3, libc::MAP_HUGETLB as u64)?);
+    rules.insert(libc::SYS_memfd_create, huge(1, libc::MFD_HUGETLB as u64)?);
+    rules.insert(libc::SYS_shmget, huge(2, libc::SHM_HUGETLB as u64)?);
     let types_in = |code| SeccompRule::new(vec![SeccompCondition::new(1, Dword, SeccompCmpOp::Eq, code)?]);
     rules.insert(libc::SYS_ioctl, TERMINAL_INPUT.into_iter().map(types_in).collect::<Result<_, _>>()?);
     Ok(rules)

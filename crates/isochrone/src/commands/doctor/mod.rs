@@ -1,6 +1,7 @@
 //! `isochrone doctor`: checks what Isochrone needs here, and says what to do about what is missing.
 
 mod fleet;
+mod limits;
 mod notebooks;
 mod secrets;
 
@@ -74,6 +75,7 @@ pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCod
     checks.extend(real_portal(config).await);
     checks.extend([disk(config), clock(), notebooks::python(config).await]);
     checks.extend(notebooks::isolation(config).await);
+    checks.extend(limits::checks(config).await);
     checks.push(backends(config));
     let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
     output::list(format, &checks)?;
