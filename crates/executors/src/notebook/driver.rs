@@ -117,7 +117,7 @@ impl Driver {
             None => None,
         };
         // Before it has read its job, it has started nothing.
-        let group = confinement.limits().hold(pid, config, user.is_some())?;
+        let group = confinement.limits().hold(pid, config, user.as_ref())?;
         let tree = Arc::new(Mutex::new(Tree::new(pid.as_raw_pid(), format!("{MARK}={token}"), group, user)));
         let document_bytes = document_bytes(notebook.len() as u64, config);
         let job = Job {

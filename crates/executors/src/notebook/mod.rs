@@ -155,8 +155,8 @@ impl ExecuteNotebook {
         let home = self.open_home(attempt, scratch).await?;
         let rules = self.rules.clone().with_servers(home.as_ref().map(|home| home.portal_url.as_str()));
         let mut network = RunNetwork::new(rules, self.lookup.clone());
-        attempt.log(LogStream::System, format!("limits: {}", confinement.held())).await;
-        attempt.log(LogStream::System, format!("network: {}", confinement.network)).await;
+        let walls = format!("network: {}; limits: {}", confinement.network, confinement.held());
+        attempt.log(LogStream::System, walls).await;
         let (driver, streams, document) = Driver::start(
             python,
             confinement,

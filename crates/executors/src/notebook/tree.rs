@@ -177,7 +177,7 @@ impl Tree {
             // It may have ended by itself.
             let _ = kill_process(pid, Signal::KILL);
         }
-        if let Some(user) = &self.user {
+        if let (Some(user), false) = (&self.user, self.ends_with_driver) {
             user.kill_all();
         }
     }

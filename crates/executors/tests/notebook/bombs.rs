@@ -9,7 +9,8 @@ use isochrone_executors::notebook::{Config, Isolation, Isolator, Limited};
 use crate::bench::{Bench, alive, environment};
 use crate::stages::Stage;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Ten seconds where the machine has nothing else to do.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Bomb {
     name: &'static str,

@@ -71,8 +71,13 @@ impl Limits {
 
     /// Holds a process that has not started anything yet, and all that it will start. The cgroup, where there
     /// is one, is to be kept as long as any of them lives.
-    pub(super) fn hold(&self, pid: Pid, config: &Config, own_user: bool) -> std::io::Result<Option<Group>> {
-        rlimits::set(pid, config, own_user)?;
+    pub(super) fn hold(
+        &self,
+        pid: Pid,
+        config: &Config,
+        user: Option<&RunUser>,
+    ) -> std::io::Result<Option<Group>> {
+        rlimits::set(pid, config, user)?;
         let Ok(cgroups) = &self.cgroups else { return Ok(None) };
         let group = cgroups.group(&Ceilings {
             threads: THREADS_EACH * config.processes as u64,

@@ -144,6 +144,13 @@ impl RunUser {
         [failing("-r", readable), failing("-w", writable)].concat()
     }
 
+    /// Sets limits of one of its processes, by their names in prlimit(1).
+    pub(super) fn set_limits(&self, pid: i32, limits: &[(&str, u64)]) -> io::Result<()> {
+        let limits = limits.iter().map(|(name, limit)| format!("--{name}={limit}:{limit}"));
+        let status = self.command("prlimit").arg("--pid").arg(pid.to_string()).args(limits).status()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("prlimit: {status}"))) }
+    }
+
     /// Kills all of its processes at once, whatever they do meanwhile.
     pub(in super::super) fn kill_all(&self) {
         // To signal everybody means: everybody that this user may signal.
