@@ -37,7 +37,7 @@ pub(crate) fn no_notebook(content: &[u8]) -> Option<String> {
 
 /// How the attempt ended.
 pub(super) fn ending(seen: &Seen, kept: &Kept, took: Duration, config: &Config) -> AttemptEnd {
-    if let Some(excess) = seen.excess.or_else(|| memory_excess(seen, config)) {
+    if let Some(excess) = seen.excess.or_else(|| refused(seen, config)) {
         return failed(excess.reason(), excess.sentence(config));
     }
     if let (Some(reason), false) = (seen.stopped, seen.verdict == Some(Verdict::Done)) {
@@ -66,18 +66,25 @@ pub(super) fn ending(seen: &Seen, kept: &Kept, took: Duration, config: &Config) 
     }
 }
 
-/// One process alone is refused memory before all together are seen to have too much: it raises
-/// Python's MemoryError, or dies of it, or Jupyter's kernel loses output of it and goes on.
-fn memory_excess(seen: &Seen, config: &Config) -> Option<Excess> {
-    let over = match &seen.verdict {
-        // NumPy's is called _ArrayMemoryError.
-        Some(Verdict::CellFailed { ename, .. }) => ename.ends_with("MemoryError"),
-        Some(Verdict::KernelDied { .. }) | None => {
-            seen.stopped.is_none() && seen.peak_memory > config.memory_bytes() / 10 * 9
+/// What the operating system refuses is no more than an error to the process that asked for it.
+fn refused(seen: &Seen, config: &Config) -> Option<Excess> {
+    match &seen.verdict {
+        // One process alone is refused memory before all together are seen to have too much: it raises Python's
+        // MemoryError, or dies of it. NumPy's is called _ArrayMemoryError.
+        Some(Verdict::CellFailed { ename, .. }) if ename.ends_with("MemoryError") => Some(Excess::Memory),
+        // Python's words where the limit on the user's threads holds.
+        Some(Verdict::CellFailed { ename, evalue, .. })
+            if ename == "RuntimeError" && evalue.starts_with("can't start new thread") =>
+        {
+            Some(Excess::Processes)
         }
-        _ => false,
-    };
-    over.then_some(Excess::Memory)
+        Some(Verdict::KernelDied { .. }) | None
+            if seen.stopped.is_none() && seen.peak_memory > config.memory_bytes() / 10 * 9 =>
+        {
+            Some(Excess::Memory)
+        }
+        _ => None,
+    }
 }
 
 fn failed(reason: Reason, result: String) -> AttemptEnd {

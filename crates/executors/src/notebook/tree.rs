@@ -157,7 +157,10 @@ impl Tree {
             if self.signal(Signal::KILL, spare).alive == 0 && self.is_over(spare) {
                 self.reap_adopted();
                 if spare == Spare::Nobody {
-                    (self.group, self.user) = (None, None);
+                    if let Some(user) = self.user.take() {
+                        user.remove_shared_memory();
+                    }
+                    self.group = None;
                 }
                 return true;
             }

@@ -14,6 +14,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use serde::{Deserialize, Serialize};
 
 use super::super::processes;
+use crate::untrusted::{self, UntrustedDir};
 
 /// Several workers share a machine's users: who holds a file's lock here has its user.
 const LOCKS: &str = "/run/isochrone-users";
@@ -157,6 +158,19 @@ impl RunUser {
         let done = self.command("sh").args(["-c", "kill -s KILL -- -1"]).status();
         if let Err(error) = done {
             tracing::error!(user = self.user, %error, "a run's processes can't be killed by their user");
+        }
+    }
+
+    /// Removes what it has left in the machine's shared memory, which would be nobody's.
+    pub(in super::super) fn remove_shared_memory(&self) {
+        let Ok(folder) = UntrustedDir::open(Path::new("/dev/shm")) else { return };
+        let Ok(names) = folder.names() else { return };
+        for name in names.map_while(Result::ok) {
+            if folder.stat(&name).is_ok_and(|found| found.st_uid == self.user)
+                && let Err(error) = untrusted::remove(&folder, &name)
+            {
+                tracing::warn!(user = self.user, %error, "a run's shared memory can't be removed");
+            }
         }
     }
 
