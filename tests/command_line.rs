@@ -343,11 +343,12 @@ fn get(trusted: &[u8], url: &str, path: &str) -> Result<String> {
 fn the_doctor_looks_at_everything() -> Result<()> {
     let place = place()?;
     let checks = place.options.cli_json(&["doctor"])?;
-    let checks: Vec<&str> =
-        checks.as_array().context("checks")?.iter().filter_map(|check| check["what"].as_str()).collect();
+    let names = checks.as_array().context("checks")?.iter().filter_map(|check| check["what"].as_str());
+    // Only where the tests run in a container that has a limit.
+    let checks: Vec<&str> = names.filter(|name| *name != "memory").collect();
     assert_eq!(
         checks,
-        ["store", "server", "secret files", "disk", "clock", "notebooks", "sandbox", "network", "task types"]
+        ["store", "server", "disk", "clock", "notebooks", "sandbox", "network", "limits", "task types"]
     );
     Ok(())
 }

@@ -383,7 +383,9 @@ async fn in_a_fleet_no_canary_is_in_redis_in_messages_or_in_logs() -> Result<()>
     tokio::try_join!(server.terminate(), worker.terminate())?;
     let messages = tapped.lock().expect("no test panics with it").clone();
     ensure!(messages.len() >= 3, "{} messages were seen", messages.len());
-    messages.into_iter().for_each(|message| places.add("messages", message));
+    for message in messages {
+        places.add("messages", message);
+    }
     places.files(dir.path())?;
     check(&places, &made, ALLOWED);
     Ok(())

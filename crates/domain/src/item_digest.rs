@@ -11,19 +11,16 @@ use sha2::{Digest, Sha256};
 /// form is not understood to the last, it is every byte.
 pub fn item_digest(data: &[u8]) -> String {
     let mut hash = Sha256::new();
-    match code(data) {
-        Some(parts) => {
-            hash.update(b"notebook\0");
-            for part in parts {
-                // With its length, so that no two sequences of parts are written alike.
-                hash.update((part.len() as u64).to_be_bytes());
-                hash.update(part);
-            }
+    if let Some(parts) = code(data) {
+        hash.update(b"notebook\0");
+        for part in parts {
+            // With its length, so that no two sequences of parts are written alike.
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
         }
-        None => {
-            hash.update(b"bytes\0");
-            hash.update(data);
-        }
+    } else {
+        hash.update(b"bytes\0");
+        hash.update(data);
     }
     hex::encode(hash.finalize())
 }

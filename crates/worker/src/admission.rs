@@ -33,13 +33,13 @@ async fn owner_refused(parts: &WorkerParts, attempt: &Attempt) -> Option<Attempt
         match parts.store.user(owner).await {
             Ok(Some(user)) if user.disabled.is_none() => return None,
             Ok(Some(_)) => {
-                return refusal(Reason::OwnerDisabled, format!("the task's owner {owner} is disabled"));
+                return Some(refusal(Reason::OwnerDisabled, format!("the task's owner {owner} is disabled")));
             }
             Ok(None) => {
-                return refusal(Reason::OwnerDisabled, format!("the task's owner {owner} is deleted"));
+                return Some(refusal(Reason::OwnerDisabled, format!("the task's owner {owner} is deleted")));
             }
             Err(error) if tries == OWNER_TRIES => {
-                return refusal(Reason::Internal, format!("the task's owner: {error}"));
+                return Some(refusal(Reason::Internal, format!("the task's owner: {error}")));
             }
             Err(_) => tokio::time::sleep(OWNER_WAIT).await,
         }
@@ -55,18 +55,18 @@ async fn item_refused(parts: &WorkerParts, attempt: &Attempt) -> Option<AttemptE
         Ok(Some(item)) => {
             attempt.item(item.clone()).await;
             let changed = check_item(task, id, &item).err()?;
-            refusal(Reason::ItemChanged, changed.to_string())
+            Some(refusal(Reason::ItemChanged, changed.to_string()))
         }
         // It is kept elsewhere, where the work is done.
         Ok(None) if task.pinned.is_none() => None,
-        Ok(None) => refusal(
+        Ok(None) => Some(refusal(
             Reason::ItemMissing,
             format!("the item {id} does not exist any more or is not the task owner's to read"),
-        ),
-        Err(error) => refusal(Reason::BackendUnavailable, format!("item: {error}")),
+        )),
+        Err(error) => Some(refusal(Reason::BackendUnavailable, format!("item: {error}"))),
     }
 }
 
-fn refusal(reason: Reason, result: String) -> Option<AttemptEnd> {
-    Some(AttemptEnd::SubmitFailed { reason, result })
+fn refusal(reason: Reason, result: String) -> AttemptEnd {
+    AttemptEnd::SubmitFailed { reason, result }
 }

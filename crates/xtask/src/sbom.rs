@@ -29,13 +29,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut text = serde_json::to_string_pretty(&document(&args.target)?)?;
     text.push('\n');
-    match &args.output {
-        Some(file) => std::fs::write(file, text).with_context(|| file.display().to_string()),
-        None => {
-            print!("{text}");
-            Ok(())
-        }
+    if let Some(file) = &args.output {
+        return std::fs::write(file, text).with_context(|| file.display().to_string());
     }
+    print!("{text}");
+    Ok(())
 }
 
 /// A package's id in `cargo metadata`.

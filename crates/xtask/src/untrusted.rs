@@ -23,6 +23,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("limits/cgroup/group.rs", "control groups"),
     ("limits/cgroup/mod.rs", "control groups"),
     ("limits/cgroup/scope.rs", "control groups"),
+    ("limits/folder_size.rs", "/proc"),
     ("limits/rlimits.rs", "/proc"),
     ("limits/users.rs", "a run's folder, before there is a notebook"),
     ("network/passed_on.rs", "pip's settings and certificates, the worker's own"),

@@ -55,7 +55,7 @@ async fn begin(process: &Process, attempt: &Attempt) -> Result<Executed, Attempt
     let nowhere = || std::future::ready(Ok(None));
     let executed = submit_until_known(attempt, || process.execute(&body), nowhere).await?;
     let Executed::Job(location) = &executed else { return Ok(executed) };
-    attempt.log(LogStream::System, format!("submitted: {}", public_url(&location))).await;
+    attempt.log(LogStream::System, format!("submitted: {}", public_url(location))).await;
     let handle = Handle { location: location.clone() };
     submission::keep(attempt, &handle, location, || process.dismiss(location)).await?;
     Ok(executed)

@@ -58,6 +58,8 @@ pub(super) struct Given<'a> {
     pub(super) notebook: &'a [u8],
     /// The task's.
     pub(super) parameters: Option<&'a str>,
+    /// The owner's.
+    pub(super) secrets: &'a RunSecrets,
 }
 
 /// A running driver. Dropping it kills it and all that it started.
@@ -89,10 +91,9 @@ impl Driver {
         config: &Config,
         given: Given<'_>,
         run: &Run,
-        secrets: &RunSecrets,
         network: &mut RunNetwork,
     ) -> io::Result<(Driver, Streams, Receiver)> {
-        let Given { notebook, parameters } = given;
+        let Given { notebook, parameters, secrets } = given;
         let program = scratch.input().join("driver.py");
         let input = scratch.input().join("input.ipynb");
         tokio::fs::write(&program, PROGRAM).await?;

@@ -147,7 +147,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_stand_between_lines() {
         let mut text = b"one\n".to_vec();
-        text.extend([b'\n'; 200_000]);
+        text.extend(std::iter::repeat_n(b'\n', 200_000));
         text.extend(b"two\n");
         let mut lines = LineReader::new(&text[..], 1_000);
         assert_eq!(lines.next().await.as_deref(), Some(&b"one"[..]));

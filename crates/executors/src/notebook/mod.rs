@@ -162,9 +162,8 @@ impl ExecuteNotebook {
             confinement,
             scratch,
             &self.config,
-            Given { notebook: &notebook, parameters },
+            Given { notebook: &notebook, parameters, secrets },
             attempt.run(),
-            secrets,
             &mut network,
         )
         .await

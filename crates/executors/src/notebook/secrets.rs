@@ -287,7 +287,11 @@ impl Mask {
                 true
             }
             Value::Array(values) => {
-                values.iter_mut().fold(false, |changed, value| self.value(value) || changed)
+                let mut changed = false;
+                for value in values {
+                    changed |= self.value(value);
+                }
+                changed
             }
             Value::Object(fields) => {
                 let mut changed = false;

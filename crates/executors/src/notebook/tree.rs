@@ -80,8 +80,11 @@ impl Tree {
             return Usage { processes, threads: 0, memory: 0, refused_forks, oom_kills };
         }
         let too_many = |tree: &Tree| {
-            let processes =
-                if tree.ends_with_driver { processes::count_in_namespace(tree.driver) } else { 0 };
+            let processes = match &tree.user {
+                _ if tree.ends_with_driver => processes::count_in_namespace(tree.driver),
+                Some(user) => processes::count_of_user(user.user),
+                None => 0,
+            };
             (processes > processes_limit).then_some(Usage { processes, ..Usage::default() })
         };
         if let Some(usage) = too_many(self) {

@@ -253,7 +253,7 @@ fn one_name(name: &OsStr) -> Result<(), Refused> {
 
 fn regular(stat: &Stat) -> Result<(), Refused> {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => match u64::from(stat.st_nlink) {
+        FileType::RegularFile => match stat.st_nlink {
             // None: it was removed since.
             0 | 1 => return Ok(()),
             links => return Err(Refused::Links(links)),
@@ -263,7 +263,7 @@ fn regular(stat: &Stat) -> Result<(), Refused> {
         FileType::Fifo => "a FIFO",
         FileType::Socket => "a socket",
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
-        _ => "no file",
+        FileType::Unknown => "no file",
     };
     Err(Refused::Kind(kind))
 }

@@ -187,7 +187,7 @@ fn removes_whatever_is_there_and_nothing_else() {
         File::create(ground.own(&format!("many/{n}"))).unwrap();
     }
     for name in ["closed/inner/innermost", "closed/inner", "closed", "many"] {
-        fs::set_permissions(ground.own(name), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(ground.own(name), Permissions::from_mode(0o000)).unwrap();
     }
     fs::set_permissions(ground.path("own"), Permissions::from_mode(0o500)).unwrap();
     ground.remove().unwrap();

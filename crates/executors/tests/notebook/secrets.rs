@@ -21,7 +21,7 @@ fn bench(owner: &str, cells: &[&str]) -> Bench {
 async fn check_hidden(outcome: &Outcome) {
     let kept = [
         format!("{:?}", outcome.end),
-        outcome.log.iter().map(|(_, line)| format!("{line}\n")).collect(),
+        outcome.log.iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>().join("\n"),
         format!("{:?}", outcome.progress),
         outcome.executed().await.to_string(),
     ];

@@ -16,7 +16,7 @@ use crate::wiring::{self, House};
 
 /// The user is gone; what the user owned is somebody else's.
 #[derive(Serialize)]
-struct Deleted {
+struct UserDeleted {
     deleted: String,
     tasks: u64,
     items: u64,
@@ -259,26 +259,23 @@ fn changed(name: &str, changed: UserChanged) -> Result<UserRow> {
 }
 
 /// Deletes a user; tasks and items go to `heir`, or there must be none.
-async fn delete(house: &House, name: &str, heir: Option<&str>) -> Result<Deleted> {
+async fn delete(house: &House, name: &str, heir: Option<&str>) -> Result<UserDeleted> {
     let name = found(house, name).await?.name;
-    let heir = match heir {
-        Some(heir) => {
-            let heir = found(house, heir).await?;
-            if heir.name == name || heir.disabled.is_some() {
-                bail!("--tasks-to: '{}' is disabled, or the user to be deleted", heir.name);
-            }
-            Some(heir.name)
+    let heir = if let Some(heir) = heir {
+        let heir = found(house, heir).await?;
+        if heir.name == name || heir.disabled.is_some() {
+            bail!("--tasks-to: '{}' is disabled, or the user to be deleted", heir.name);
         }
-        None => {
-            let (tasks, items) = owned(house, &name).await?;
-            if (tasks, items) != (0, 0) {
-                bail!(
-                    "'{name}' owns {tasks} tasks and {items} items: `--tasks-to NAME` hands them over, \
-                     `isochrone user disable` stops them"
-                );
-            }
-            None
+        Some(heir.name)
+    } else {
+        let (tasks, items) = owned(house, &name).await?;
+        if (tasks, items) != (0, 0) {
+            bail!(
+                "'{name}' owns {tasks} tasks and {items} items: `--tasks-to NAME` hands them over, \
+                 `isochrone user disable` stops them"
+            );
         }
+        None
     };
     // From here on nobody makes tasks or items in this name.
     change(house, &name, "disabled", UserChange { disabled: Some(true), ..UserChange::default() }).await?;
@@ -293,7 +290,7 @@ async fn delete(house: &House, name: &str, heir: Option<&str>) -> Result<Deleted
     }
     let audit = wiring::audit(Action::DeleteUser, house.store.now().await?, &name, &name);
     changed(&name, house.store.delete_user(&name, audit).await?)?;
-    Ok(Deleted { deleted: name, tasks, items, to: heir })
+    Ok(UserDeleted { deleted: name, tasks, items, to: heir })
 }
 
 /// How many tasks and items a user owns.

@@ -53,9 +53,10 @@ async fn tell_isolation(python: PythonEnvironment, isolator: Isolator) {
         tracing::info!(network = %network.tier, "notebooks' network");
     }
     if let Ok(found) = isolator.limits(&python).await {
-        match &found.no_cgroup {
-            Some(why) => tracing::warn!(no_cgroup = why, "limits of notebooks: {found}"),
-            None => tracing::info!("limits of notebooks: {found}"),
+        if let Some(why) = &found.no_cgroup {
+            tracing::warn!(no_cgroup = why, "limits of notebooks: {found}");
+        } else {
+            tracing::info!("limits of notebooks: {found}");
         }
     }
 }

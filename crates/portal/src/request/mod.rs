@@ -192,21 +192,18 @@ impl Place {
             Some("portaladmin") if segments.peek().is_none() => Some(vec!["portaladmin".to_owned()]),
             Some(_) => None,
         };
-        let (base, prefix) = match &config.public_url {
-            Some(url) => {
-                let url = url.trim_end_matches('/');
-                // A proxy may have taken this path off; the browser's links need it.
-                let host_and_path = url.split_once("://").map_or(url, |(_, rest)| rest);
-                let path = host_and_path.find('/').map_or("", |at| &host_and_path[at..]);
-                (url.to_owned(), path.to_owned())
-            }
-            None => {
-                let base = match origin::of_request(headers, over_tls, config) {
-                    Some(origin) => format!("{origin}{context}"),
-                    None => config.own_url.trim_end_matches('/').to_owned(),
-                };
-                (base, context)
-            }
+        let (base, prefix) = if let Some(url) = &config.public_url {
+            let url = url.trim_end_matches('/');
+            // A proxy may have taken this path off; the browser's links need it.
+            let host_and_path = url.split_once("://").map_or(url, |(_, rest)| rest);
+            let path = host_and_path.find('/').map_or("", |at| &host_and_path[at..]);
+            (url.to_owned(), path.to_owned())
+        } else {
+            let base = match origin::of_request(headers, over_tls, config) {
+                Some(origin) => format!("{origin}{context}"),
+                None => config.own_url.trim_end_matches('/').to_owned(),
+            };
+            (base, context)
         };
         Place { root: format!("{prefix}/sharing/rest"), base, segments: below, token: None }
     }

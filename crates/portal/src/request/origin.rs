@@ -54,7 +54,7 @@ mod tests {
     fn origin(hosts: &[&str]) -> Option<String> {
         let headers = hosts.iter().map(|host| (header::HOST, host.parse().expect("a value")));
         let names = ["gis.example.com", "*.apps.example.com", "10.1.2.3"].map(str::to_owned).to_vec();
-        of_request(&HeaderMap::from_iter(headers), None, &Config { names, ..Config::default() })
+        of_request(&headers.collect(), None, &Config { names, ..Config::default() })
     }
 
     #[test]

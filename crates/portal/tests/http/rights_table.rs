@@ -190,10 +190,7 @@ fn routed(source: &str) -> BTreeSet<String> {
             let segments = segments.split(',').filter(|segment| !segment.trim().is_empty());
             let path: Vec<String> =
                 segments.map(|segment| literal(segment).unwrap_or_else(|| "{}".to_owned())).collect();
-            found.insert(format!(
-                "{prefix}{}",
-                path.iter().map(|part| format!("/{part}")).collect::<String>()
-            ));
+            found.insert(format!("{prefix}/{}", path.join("/")));
         }
     }
     found

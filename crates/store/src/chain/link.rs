@@ -129,18 +129,19 @@ impl AuditKey {
     }
 
     fn digest(&self, parts: &[&[u8]]) -> Digest {
-        match &self.0 {
-            Some((_, key)) => {
-                let mut mac =
-                    Hmac::<Sha256>::new_from_slice(key.as_ref()).expect("HMAC takes keys of any length");
-                parts.iter().for_each(|part| mac.update(part));
-                Digest(mac.finalize().into_bytes().into())
+        if let Some((_, key)) = &self.0 {
+            let mut mac =
+                Hmac::<Sha256>::new_from_slice(key.as_ref()).expect("HMAC takes keys of any length");
+            for part in parts {
+                mac.update(part);
             }
-            None => {
-                let mut digest = Sha256::new();
-                parts.iter().for_each(|part| digest.update(part));
-                Digest(digest.finalize().into())
+            Digest(mac.finalize().into_bytes().into())
+        } else {
+            let mut digest = Sha256::new();
+            for part in parts {
+                digest.update(part);
             }
+            Digest(digest.finalize().into())
         }
     }
 }

@@ -5,6 +5,7 @@ use isochrone_domain::{AuditEntry, EpochMillis, User, UserChange, keeps_an_admin
 use serde::{Deserialize, Serialize};
 
 use super::RedisStore;
+use super::audit::note_audit;
 use super::batch::Batch;
 use super::commit::Commit;
 use super::keys::{Shard, folded};
@@ -44,7 +45,7 @@ impl AccountStore for RedisStore {
         let mut commit = Commit::new(HOME);
         commit.check_absent(&users, &name);
         commit.set(&users, &[(&name, &json(user))]);
-        self.note_audit(&mut commit, HOME, &audit);
+        note_audit(&mut commit, HOME, &audit);
         self.commit(commit).await
     }
 
@@ -91,7 +92,7 @@ impl AccountStore for RedisStore {
                 let user = User { last_login: Some(audit.at), ..old };
                 commit.set(&users, &[(&name, &json(&user))]);
             }
-            self.note_audit(&mut commit, HOME, &audit);
+            note_audit(&mut commit, HOME, &audit);
             if self.commit(commit).await? {
                 return Ok(true);
             }
@@ -134,7 +135,7 @@ impl AccountStore for RedisStore {
         // Of two that forget it, the second changes nothing.
         commit.delete(&self.token_key(&hash));
         commit.take(&self.tokens_of_key(&folded(&token.user)), &hash);
-        self.note_audit(&mut commit, HOME, &audit);
+        note_audit(&mut commit, HOME, &audit);
         self.commit(commit).await
     }
 
@@ -209,7 +210,7 @@ impl RedisStore {
                 Some(new) => commit.set(&users, &[(&name, &json(new))]),
                 None => commit.unset(&users, &[&name]),
             }
-            self.note_audit(&mut commit, HOME, audit);
+            note_audit(&mut commit, HOME, audit);
             if self.commit(commit).await? {
                 return Ok(UserChanged::Done(new.unwrap_or_else(|| old.clone())));
             }

@@ -94,7 +94,7 @@ impl AuditStore for RedisStore {
 
     async fn note(&self, entry: AuditEntry) -> Result<()> {
         let mut commit = Commit::new(Shard::COMMON);
-        self.note_audit(&mut commit, Shard::COMMON, &entry);
+        note_audit(&mut commit, Shard::COMMON, &entry);
         // Without a check it is done.
         self.commit(commit).await.map(drop)
     }
@@ -182,13 +182,13 @@ impl RedisStore {
     pub(super) fn note_start(&self, commit: &mut Commit, run: &Run, at: EpochMillis) {
         commit.set(&self.keys.fire(run.fire), &[("s", at.0.to_string().as_bytes())]);
     }
+}
 
-    /// Adds an entry to the log, within the step that it tells of.
-    pub(super) fn note_audit(&self, commit: &mut Commit, shard: Shard, entry: &AuditEntry) {
-        debug_assert_eq!(commit.shard(), shard, "an entry is written in the step that it tells of");
-        let text = serde_json::to_string(entry).expect("an entry has only text as keys");
-        commit.note(Noted { at: entry.at.0, stamp: stamp(), text });
-    }
+/// Adds an entry to the log, within the step that it tells of.
+pub(super) fn note_audit(commit: &mut Commit, shard: Shard, entry: &AuditEntry) {
+    debug_assert_eq!(commit.shard(), shard, "an entry is written in the step that it tells of");
+    let text = serde_json::to_string(entry).expect("an entry has only text as keys");
+    commit.note(Noted { at: entry.at.0, stamp: stamp(), text });
 }
 
 fn take_fire(answers: &mut Answers) -> Result<Option<FireRecord>> {

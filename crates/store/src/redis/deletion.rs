@@ -9,6 +9,7 @@ use isochrone_domain::{AuditEntry, EpochMillis, Outcome, Reason, RunId, TaskId};
 use redis::cmd;
 
 use super::RedisStore;
+use super::audit::note_audit;
 use super::batch::Batch;
 use super::commit::Commit;
 use super::keys::{Index, Shard};
@@ -34,7 +35,7 @@ impl RedisStore {
             commit.take(&self.keys.tasks_of(shard, &stored.task.owner), &member);
             self.uncount_task(&mut commit, &stored.task);
             commit.set(&self.keys.graves(shard), &[(&member, b"1")]);
-            self.note_audit(&mut commit, shard, entry);
+            note_audit(&mut commit, shard, entry);
             if self.commit(commit).await? {
                 break;
             }

@@ -3,6 +3,7 @@
 use isochrone_domain::{AuditEntry, Run, RunStatus, Task};
 
 use super::RedisStore;
+use super::audit::note_audit;
 use super::batch::Batch;
 use super::commit::Commit;
 use super::keys::Shard;
@@ -119,7 +120,7 @@ impl RedisStore {
             let mut joining = [run.clone()];
             if self.join(&mut commit, &line, &mut joining, now).await? {
                 self.insert_runs(&mut commit, task, &joining);
-                self.note_audit(&mut commit, shard, audit);
+                note_audit(&mut commit, shard, audit);
                 if self.commit(commit).await? {
                     return Ok(Saved::Done);
                 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use isochrone_domain::{AuditEntry, Item, ItemId};
 
 use super::RedisStore;
+use super::audit::note_audit;
 use super::batch::{Answers, Batch};
 use super::commit::Commit;
 use super::keys::{Shard, folded};
@@ -36,7 +37,7 @@ impl ItemStore for RedisStore {
         }
         commit.put(&self.items_key(None), item.created.0, &member);
         commit.put(&self.items_key(Some(&item.owner)), item.created.0, &member);
-        self.note_audit(&mut commit, HOME, &audit);
+        note_audit(&mut commit, HOME, &audit);
         Ok(if self.commit(commit).await? { Saved::Done } else { Saved::Stale })
     }
 
@@ -74,7 +75,7 @@ impl ItemStore for RedisStore {
             commit.delete(&self.item_data_key(id));
             commit.take(&self.items_key(None), &member);
             commit.take(&self.items_key(Some(&old.owner)), &member);
-            self.note_audit(&mut commit, HOME, &audit);
+            note_audit(&mut commit, HOME, &audit);
             if self.commit(commit).await? {
                 return Ok(true);
             }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use isochrone_domain::{AuditEntry, EpochMillis, OverlapPolicy, Run, Task, TaskId, TaskType};
 
 use super::RedisStore;
+use super::audit::note_audit;
 use super::batch::Batch;
 use super::commit::Commit;
 use super::keys::{Index, Shard};
@@ -34,7 +35,7 @@ impl TaskStore for RedisStore {
             let mut commit = Commit::new(Shard::of_task(task.id));
             self.insert_task_record(&mut commit, task, seq);
             self.check_not_buried(&mut commit, task.id);
-            self.note_audit(&mut commit, Shard::of_task(task.id), &audit);
+            note_audit(&mut commit, Shard::of_task(task.id), &audit);
             if self.commit(commit).await? {
                 return Ok(Saved::Done);
             }
@@ -130,7 +131,7 @@ impl TaskStore for RedisStore {
             if task.policies.overlap == OverlapPolicy::Allow {
                 self.let_all_go(&mut commit, task.id, now).await?;
             }
-            self.note_audit(&mut commit, Shard::of_task(task.id), &audit);
+            note_audit(&mut commit, Shard::of_task(task.id), &audit);
             if self.commit(commit).await? {
                 return Ok(Saved::Done);
             }

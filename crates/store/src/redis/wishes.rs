@@ -3,6 +3,7 @@
 use isochrone_domain::{Amendment, AuditEntry, OverlapPolicy, RunId, RunStatus, amend, cancel, retry};
 
 use super::RedisStore;
+use super::audit::note_audit;
 use super::batch::Batch;
 use super::commit::Commit;
 use super::keys::Shard;
@@ -38,7 +39,7 @@ impl RedisStore {
                 self.note_run(&mut commit, &cancelled);
                 ready = self.leave(&mut commit, &line, &stored, now).await?;
             }
-            self.note_audit(&mut commit, shard, entry);
+            note_audit(&mut commit, shard, entry);
             if ready && self.commit(commit).await? {
                 return Ok(Cancelled::Done(Box::new(cancelled)));
             }
@@ -62,7 +63,7 @@ impl RedisStore {
             let mut commit = Commit::new(Shard::of_run(id));
             self.update_run(&mut commit, &stored, &amended, 0);
             self.note_run(&mut commit, &amended);
-            self.note_audit(&mut commit, Shard::of_run(id), entry);
+            note_audit(&mut commit, Shard::of_run(id), entry);
             if self.commit(commit).await? {
                 return Ok(Cancelled::Done(Box::new(amended)));
             }
@@ -82,7 +83,7 @@ impl RedisStore {
             let mut commit = Commit::new(Shard::of_run(id));
             self.check_run(&mut commit, &stored);
             self.remove_ended(&mut commit, stored.run.task, id, now);
-            self.note_audit(&mut commit, Shard::of_run(id), entry);
+            note_audit(&mut commit, Shard::of_run(id), entry);
             if self.commit(commit).await? {
                 return Ok(Cancelled::Done(Box::new(stored.run)));
             }
@@ -116,7 +117,7 @@ impl RedisStore {
             self.note_run(&mut commit, &again);
             // A fire that was decided while nothing was unfinished has to be decided anew.
             self.advance_task(&mut commit, &found.task);
-            self.note_audit(&mut commit, shard, entry);
+            note_audit(&mut commit, shard, entry);
             if self.commit(commit).await? {
                 return Ok(Cancelled::Done(Box::new(again)));
             }

@@ -78,10 +78,9 @@ impl Sealing<'_> {
     fn is_stale(self, text: &str) -> bool {
         match (sealed_with(text), self.with) {
             (Some(Ok(found)), Some(key)) => found != key,
-            (Some(Err(_)), _) | (None, None) => false,
             (None, Some(_)) => true,
             // Without a key nothing can be sealed anew.
-            (Some(Ok(_)), None) => false,
+            (Some(Err(_)), _) | (None | Some(Ok(_)), None) => false,
         }
     }
 

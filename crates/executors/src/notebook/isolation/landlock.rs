@@ -39,9 +39,10 @@ pub(super) fn restrict_thread(
     rules(view, input, own, ports).map_err(io::Error::other)?;
     // Root's, too: they would open /proc/kcore, or a way around the rules.
     // Becoming another user takes the rest away.
-    let kept = match becomes_another_user {
-        true => CapabilitySet::SETUID | CapabilitySet::SETGID,
-        false => CapabilitySet::empty(),
+    let kept = if becomes_another_user {
+        CapabilitySet::SETUID | CapabilitySet::SETGID
+    } else {
+        CapabilitySet::empty()
     };
     let inheritable = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;

@@ -208,7 +208,7 @@ fn refused() -> Result<Rules, BackendError> {
     // No cgroup counts huge pages as memory. Programs go on without them.
     let huge = |argument, flag: u64| Ok(vec![SeccompRule::new(vec![has_bits(argument, flag, flag)?])?]);
     rules.insert(libc::SYS_mmap, huge(3, libc::MAP_HUGETLB as u64)?);
-    rules.insert(libc::SYS_memfd_create, huge(1, libc::MFD_HUGETLB as u64)?);
+    rules.insert(libc::SYS_memfd_create, huge(1, u64::from(libc::MFD_HUGETLB))?);
     rules.insert(libc::SYS_shmget, huge(2, libc::SHM_HUGETLB as u64)?);
     let types_in = |code| SeccompRule::new(vec![SeccompCondition::new(1, Dword, SeccompCmpOp::Eq, code)?]);
     rules.insert(libc::SYS_ioctl, TERMINAL_INPUT.into_iter().map(types_in).collect::<Result<_, _>>()?);

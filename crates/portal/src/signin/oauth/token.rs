@@ -107,10 +107,9 @@ async fn by_code(portal: &Served, call: &Call, client: &str) -> Result<User, Fai
     let verifier = call.parameters.given("code_verifier");
     let proven = match (&terms.challenge, verifier) {
         (None, None) => true,
-        // Somebody took the challenge out of the request on its way (RFC 9700, section 4.8.2).
-        (None, Some(_)) => false,
         (Some(challenge), Some(verifier)) => challenge.is_met(verifier),
-        (Some(_), None) => false,
+        // A verifier alone: somebody took the challenge out of the request on its way (RFC 9700, section 4.8.2).
+        (None, Some(_)) | (Some(_), None) => false,
     };
     if !proven {
         return Err(Failure::parameter("code_verifier", "does not fit the code's challenge"));
