@@ -19,7 +19,6 @@ const OPENERS: &[(&str, &str)] = &[
     ("isolation/probe.rs", "the probe's program and its canary, in a run's `input`"),
     ("isolation/syscalls.rs", "memory"),
     ("isolation/view.rs", "the system's folders"),
-    ("limits.rs", "/proc"),
     ("limits/cgroup/group.rs", "control groups"),
     ("limits/cgroup/mod.rs", "control groups"),
     ("limits/cgroup/scope.rs", "control groups"),

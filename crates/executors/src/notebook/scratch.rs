@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::limits::{RunUser, let_pass};
 use crate::untrusted::{self, Left, UntrustedDir};
 
 /// What the names of attempts' folders begin with.
@@ -104,6 +105,12 @@ impl Scratch {
     /// For Jupyter's connection file and the kernel's sockets.
     pub(super) fn runtime(&self) -> NotebookPath {
         self.own().join("runtime")
+    }
+
+    /// Gives the notebook's parts to the user that it is to run as. It must not run yet.
+    pub(super) fn hand_over(&self, user: &RunUser) -> io::Result<()> {
+        let_pass(&self.outer());
+        user.hand_over(&self.input(), &self.outer().join("own"))
     }
 
     /// Removes the folder with all that is in it, in a thread that may block for long.

@@ -36,10 +36,12 @@ def deep(path):
     trees += 1
     if trees > 2:
         return
+    # Longer than a path may be, and less deep than a run's folder may be.
+    name = "d" * 60
     folder = os.open(path, os.O_RDONLY)
-    for _ in range(3000):
-        os.mkdir("d", dir_fd=folder)
-        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+    for _ in range(90):
+        os.mkdir(name, dir_fd=folder)
+        inner = os.open(name, os.O_RDONLY, dir_fd=folder)
         os.close(folder)
         folder = inner
     os.close(folder)
@@ -132,6 +134,24 @@ async fn traps_everywhere_catch_nobody() {
         check(isolation, &outcome, &executed);
         // Other tests run beside this one.
         assert!(grown < 200 << 20, "{isolation:?}: {grown}");
+    }
+}
+
+/// To look through it would take for ever, and a file for each level.
+#[tokio::test]
+async fn a_folder_that_is_too_deep_to_be_looked_through_ends_the_run() {
+    let source = "import os, time\n\
+                  folder = os.open('.', os.O_RDONLY)\n\
+                  for _ in range(3000):\n    \
+                      os.mkdir('d', dir_fd=folder)\n    \
+                      folder, outer = os.open('d', os.O_RDONLY, dir_fd=folder), folder\n    \
+                      os.close(outer)\n\
+                  time.sleep(60)";
+    for isolation in TIERS {
+        let outcome = Bench::cells(&[source]).isolated(isolation).start().outcome().await;
+        let (reason, words) = outcome.failure();
+        assert_eq!(reason, Reason::DiskLimit, "{isolation:?}: {words}");
+        assert!(words.contains("too deep"), "{isolation:?}: {words}");
     }
 }
 

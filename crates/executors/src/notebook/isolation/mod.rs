@@ -377,8 +377,7 @@ impl Confinement {
         let (input, own) = (scratch.input(), scratch.own_folder().again()?);
         let user = self.users.map(|users| users.take()).transpose()?;
         if let Some(user) = &user {
-            let_pass(&scratch.outer());
-            user.hand_over(&input, &scratch.outer().join("own"))?;
+            scratch.hand_over(user)?;
             command.uid(user.user).gid(user.group);
         }
         Ok(Start { command, confinement: self.clone(), input, own, ports, inherited, handover, user })
