@@ -29,7 +29,7 @@ pub use id::{FireId, IdError, InstallationId, ItemId, RunId, TaskId};
 pub use item::{Access, Item, ItemDetails, ItemSnapshot, ItemVersion};
 pub use item_digest::item_digest;
 pub use outcome::{Outcome, Reason};
-pub use pin::{ItemChanged, check_item, keeps_pin, pin};
+pub use pin::{ItemChanged, check_item, keeps_pin, owns, pin};
 pub use policy::{
     CrashPolicy, ItemChanges, MisfirePolicy, OverlapPolicy, Policies, PolicyChange, RetryPolicy,
 };

@@ -73,7 +73,8 @@ pub fn check_item(task: &Task, id: ItemId, item: &ItemSnapshot) -> Result<(), It
     }
 }
 
-fn owns(task: &Task, name: &str) -> bool {
+/// Whether the task's owner has this name.
+pub fn owns(task: &Task, name: &str) -> bool {
     task.owner.eq_ignore_ascii_case(name)
 }
 

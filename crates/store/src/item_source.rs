@@ -7,10 +7,16 @@ use isochrone_domain::{ItemId, ItemSnapshot, TaskType};
 
 use crate::Store;
 
-/// The items could not be asked for; the text is for people.
+/// What an item does could not be found out; the text is for people.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ItemsUnavailable(pub String);
+pub enum ItemsUnavailable {
+    /// What keeps it does not answer: trying again may help.
+    #[error("{0}")]
+    Away(String),
+    /// What came is too large, or no item's data.
+    #[error("{0}")]
+    Unreadable(String),
+}
 
 /// What keeps the items that tasks run.
 #[async_trait]
@@ -23,6 +29,16 @@ pub trait ItemSource: Send + Sync {
         kind: TaskType,
         reader: &str,
     ) -> Result<Option<ItemSnapshot>, ItemsUnavailable>;
+
+    /// Whose the item is, without a look at what it does. None: as of [`ItemSource::snapshot`].
+    async fn owner(
+        &self,
+        id: ItemId,
+        kind: TaskType,
+        reader: &str,
+    ) -> Result<Option<String>, ItemsUnavailable> {
+        Ok(self.snapshot(id, kind, reader).await?.map(|item| item.owner))
+    }
 }
 
 /// Items of the store.
@@ -36,7 +52,7 @@ impl ItemSource for StoredItems {
         _: TaskType,
         reader: &str,
     ) -> Result<Option<ItemSnapshot>, ItemsUnavailable> {
-        let unavailable = |error: crate::StoreError| ItemsUnavailable(error.to_string());
+        let unavailable = |error: crate::StoreError| ItemsUnavailable::Away(error.to_string());
         let Some(item) = self.0.item(id).await.map_err(unavailable)? else { return Ok(None) };
         let reader = self.0.user(reader).await.map_err(unavailable)?;
         Ok(reader.filter(|user| item.readable_by(user)).map(|_| item.snapshot()))

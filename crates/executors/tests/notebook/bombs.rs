@@ -9,8 +9,9 @@ use isochrone_executors::notebook::{Config, Isolation, Isolator, Limited};
 use crate::bench::{Bench, alive, environment};
 use crate::stages::Stage;
 
-/// Ten seconds where the machine has nothing else to do.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Ten seconds are promised, of a machine that has nothing else to do; here other tests run beside it. What a limit
+/// does not hold goes on for minutes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Bomb {
     name: &'static str,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use isochrone_arcgis::{Bearer, Error, Portal, SignedIn};
+use isochrone_arcgis::{Bearer, Error, Item, Portal, SignedIn};
 use isochrone_domain::{EpochMillis, ItemId, ItemSnapshot, ItemVersion, TaskType, item_digest};
 use isochrone_executors::notebook::{NoContent, Notebooks};
 use isochrone_store::{ItemSource, ItemsUnavailable, Store};
@@ -52,8 +52,51 @@ impl ItemSource for PortalNotebooks {
             return Ok(None);
         }
         let content = self.content(id, reader).await;
-        Ok(content.map_err(|error| ItemsUnavailable(error.to_string()))?.map(|(item, _)| item))
+        Ok(content.map_err(unavailable)?.map(|(item, _)| item))
     }
+
+    async fn owner(
+        &self,
+        id: ItemId,
+        kind: TaskType,
+        reader: &str,
+    ) -> Result<Option<String>, ItemsUnavailable> {
+        if kind != TaskType::ExecuteNotebook {
+            return Ok(None);
+        }
+        let reader = reader.to_owned();
+        let readable = |portal: Portal, bearer| {
+            let (id, reader) = (id.to_string(), reader.clone());
+            async move { readable(&portal, &bearer, &id, &reader).await }
+        };
+        match self.0.ask(readable).await {
+            Err(Error::Refused(_)) => Ok(None),
+            item => Ok(item.map_err(|error| unavailable(NoContent::Portal(error)))?.map(|item| item.owner)),
+        }
+    }
+}
+
+fn unavailable(error: NoContent) -> ItemsUnavailable {
+    match error {
+        NoContent::Portal(Error::Unreadable(_)) => ItemsUnavailable::Unreadable(error.to_string()),
+        _ => ItemsUnavailable::Away(error.to_string()),
+    }
+}
+
+/// The item, if the user may read it.
+async fn readable(
+    portal: &Portal,
+    bearer: &Bearer,
+    id: &str,
+    reader: &str,
+) -> isochrone_arcgis::Result<Option<Item>> {
+    let reader = portal.user(bearer, reader).await?;
+    let item = portal.item(bearer, id).await?;
+    let groups = match item.access.as_str() {
+        "shared" => portal.item_groups(bearer, id).await?,
+        _ => Vec::new(),
+    };
+    Ok(reader.may_read(&item, &groups).then_some(item))
 }
 
 async fn content(
@@ -62,15 +105,7 @@ async fn content(
     id: String,
     reader: String,
 ) -> isochrone_arcgis::Result<Option<(ItemSnapshot, Vec<u8>)>> {
-    let reader = portal.user(&bearer, &reader).await?;
-    let item = portal.item(&bearer, &id).await?;
-    let groups = match item.access.as_str() {
-        "shared" => portal.item_groups(&bearer, &id).await?,
-        _ => Vec::new(),
-    };
-    if !reader.may_read(&item, &groups) {
-        return Ok(None);
-    }
+    let Some(item) = readable(&portal, &bearer, &id, &reader).await? else { return Ok(None) };
     let data = portal.item_data(&bearer, &id).await?;
     // A portal says when an item was changed, and not who did it: as good as its owner.
     let modified = EpochMillis(item.modified.unwrap_or_default());

@@ -1,7 +1,7 @@
 //! Why a request is not carried out.
 
 use isochrone_domain::Problem;
-use isochrone_store::StoreError;
+use isochrone_store::{ItemsUnavailable, StoreError};
 
 /// Why a request is not carried out. Nothing of it was done, unless the store's error says otherwise.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -30,9 +30,9 @@ pub enum SubmitError {
     /// The state of the thing does not allow it; the text says why.
     #[error("{0}")]
     Conflict(String),
-    /// What keeps the items does not answer; the text says why.
+    /// What the task's item does could not be found out.
     #[error("the task's item can't be read: {0}")]
-    ItemsUnavailable(String),
+    ItemsUnavailable(#[from] ItemsUnavailable),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,6 +1,8 @@
 //! Which version of somebody else's item a task runs.
 
-use isochrone_domain::{Action, ItemSnapshot, Task, keeps_pin, pin};
+use isochrone_domain::{Action, ItemChanges, ItemSnapshot, Task, keeps_pin, owns, pin};
+
+use isochrone_store::ItemsUnavailable;
 
 use super::{Caller, Submissions, SubmitError, Target};
 
@@ -15,7 +17,7 @@ impl Submissions {
     ) -> Result<Task, SubmitError> {
         let target = task.into();
         let task = self.writable(caller, target.id).await?;
-        let item = self.item_of(&task).await?.ok_or(SubmitError::NotFound { what: "item" })?;
+        let item = self.item(&task).await?.ok_or(SubmitError::NotFound { what: "item" })?;
         if digest.is_some_and(|digest| digest != item.version.digest) {
             return Err(SubmitError::Conflict(format!(
                 "the item has another digest, {}: {} changed it at {}",
@@ -36,15 +38,30 @@ impl Submissions {
     pub(super) async fn pinned(&self, old: Option<&Task>, task: Task) -> Result<Task, SubmitError> {
         let pinned = match old {
             Some(old) if keeps_pin(old, &task) => old.pinned.clone(),
-            _ => pin(&task, self.item_of(&task).await?.as_ref()),
+            _ if !self.may_pin(&task).await? => None,
+            _ => match self.item(&task).await {
+                // Without a pin, somebody else's item does not run until its task's owner accepts it.
+                Err(ItemsUnavailable::Unreadable(_)) => None,
+                item => pin(&task, item?.as_ref()),
+            },
         };
         Ok(Task { pinned, ..task })
     }
 
+    /// Whether the item has to be read: a portal's may be large.
+    async fn may_pin(&self, task: &Task) -> Result<bool, SubmitError> {
+        let Some(id) = task.item_id.filter(|_| task.policies.item_changes == ItemChanges::Pinned) else {
+            return Ok(false);
+        };
+        let owner = self.items.owner(id, task.kind, &task.owner).await?;
+        Ok(owner.is_some_and(|owner| !owns(task, &owner)))
+    }
+
     /// The item that the task runs, as it is now.
-    async fn item_of(&self, task: &Task) -> Result<Option<ItemSnapshot>, SubmitError> {
-        let Some(id) = task.item_id else { return Ok(None) };
-        let item = self.items.snapshot(id, task.kind, &task.owner).await;
-        item.map_err(|error| SubmitError::ItemsUnavailable(error.to_string()))
+    async fn item(&self, task: &Task) -> Result<Option<ItemSnapshot>, ItemsUnavailable> {
+        match task.item_id {
+            Some(id) => self.items.snapshot(id, task.kind, &task.owner).await,
+            None => Ok(None),
+        }
     }
 }
