@@ -53,7 +53,7 @@ struct Job<'a> {
 }
 
 /// What a driver executes.
-pub(super) struct Given<'a> {
+pub(super) struct NotebookInput<'a> {
     /// The item's bytes.
     pub(super) notebook: &'a [u8],
     /// The task's.
@@ -89,11 +89,11 @@ impl Driver {
         confinement: &Confinement,
         scratch: &Scratch,
         config: &Config,
-        given: Given<'_>,
+        notebook_input: NotebookInput<'_>,
         run: &Run,
         network: &mut RunNetwork,
     ) -> io::Result<(Driver, Streams, Receiver)> {
-        let Given { notebook, parameters, secrets } = given;
+        let NotebookInput { notebook, parameters, secrets } = notebook_input;
         let program = scratch.input().join("driver.py");
         let input = scratch.input().join("input.ipynb");
         tokio::fs::write(&program, PROGRAM).await?;

@@ -45,7 +45,7 @@ pub use network::{Destination, Lookup, NetworkTier, NoReach, Reach, Rules};
 pub use secrets::{Secret, Secrets, UnusableSecret, check as check_secrets};
 
 use document::Received;
-use driver::{Driver, Given};
+use driver::{Driver, NotebookInput};
 use ending::Kept;
 use isolation::Confinement;
 use network::RunNetwork;
@@ -162,7 +162,7 @@ impl ExecuteNotebook {
             confinement,
             scratch,
             &self.config,
-            Given { notebook: &notebook, parameters, secrets },
+            NotebookInput { notebook: &notebook, parameters, secrets },
             attempt.run(),
             &mut network,
         )

@@ -64,7 +64,7 @@ pub(crate) async fn run(loaded: &Loaded, command: AuditCommand, output: OutputFo
             let report = check(&house, head).await?;
             match output {
                 OutputFormat::Json => output::one(output, &report)?,
-                OutputFormat::Text => tell(&report),
+                OutputFormat::Text => print(&report),
             }
             Ok(if report.whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
@@ -97,7 +97,7 @@ async fn check(house: &House, noted: Option<Head>) -> Result<Report> {
     Ok(report)
 }
 
-fn tell(report: &Report) {
+fn print(report: &Report) {
     for problem in &report.problems {
         println!("{}", output::printable(problem));
     }

@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_secs(30);
 const LINE_EVERY: Duration = Duration::from_mins(10);
 
 /// Tells it until `stopped`.
-pub(super) fn tell(house: &House, stopped: CancellationToken) -> impl Future<Output = ()> + use<> {
+pub(super) fn publish(house: &House, stopped: CancellationToken) -> impl Future<Output = ()> + use<> {
     let (store, metrics) = (Arc::clone(&house.store), house.metrics.clone());
     async move {
         let mut told: Option<(Head, Instant)> = None;

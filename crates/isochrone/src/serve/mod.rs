@@ -103,7 +103,7 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
             scheduler = scheduler.with_lead(Lead::new(&name));
         }
         parts.spawn(scheduler.run(stop.stopped.clone()));
-        parts.spawn(audit_head::tell(&house, stop.stopped.clone()));
+        parts.spawn(audit_head::publish(&house, stop.stopped.clone()));
     }
     parts.spawn(gauges::measure(&house, roles, &line, worker.as_deref(), stop.stopped.clone()));
     let working = worker.clone().map(|worker| tokio::spawn(worker.run(stop.draining.clone())));

@@ -120,7 +120,7 @@ impl RunNetwork {
         let sockets = handover.sockets().await?;
         let refusals = self.refusals.take().ok_or_else(|| io::Error::other("a run has one network"))?;
         for missing in &sockets.missing {
-            refusals.tell(format!("{missing}: clients that know no proxy may not get out"));
+            refusals.log(format!("{missing}: clients that know no proxy may not get out"));
         }
         let rules = self.rules.clone();
         let connector = Connector::new(rules, Arc::clone(&self.lookup), Matcher::from_env()).await;

@@ -139,7 +139,7 @@ fn told(serving: &Serving, error: &NoConnection) -> Response<Body> {
         NoConnection::Failed(_) => StatusCode::BAD_GATEWAY,
     };
     let why = error.to_string();
-    serving.refusals.tell(&*why);
+    serving.refusals.log(&*why);
     let mut response = Response::new(text(&format!("{why}\n")));
     *response.status_mut() = status;
     if let Ok(reason) = ReasonPhrase::try_from(why.into_bytes()) {

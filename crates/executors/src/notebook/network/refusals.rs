@@ -26,7 +26,7 @@ impl Refusals {
         (Refusals { lines, said: Mutex::default() }, received)
     }
 
-    pub(super) fn tell(&self, line: impl Into<String>) {
+    pub(super) fn log(&self, line: impl Into<String>) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let line = line.into();
         if said.len() > LINES || said.contains(&line) {
@@ -49,7 +49,7 @@ impl Refusals {
             };
             let Some(to) = to else { continue };
             let refused = rules.judge(&to).err().unwrap_or(Refused::NotListed(to, PORT));
-            self.tell(refused.to_string());
+            self.log(refused.to_string());
         }
     }
 }

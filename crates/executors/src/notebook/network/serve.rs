@@ -45,13 +45,13 @@ impl Serving {
             ended: ended.clone(),
         });
         let Sockets { proxy, names, names_tcp, refused, ports, .. } = sockets;
-        serving.spawn(accept(Arc::clone(&serving), proxy, Of::Proxy));
+        serving.spawn(accept(Arc::clone(&serving), proxy, ListenerKind::Proxy));
         if let Some(socket) = names {
             let serving_names = Arc::clone(&serving);
             serving.spawn(async move { serving_names.names.serve(socket).await });
         }
         if let Some(listener) = names_tcp {
-            serving.spawn(accept(Arc::clone(&serving), listener, Of::Names));
+            serving.spawn(accept(Arc::clone(&serving), listener, ListenerKind::Names));
         }
         if let Some(packets) = refused {
             let serving = Arc::clone(&serving);
@@ -61,7 +61,7 @@ impl Serving {
             });
         }
         for listener in ports {
-            serving.spawn(accept(Arc::clone(&serving), listener, Of::Anything));
+            serving.spawn(accept(Arc::clone(&serving), listener, ListenerKind::Anything));
         }
         ended.drop_guard()
     }
@@ -87,7 +87,7 @@ impl Serving {
         let scheme = if to.port == 80 { Scheme::Http } else { Scheme::Https };
         match self.connector.connect(&to, scheme).await {
             Ok(outside) => drop(splice(inside, outside, IDLE).await),
-            Err(NoConnection::Refused(why) | NoConnection::Failed(why)) => self.refusals.tell(why),
+            Err(NoConnection::Refused(why) | NoConnection::Failed(why)) => self.refusals.log(why),
         }
     }
 
@@ -113,13 +113,13 @@ fn shared_connections() -> usize {
 
 /// What a listener is for.
 #[derive(Clone, Copy)]
-enum Of {
+enum ListenerKind {
     Proxy,
     Names,
     Anything,
 }
 
-async fn accept(serving: Arc<Serving>, listener: TcpListener, of: Of) {
+async fn accept(serving: Arc<Serving>, listener: TcpListener, kind: ListenerKind) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -134,10 +134,10 @@ async fn accept(serving: Arc<Serving>, listener: TcpListener, of: Of) {
         let Ok(shared) = shared().acquire().await else { return };
         let of_connection = Arc::clone(&serving);
         serving.spawn(async move {
-            match of {
-                Of::Proxy => proxy::serve(&of_connection, stream).await,
-                Of::Names => of_connection.names.serve_connection(stream).await,
-                Of::Anything => of_connection.pass_through(stream).await,
+            match kind {
+                ListenerKind::Proxy => proxy::serve(&of_connection, stream).await,
+                ListenerKind::Names => of_connection.names.serve_connection(stream).await,
+                ListenerKind::Anything => of_connection.pass_through(stream).await,
             }
             drop((permit, shared));
         });

@@ -34,14 +34,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Where this worker makes cgroups for its runs; one for the whole process.
 #[derive(Debug)]
 pub(in super::super) struct Cgroups {
-    pids: Option<Arc<Place>>,
-    memory: Option<Arc<Place>>,
+    pids: Option<Arc<WorkerGroup>>,
+    memory: Option<Arc<WorkerGroup>>,
     runs: AtomicU64,
 }
 
 /// The worker's own folder in a hierarchy. Removed when dropped.
 #[derive(Debug)]
-struct Place {
+struct WorkerGroup {
     version: Version,
     /// The cgroup that the worker was started in.
     base: PathBuf,
@@ -97,7 +97,7 @@ impl Cgroups {
                 continue;
             }
             sweep(&hierarchy.own);
-            match Place::make(&hierarchy, &offered) {
+            match WorkerGroup::make(&hierarchy, &offered) {
                 Ok(place) => {
                     let place = Arc::new(place);
                     found.pids = found.pids.or_else(|| pids.then(|| Arc::clone(&place)));
@@ -117,18 +117,18 @@ impl Cgroups {
 
     /// What counts processes, for people.
     pub(in super::super) fn counts_processes(&self) -> Option<&'static str> {
-        self.pids.as_deref().map(Place::name)
+        self.pids.as_deref().map(WorkerGroup::name)
     }
 
     /// What counts memory, for people.
     pub(in super::super) fn counts_memory(&self) -> Option<&'static str> {
-        self.memory.as_deref().map(Place::name)
+        self.memory.as_deref().map(WorkerGroup::name)
     }
 
     /// A new cgroup for one run.
     pub(in super::super) fn group(&self, ceilings: &Ceilings) -> io::Result<Group> {
         let name = format!("run-{}", self.runs.fetch_add(1, Ordering::Relaxed));
-        let folder = |place: &Place| (place.version, place.folder.join(&name));
+        let folder = |group: &WorkerGroup| (group.version, group.folder.join(&name));
         Group::make(self.pids.as_deref().map(folder), self.memory.as_deref().map(folder), ceilings)
     }
 }
@@ -160,8 +160,8 @@ fn own_hierarchies() -> Vec<Hierarchy> {
     hierarchies(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
 }
 
-impl Place {
-    fn make(hierarchy: &Hierarchy, offered: &[String]) -> io::Result<Place> {
+impl WorkerGroup {
+    fn make(hierarchy: &Hierarchy, offered: &[String]) -> io::Result<WorkerGroup> {
         let base = hierarchy.own.clone();
         let folder = base.join(format!("{PREFIX}{}", TaskId::random()));
         fs::create_dir(&folder)?;
@@ -171,7 +171,7 @@ impl Place {
         }
         let lock = File::open(&folder)?;
         lock.lock()?;
-        let mut place = Place { version: hierarchy.version, base, folder, moved: false, _lock: lock };
+        let mut place = WorkerGroup { version: hierarchy.version, base, folder, moved: false, _lock: lock };
         if place.version == Version::Two {
             place.hand_down(offered)?;
         }
@@ -216,7 +216,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WorkerGroup {
     fn drop(&mut self) {
         if self.moved {
             // In this order: a cgroup that gives controllers to others takes no processes.
