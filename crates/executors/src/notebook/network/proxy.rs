@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use http_body_util::{BodyExt, Full, Limited, combinators::BoxBody};
 use hyper::body::{Bytes, Incoming};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -35,6 +35,10 @@ const HOP_BY_HOP: [&str; 9] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// A longer or slower body of a refused request is not waited for.
+const MOST_DRAINED: usize = 64 << 10;
+const DRAINED_WITHIN: Duration = Duration::from_secs(1);
 
 type Body = BoxBody<Bytes, hyper::Error>;
 /// What is left to do once the connection is the notebook's own.
@@ -99,7 +103,13 @@ async fn forward(
         let host = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
         HeaderValue::from_str(host).ok()
     });
-    let outside = serving.connector.connect(&to, Scheme::Http).await?;
+    let outside = match serving.connector.connect(&to, Scheme::Http).await {
+        Ok(outside) => outside,
+        Err(error) => {
+            drain(request.into_body()).await;
+            return Err(error);
+        }
+    };
     let failed = |error: hyper::Error| NoConnection::Failed(format!("{to}: {error}"));
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(outside)).await.map_err(failed)?;
@@ -114,6 +124,13 @@ async fn forward(
     let mut response = sender.send_request(request).await.map_err(failed)?;
     strip(response.headers_mut());
     Ok(response.map(BodyExt::boxed))
+}
+
+/// Reads the body of a request that is refused: else its connection is closed after an answer that does not say so, and
+/// the client's next request on it fails.
+async fn drain(body: Incoming) {
+    let rest = Limited::new(body, MOST_DRAINED).collect();
+    drop(tokio::time::timeout(DRAINED_WITHIN, rest).await);
 }
 
 fn strip(headers: &mut hyper::HeaderMap) {
