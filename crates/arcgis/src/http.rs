@@ -218,6 +218,8 @@ pub(crate) async fn bytes(mut response: Response, most: usize) -> Result<Vec<u8>
         }
         if body.len() + part.len() > SMALL && room.is_none() {
             room = Some(room_for(most).await);
+            // At once: what a growing one leaves behind, the allocator keeps. Only what is written takes memory.
+            body.reserve_exact(most - body.len());
         }
         body.extend_from_slice(&part);
     }
