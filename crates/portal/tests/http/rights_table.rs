@@ -190,7 +190,7 @@ fn routed(source: &str) -> BTreeSet<String> {
             let segments = segments.split(',').filter(|segment| !segment.trim().is_empty());
             let path: Vec<String> =
                 segments.map(|segment| literal(segment).unwrap_or_else(|| "{}".to_owned())).collect();
-            found.insert(format!("{prefix}/{}", path.join("/")));
+            found.insert(format!("{prefix}/{}", path.join("/")).trim_end_matches('/').to_owned());
         }
     }
     found
