@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use isochrone_testkit::{Server, ServerOptions, eventually, eventually_within};
+use isochrone_testkit::{OtherUser, Server, ServerOptions, eventually, eventually_within, shared_python};
 use serde_json::json;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
@@ -64,15 +64,69 @@ fn folders(options: &ServerOptions) -> Vec<PathBuf> {
         .collect()
 }
 
-async fn killed_and_started_again(isolation: &str) -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let options = ServerOptions::new(BINARY, dir.path().join("data"))
-        .shared_python()?
-        .env("ISOCHRONE__NOTEBOOK__ISOLATION", isolation);
-    let secret = dir.path().join("secret");
-    std::fs::write(&secret, SECRET)?;
-    let file = dir.path().join("traps.ipynb");
-    std::fs::write(&file, notebook(&secret))?;
+/// Where a server is, and who runs it.
+struct Ground {
+    user: Option<OtherUser>,
+    dir: tempfile::TempDir,
+}
+
+impl Ground {
+    /// Run by whoever runs this test.
+    fn own() -> Result<Ground> {
+        Ok(Ground { user: None, dir: tempfile::tempdir()? })
+    }
+
+    /// Run by another user, where this test may become one: it has no right to anything but its own folder.
+    fn of_another_user() -> Result<Ground> {
+        let user = OtherUser::new(&[Path::new(BINARY), &shared_python(), &base_of_python()?])?;
+        Ok(Ground { user, dir: tempfile::tempdir()? })
+    }
+
+    fn folder(&self) -> &Path {
+        self.user.as_ref().map_or(self.dir.path(), OtherUser::folder)
+    }
+
+    fn options(&self) -> Result<ServerOptions> {
+        let options = ServerOptions::new(BINARY, self.folder().join("data")).shared_python()?;
+        let Some(user) = &self.user else { return Ok(options) };
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(
+            [base_of_python()?.join("bin")].into_iter().chain(std::env::split_paths(&path)),
+        )?;
+        let path = path.to_str().context("a search path of text")?;
+        user.own(self.folder())?;
+        Ok(options.as_user(user).env("PATH", path).env("HOME", self.folder().display()))
+    }
+
+    /// A file that whoever runs the server can read.
+    fn file(&self, name: &str, content: &str) -> Result<PathBuf> {
+        let path = self.folder().join(name);
+        std::fs::write(&path, content)?;
+        self.user.as_ref().map_or(Ok(()), |user| user.own(&path))?;
+        Ok(path)
+    }
+}
+
+fn base_of_python() -> Result<PathBuf> {
+    let code = "import sys; print(sys.base_prefix)";
+    let output = std::process::Command::new("python3").args(["-c", code]).output()?;
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
+}
+
+/// Whether a file below `folder` has this text in it.
+fn is_below(folder: &Path, text: &str) -> Result<bool> {
+    let status = std::process::Command::new("grep").args(["-rqF", text]).arg(folder).status()?;
+    ensure!(status.code().is_some_and(|code| code < 2), "grep: {status}");
+    Ok(status.success())
+}
+
+async fn killed_and_started_again(isolation: &str, ground: &Ground) -> Result<()> {
+    let options = ground
+        .options()?
+        .env("ISOCHRONE__NOTEBOOK__ISOLATION", isolation)
+        .env("ISOCHRONE__WORKER__LEASE_SECONDS", 5);
+    let secret = ground.file("secret", SECRET)?;
+    let file = ground.file("traps.ipynb", &notebook(&secret))?;
     let file = file.to_str().context("a path of text")?;
     let added = options.cli(&["item", "add", file, "--id", ITEM, "--title", "Traps"], "")?;
     ensure!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
@@ -98,10 +152,13 @@ async fn killed_and_started_again(isolation: &str) -> Result<()> {
         Ok(text.contains("traps are set").then_some(()))
     })
     .await?;
+    if let Some(user) = &ground.user {
+        ensure!(user.runs(server.pid())?, "the server is the other user's");
+    }
     server.kill()?;
     ensure!(!folders(&options).is_empty(), "the dead run's folder is there");
 
-    let server = Server::start(&options).await?;
+    let server = Server::start(&options).await?.sign_in().await?;
     ensure!(server.ready_after < READY, "{isolation}: ready after {:?}", server.ready_after);
     eventually_within(Duration::from_mins(1), "the dead run's folder to be removed", async || {
         Ok(folders(&options).is_empty().then_some(()))
@@ -113,16 +170,32 @@ async fn killed_and_started_again(isolation: &str) -> Result<()> {
     })
     .await?;
     ensure!(!told.contains(SECRET), "{told}");
+    eventually("the dead worker's run to be given up", async || {
+        let run = server.get(&format!("{TASKS}/{task}/runs/{run}"), &[]).await?.to_string();
+        Ok(run.contains("worker_lost").then_some(()))
+    })
+    .await?;
+    ensure!(!is_below(&options.data_dir, SECRET)?, "what lies outside stays there");
     ensure!(std::fs::read_to_string(&secret)? == SECRET, "what lies outside stays as it is");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_after_a_kill_is_quick_whatever_an_isolated_notebook_left() -> Result<()> {
-    killed_and_started_again("auto").await
+    killed_and_started_again("auto", &Ground::own()?).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_after_a_kill_is_quick_whatever_an_unconfined_notebook_left() -> Result<()> {
-    killed_and_started_again("none").await
+    killed_and_started_again("none", &Ground::own()?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_users_start_is_quick_whatever_an_isolated_notebook_left() -> Result<()> {
+    killed_and_started_again("auto", &Ground::of_another_user()?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_users_start_is_quick_whatever_an_unconfined_notebook_left() -> Result<()> {
+    killed_and_started_again("none", &Ground::of_another_user()?).await
 }

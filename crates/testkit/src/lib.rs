@@ -7,6 +7,7 @@ mod foreign;
 pub mod kills;
 mod ledger;
 mod memory;
+mod other_user;
 mod proxy;
 mod server;
 pub mod servers;
@@ -15,8 +16,9 @@ mod wait;
 pub use foreign::{NodeClient, PythonClient};
 pub use ledger::{Ledger, TaskFires};
 pub use memory::{peak_memory, resident_memory};
+pub use other_user::OtherUser;
 pub use proxy::{Direction, Proxy};
-pub use server::{Server, ServerOptions};
+pub use server::{Server, ServerOptions, shared_python};
 pub use servers::{RabbitCluster, RabbitServer, RedisCluster, RedisSentinel, RedisServer};
 pub use wait::{eventually, eventually_within};
 

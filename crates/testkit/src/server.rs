@@ -13,7 +13,7 @@ use isochrone_store::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::ADMIN_PASSWORD;
+use crate::{ADMIN_PASSWORD, OtherUser};
 
 /// How a server is started.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct ServerOptions {
     pub clock: Clock,
     /// Which command is started, with its arguments.
     pub command: Vec<String>,
+    /// What starts the binary, which follows as its last argument; nothing: it is started directly.
+    pub starter: Vec<String>,
 }
 
 impl ServerOptions {
@@ -40,12 +42,19 @@ impl ServerOptions {
             environment: BTreeMap::from([("ISOCHRONE__HTTPS__LISTEN".to_owned(), "127.0.0.1:0".to_owned())]),
             clock: Clock::SYSTEM,
             command: ["up", "--http", "127.0.0.1:0"].map(str::to_owned).to_vec(),
+            starter: Vec::new(),
         }
     }
 
     /// Another command than `up`.
     pub fn command(mut self, command: &[&str]) -> ServerOptions {
         self.command = command.iter().map(|part| (*part).to_owned()).collect();
+        self
+    }
+
+    /// As another user.
+    pub fn as_user(mut self, user: &OtherUser) -> ServerOptions {
+        self.starter = user.program().to_vec();
         self
     }
 
@@ -71,7 +80,7 @@ impl ServerOptions {
 
     /// With the Python environment that all tests share: it is made once, in the cache folder.
     pub fn shared_python(self) -> Result<ServerOptions> {
-        let cache = crate::cache_dir().join("python");
+        let cache = shared_python();
         std::fs::create_dir_all(&cache)?;
         std::fs::create_dir_all(&self.data_dir)?;
         let link = self.data_dir.join("python");
@@ -83,7 +92,14 @@ impl ServerOptions {
 
     /// The command with the right environment and nothing of the caller's configuration.
     fn process(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.starter.split_first() {
+            None => Command::new(&self.binary),
+            Some((starter, arguments)) => {
+                let mut command = Command::new(starter);
+                command.args(arguments).arg(&self.binary);
+                command
+            }
+        };
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("ISOCHRONE_") {
                 command.env_remove(name);
@@ -125,6 +141,11 @@ impl ServerOptions {
         }
         serde_json::from_slice(&output.stdout).with_context(|| format!("{args:?} printed no JSON"))
     }
+}
+
+/// Where the Python environments are that all tests share.
+pub fn shared_python() -> PathBuf {
+    crate::cache_dir().join("python")
 }
 
 /// A running server. Dropped, it is killed.
