@@ -11,7 +11,9 @@ const FOLDER: &str = "crates/executors/src/notebook";
 const OPENERS: &[(&str, &str)] = &[
     ("document.rs", "a file without a name, in the worker's part of a run's folder"),
     ("driver.rs", "the driver's program and its input, in a run's `input`"),
-    ("environment.rs", "the Python environment"),
+    ("environment/build.rs", "the build's program and its input, in a build's `input`"),
+    ("environment/folder.rs", "an environment's folder, the worker's part of it"),
+    ("environment/mod.rs", "the folder of environments; the operator's file of requirements"),
     ("home.rs", "NB_AUTH_FILE, in a run's `input`"),
     ("isolation/bwrap.rs", "the system's folders and programs"),
     ("isolation/landlock.rs", "/proc"),

@@ -59,6 +59,25 @@ impl fmt::Display for Network {
 pub struct Config {
     /// A Python that has nbclient (0.7 or later) and ipykernel. None: an environment is made on first use.
     pub python: Option<PathBuf>,
+    /// Packages that notebooks have beside Jupyter's, as `geopandas==1.0.1`.
+    pub packages: Vec<String>,
+    /// A file that lists more of them, as pip's requirements files do.
+    pub requirements: Option<PathBuf>,
+    /// Whether a notebook may ask for packages itself: `metadata.isochrone.requirements`, or PEP 723's block in its
+    /// first code cell.
+    pub item_requirements: bool,
+    /// Whether packages may be built from their sources, which runs code of theirs in the notebooks' sandbox.
+    pub allow_source_builds: bool,
+    /// Where environments are. Workers of a machine that name the same folder share them. None: below `data_dir`.
+    pub environments_dir: Option<PathBuf>,
+    /// How many environments there may be; those that were used longest ago give way.
+    pub environments_max: usize,
+    /// For how long an environment is kept that nobody uses, in days.
+    pub environments_unused_days: u64,
+    /// What an environment and its build may take of the disk, in MiB.
+    pub environment_mib: u64,
+    /// How long the build of an environment may take, in seconds.
+    pub environment_timeout_seconds: u64,
     /// What keeps a notebook from what is not its own.
     pub isolation: Isolation,
     /// What their network is.
@@ -98,6 +117,15 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             python: None,
+            packages: Vec::new(),
+            requirements: None,
+            item_requirements: false,
+            allow_source_builds: false,
+            environments_dir: None,
+            environments_max: 20,
+            environments_unused_days: 30,
+            environment_mib: 10_240,
+            environment_timeout_seconds: 1_800,
             isolation: Isolation::Auto,
             network: Network::Auto,
             reach: Vec::new(),

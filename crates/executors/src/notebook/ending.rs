@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::config::Config;
+use super::environment::EnvironmentError;
 use super::limits::Excess;
 use super::supervise::{Seen, Verdict};
 
@@ -84,6 +85,21 @@ fn refused(seen: &Seen, config: &Config) -> Option<Excess> {
             Some(Excess::Memory)
         }
         _ => None,
+    }
+}
+
+/// A run without a Python environment.
+pub(super) fn no_environment(error: &EnvironmentError) -> AttemptEnd {
+    let result = error.to_string();
+    match error {
+        EnvironmentError::Requirement(_) => failed(Reason::BadInput, result),
+        EnvironmentError::NotAllowed { .. } => {
+            AttemptEnd::SubmitFailed { reason: Reason::NotAllowed, result }
+        }
+        EnvironmentError::NoSandbox(_) => {
+            AttemptEnd::SubmitFailed { reason: Reason::BackendNotConfigured, result }
+        }
+        _ => AttemptEnd::SubmitFailed { reason: Reason::Internal, result },
     }
 }
 

@@ -37,7 +37,9 @@ use isochrone_domain::{
 use isochrone_worker::{Attempt, Executor};
 
 pub use config::{Config, Isolation, Network};
-pub use environment::{EnvironmentError, PythonEnvironment};
+pub use environment::{
+    BadRequirement, EnvironmentError, EnvironmentState, EnvironmentStatus, PythonEnvironment, check_packages,
+};
 pub use home::{Home, Homes};
 pub use isolation::{IsolationError, Isolator, NetworkFound, Tier};
 pub use limits::{Held, Limited, LimitsFound, NoUserRange, UserRange};
@@ -47,6 +49,7 @@ pub use secrets::{Secret, Secrets, UnusableSecret, check as check_secrets};
 use document::Received;
 use driver::{Driver, NotebookInput};
 use ending::Kept;
+use environment::{Environment, ItemRequirements};
 use isolation::Confinement;
 use network::RunNetwork;
 use scratch::Scratch;
@@ -98,7 +101,7 @@ impl ExecuteNotebook {
         let scratch = data_dir.join("tmp");
         sweep::sweep_in_background(scratch.clone());
         let isolator = Isolator::new(&scratch, &config);
-        let indexes = network::package_indexes();
+        let indexes = network::package_indexes(&config.environment);
         let rules =
             Rules::default().with_reach(&config.reach).with_servers(indexes.iter().map(String::as_str));
         let (homes, lookup) = (None, None);
@@ -111,12 +114,15 @@ impl ExecuteNotebook {
         servers: impl IntoIterator<Item = &'a str>,
         own: impl IntoIterator<Item = Destination>,
     ) -> ExecuteNotebook {
+        let own: Vec<Destination> = own.into_iter().collect();
+        self.environment.use_network(|rules| rules.without(own.clone()), None);
         let rules = self.rules.with_servers(servers).without(own);
         ExecuteNotebook { rules, ..self }
     }
 
     /// With another way from names to addresses than the machine's, for what notebooks connect to.
     pub fn with_lookup(self, lookup: Arc<dyn Lookup>) -> ExecuteNotebook {
+        self.environment.use_network(|rules| rules, Some(Arc::clone(&lookup)));
         ExecuteNotebook { lookup: Some(lookup), ..self }
     }
 
@@ -133,10 +139,10 @@ impl ExecuteNotebook {
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let notebook = self.notebook(attempt).await?;
         let secrets = self.secrets(attempt.task())?;
-        let python = self.python(attempt).await?;
-        let confinement = self.confinement(&python).await?;
+        let environment = self.environment(attempt, &notebook).await?;
+        let confinement = self.confinement(&environment).await?;
         let scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
-        let end = self.execute_in(&scratch, attempt, &python, &confinement, notebook, &secrets).await;
+        let end = self.execute_in(&scratch, attempt, &environment, &confinement, notebook, &secrets).await;
         scratch.remove().await;
         end
     }
@@ -145,7 +151,7 @@ impl ExecuteNotebook {
         &self,
         scratch: &Scratch,
         attempt: &Attempt,
-        python: &Path,
+        environment: &Environment,
         confinement: &Confinement,
         notebook: Vec<u8>,
         secrets: &RunSecrets,
@@ -157,8 +163,9 @@ impl ExecuteNotebook {
         let mut network = RunNetwork::new(rules, self.lookup.clone());
         let walls = format!("network: {}; limits: {}", confinement.network, confinement.held());
         attempt.log(LogStream::System, walls).await;
+        attempt.log(LogStream::System, environment.line()).await;
         let (driver, streams, document) = Driver::start(
-            python,
+            &environment.python,
             confinement,
             scratch,
             &self.config,
@@ -230,10 +237,12 @@ impl ExecuteNotebook {
         })
     }
 
-    /// The environment's Python. While it is being made, the run's log shows how far that is.
-    async fn python(&self, attempt: &Attempt) -> Result<PathBuf, AttemptEnd> {
-        let mut lines = self.environment.progress();
-        let mut ready = std::pin::pin!(self.environment.ready());
+    /// The environment that the notebook needs. While it is being made, the run's log shows how far that is.
+    async fn environment(&self, attempt: &Attempt, notebook: &[u8]) -> Result<Environment, AttemptEnd> {
+        let item = ItemRequirements::of(notebook)
+            .map_err(|error| AttemptEnd::Failed { reason: Reason::BadInput, result: error.to_string() })?;
+        let mut lines = self.environment.progress_of(&item);
+        let mut ready = std::pin::pin!(self.environment.for_run(&item));
         loop {
             tokio::select! {
                 biased;
@@ -242,18 +251,20 @@ impl ExecuteNotebook {
                     return Err(AttemptEnd::Failed { reason: Reason::Cancelled, result });
                 }
                 Ok(line) = lines.recv() => attempt.log(LogStream::System, line).await,
-                python = &mut ready => return python.map_err(|error| AttemptEnd::SubmitFailed {
-                    reason: Reason::Internal,
-                    result: error.to_string(),
-                }),
+                made = &mut ready => return made.map_err(|error| ending::no_environment(&error)),
             }
         }
     }
 
-    async fn confinement(&self, python: &Path) -> Result<Confinement, AttemptEnd> {
-        self.isolator.confinement(python).await.map_err(|error| AttemptEnd::SubmitFailed {
+    async fn confinement(&self, environment: &Environment) -> Result<Confinement, AttemptEnd> {
+        let confinement = self.isolator.confinement(environment.base()).await;
+        let confinement = confinement.map_err(|error| AttemptEnd::SubmitFailed {
             reason: Reason::BackendNotConfigured,
             result: error.to_string(),
+        })?;
+        Ok(match environment.readable() {
+            Some(path) => confinement.with_readable(path),
+            None => confinement,
         })
     }
 

@@ -151,8 +151,10 @@ impl Bench {
     pub(crate) fn start(self) -> Execution {
         let environment = match &self.config.python {
             Some(_) => PythonEnvironment::new(self.folder.path().join("unused"), &self.config),
+            None if self.config.environments_dir.is_some() => PythonEnvironment::new("unused", &self.config),
             None => environment(),
         };
+        let (shared, own) = (self.config.environments_dir.is_none(), environment.clone());
         let notebooks = Arc::new(OneNotebook(self.notebook));
         let mut executor = ExecuteNotebook::new(&self.data_dir, environment, notebooks, self.config)
             .with_servers(self.servers.iter().map(String::as_str), self.own);
@@ -171,8 +173,12 @@ impl Bench {
         let seen = Arc::clone(&log);
         let outcome = tokio::spawn(async move {
             // The environment's making is no part of what is measured, nor is the search for an isolation.
-            let python = environment_ready().await;
-            drop(executor.isolator().tier(&python).await);
+            if shared {
+                environment_ready().await;
+            }
+            if let Ok(python) = own.at_hand().await {
+                drop(executor.isolator().tier(&python).await);
+            }
             let began = Instant::now();
             let end = executor.execute(&attempt).await;
             let took = began.elapsed();

@@ -8,6 +8,7 @@ mod isolation;
 mod limits;
 mod network;
 mod outcomes;
+mod packages;
 mod parameters;
 mod secrets;
 mod stages;

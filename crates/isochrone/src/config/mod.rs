@@ -276,6 +276,7 @@ impl Config {
         self.arcgis()?;
         self.secrets.keyring()?;
         isochrone_executors::notebook::check_secrets(&self.notebook.secrets)?;
+        isochrone_executors::notebook::check_packages(&self.notebook)?;
         if self.admin.token.as_ref().is_some_and(|token| token.reveal().len() < 16) {
             bail!("admin.token is too short: expected at least 16 characters");
         }

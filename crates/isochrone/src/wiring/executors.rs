@@ -41,9 +41,9 @@ fn takes(config: &Config, kind: TaskType) -> bool {
 }
 
 /// Looks at start what isolates notebooks, so that nobody learns it from the first run.
-async fn tell_isolation(python: PythonEnvironment, isolator: Isolator) {
+async fn tell_isolation(environment: PythonEnvironment, isolator: Isolator) {
     // Where there is no Python, the first run tells.
-    let Ok(python) = python.at_hand().await else { return };
+    let Ok(python) = environment.at_hand().await else { return };
     match isolator.tier(&python).await {
         Ok(Tier::None) => tracing::warn!("notebooks run without isolation: [notebook] isolation = \"none\""),
         Ok(tier) => tracing::info!(%tier, "notebooks run isolated"),
@@ -59,6 +59,30 @@ async fn tell_isolation(python: PythonEnvironment, isolator: Isolator) {
             tracing::info!("limits of notebooks: {found}");
         }
     }
+    prepare_packages(&environment).await;
+}
+
+/// Packages take minutes to install: not when the first run waits for them. What fails is tried again by the run that
+/// needs it, and the log says why.
+async fn prepare_packages(environment: &PythonEnvironment) {
+    if environment.has_packages() {
+        let mut lines = environment.progress();
+        let mut ready = std::pin::pin!(environment.ready());
+        loop {
+            tokio::select! {
+                biased;
+                Ok(line) = lines.recv() => tracing::info!(line, "packages of notebooks"),
+                made = &mut ready => {
+                    match made {
+                        Ok(python) => tracing::info!(python = %python.display(), "notebooks have their packages"),
+                        Err(error) => tracing::error!(%error, "notebooks are refused until their packages can be installed"),
+                    }
+                    break;
+                }
+            }
+        }
+    }
+    environment.remove_unused().await;
 }
 
 fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {

@@ -4,7 +4,9 @@
 here=$(dirname "$0")
 if [ -e "$here/stage" ]; then here=$(cat "$here/stage"); fi
 case "$*" in
-    *version_info*) echo "3.11 $0" ;;
+    *version_info*) python3 "$@" | sed "s#\"executable\": \"[^\"]*\"#\"executable\": \"$0\"#" ;;
+    # The program that builds is a real one.
+    "-I "*/build.py) PATH=${PATH#"$here":} exec python3 "$@" ;;
     *ensurepip*)
         if [ -e "$here/no-ensurepip" ]; then
             echo "ModuleNotFoundError: No module named 'ensurepip'" >&2
@@ -12,7 +14,8 @@ case "$*" in
         fi ;;
     "-m venv "*)
         echo venv >> "$here/calls"
-        mkdir -p "$3/bin" && ln -s "$(readlink -f "$0")" "$3/bin/python" && echo "$here" > "$3/bin/stage" ;;
+        mkdir -p "$3/bin" && ln -s "$(readlink -f "$0")" "$3/bin/python" && echo "$here" > "$3/bin/stage"
+        echo > "$3/pyvenv.cfg" ;;
     "-m pip "*)
         echo pip >> "$here/calls"
         echo "Collecting nbclient"

@@ -331,6 +331,13 @@ pub(super) struct Start {
 }
 
 impl Confinement {
+    /// The same with another path to read.
+    pub(super) fn with_readable(&self, path: PathBuf) -> Confinement {
+        let mut view = View::clone(&self.view);
+        view.readable.push(path);
+        Confinement { view: Arc::new(view), ..self.clone() }
+    }
+
     /// What holds a run in it to its limits.
     pub(super) fn limits(&self) -> &Limits {
         &self.limits

@@ -63,7 +63,7 @@ const PREFIXES: &str = "import os, sys\n\
 const LINKS: usize = 16;
 
 /// Paths outside of the attempt's folder; only those that are there.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct View {
     pub(super) readable: Vec<PathBuf>,
     pub(super) writable: Vec<PathBuf>,
@@ -75,8 +75,11 @@ impl View {
         let system = SYSTEM.iter().map(PathBuf::from);
         let settings = SETTINGS.iter().map(|name| Path::new("/etc").join(name));
         let own = prefixes(python).await?.into_iter().chain(links(python));
-        let all =
-            system.chain(settings).chain(own).chain(network::files()).chain(config.readable.iter().cloned());
+        let all = system
+            .chain(settings)
+            .chain(own)
+            .chain(network::files(&config.environment))
+            .chain(config.readable.iter().cloned());
         let writable = outermost(config.writable.iter().cloned());
         let mut readable = outermost(all);
         // There notebooks decide where a path leads; they see what is there by the folder above.

@@ -204,6 +204,11 @@ pub(super) async fn watch_folder(
     }
 }
 
+/// What a folder takes of the disk, in bytes.
+pub(super) fn size_of(folder: &UntrustedDir) -> u64 {
+    FolderSize::of(folder, &[], u64::MAX)
+}
+
 async fn folder_size(tree: &Arc<Mutex<Tree>>, folder: &Arc<UntrustedDir>, config: &Config) -> u64 {
     let (tree, folder, most) = (Arc::clone(tree), Arc::clone(folder), config.disk_bytes());
     let add = move || {

@@ -31,7 +31,10 @@ use tokio_util::sync::DropGuard;
 pub use connect::Lookup;
 pub use destination::{Destination, NoReach, Reach};
 pub(super) use handover::Handover;
-pub(super) use passed_on::{files, package_indexes, proxies, variables};
+pub(super) use passed_on::{
+    DEFAULT_INDEX, files, index_in_settings_file, own_proxies, package_indexes, package_variables, proxies,
+    variables,
+};
 pub use rules::Rules;
 
 use connect::{Connector, SystemLookup};
@@ -125,6 +128,22 @@ impl RunNetwork {
         let rules = self.rules.clone();
         let connector = Connector::new(rules, Arc::clone(&self.lookup), Matcher::from_env()).await;
         Ok(Serving::start(connector, refusals, sockets))
+    }
+
+    /// Does `work`, and passes on meanwhile what the network has to say.
+    pub(super) async fn tell_during<T>(
+        &mut self,
+        mut tell: impl FnMut(String),
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                Some(line) = self.lines.recv() => tell(line),
+                done = &mut work => break done,
+            }
+        }
     }
 
     /// Does `work`, and logs meanwhile what the network has to say.

@@ -60,8 +60,9 @@ pub(in super::super) fn proxies(port: u16) -> impl Iterator<Item = (&'static str
 }
 
 /// The files and folders that these variables name, such as are there. (Of devices, notebooks have their own.)
-pub(in super::super) fn files() -> impl Iterator<Item = PathBuf> {
-    let named = PASSED_ON.iter().filter_map(|name| env::var(name).ok()).flat_map(|value| paths(&value));
+/// `own`: the operator's variables.
+pub(in super::super) fn files(own: &BTreeMap<String, String>) -> impl Iterator<Item = PathBuf> {
+    let named = PASSED_ON.iter().filter_map(|name| value(own, name)).flat_map(|value| paths(&value));
     let files = named.chain([MACHINE.into()]).chain(users_settings());
     files.filter(|path| !path.starts_with("/dev") && (path.is_file() || path.is_dir()))
 }
@@ -73,15 +74,60 @@ fn paths(value: &str) -> Vec<PathBuf> {
     all.into_iter().map(PathBuf::from).filter(|path| path.is_absolute()).collect()
 }
 
-/// The servers that have pip's packages.
-pub(in super::super) fn package_indexes() -> Vec<String> {
+/// Where packages are if nobody says otherwise. A company's resolver may lead to a mirror of its own.
+pub(in super::super) const DEFAULT_INDEX: [&str; 2] =
+    ["https://pypi.org/", "https://files.pythonhosted.org/"];
+
+/// The servers that have pip's packages. `own`: the operator's variables.
+pub(in super::super) fn package_indexes(own: &BTreeMap<String, String>) -> Vec<String> {
     let variables =
         ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_INDEX"];
-    let variables = variables.iter().filter_map(|name| env::var(name).ok());
-    let files = env::var_os("PIP_CONFIG_FILE").map(PathBuf::from).or_else(users_settings);
+    let variables = variables.iter().filter_map(|name| value(own, name));
+    variables.flat_map(|value| urls(&value)).chain(in_settings_files(own)).collect()
+}
+
+/// Whether only pip's own files of settings say where packages are: uv reads none of them.
+pub(in super::super) fn index_in_settings_file(own: &BTreeMap<String, String>) -> bool {
+    !in_settings_files(own).is_empty()
+}
+
+fn in_settings_files(own: &BTreeMap<String, String>) -> Vec<String> {
+    let files = value(own, "PIP_CONFIG_FILE").map(PathBuf::from).or_else(users_settings);
     let files = files.into_iter().chain([MACHINE.into()]);
-    let files = files.filter_map(|file| std::fs::read_to_string(file).ok());
-    variables.flat_map(|value| urls(&value)).chain(files.flat_map(|text| in_settings(&text))).collect()
+    let texts = files.filter_map(|file| std::fs::read_to_string(file).ok());
+    texts.flat_map(|text| in_settings(&text)).collect()
+}
+
+/// What the operator sets goes before what the worker has.
+fn value(own: &BTreeMap<String, String>, name: &str) -> Option<String> {
+    own.get(name).cloned().or_else(|| env::var(name).ok())
+}
+
+/// What uv calls what pip calls otherwise. Where packages are must not depend on which of them is there.
+const UVS_NAMES: [(&str, &str); 5] = [
+    ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
+    ("PIP_EXTRA_INDEX_URL", "UV_INDEX"),
+    ("PIP_FIND_LINKS", "UV_FIND_LINKS"),
+    ("PIP_NO_INDEX", "UV_NO_INDEX"),
+    ("PIP_CERT", "SSL_CERT_FILE"),
+];
+
+/// Of these variables those that lead to packages.
+pub(in super::super) fn package_variables(own: &BTreeMap<String, String>) -> BTreeMap<OsString, OsString> {
+    let mut found = variables(own);
+    found.retain(|name, _| PASSED_ON.iter().any(|known| name == known));
+    for (pips, uvs) in UVS_NAMES {
+        if let Some(value) = found.get(&OsString::from(pips)).cloned() {
+            found.entry(uvs.into()).or_insert(value);
+        }
+    }
+    found
+}
+
+/// The worker's own proxies, for who connects as the worker does.
+pub(in super::super) fn own_proxies() -> impl Iterator<Item = (&'static str, OsString)> {
+    let names = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
+    names.into_iter().filter_map(|name| Some((name, env::var_os(name)?)))
 }
 
 fn users_settings() -> Option<PathBuf> {
@@ -139,7 +185,7 @@ mod tests {
         assert_eq!(paths(path.to_str().unwrap()), [path]);
         let found = paths("/no/such /one https://packages.example.com relative");
         assert_eq!(found, [Path::new("/no/such"), Path::new("/one")]);
-        assert!(files().all(|file| !file.starts_with("/dev")));
+        assert!(files(&BTreeMap::new()).all(|file| !file.starts_with("/dev")));
     }
 
     #[test]
