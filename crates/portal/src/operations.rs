@@ -132,6 +132,9 @@ const LIST: [Parameter; 5] = [
     ("types", Text, "Of these types, with commas between them"),
 ];
 
+const USER_COUNTS: [Parameter; 3] =
+    [PAGING[0], PAGING[1], ("type", Text, "role, userLicenseType, app or appBundle")];
+
 const LIST_ALL: [Parameter; 6] =
     [LIST[0], LIST[1], LIST[2], LIST[3], LIST[4], ("userFilter", Text, "Of this user")];
 
@@ -245,6 +248,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get("/portals/self", "The portal", &[], Answer::Object),
     get("/portals/self/roles", "An organization's own roles: none", &PAGING, Answer::Object),
     get("/portals/self/users", "Everybody who signs in", &PAGING, Answer::Object),
+    get("/portals/self/users/counts", "How many users there are of each kind", &USER_COUNTS, Answer::Object),
     get("/portals/self/allScheduledTasks", "Everybody's tasks", &LIST_ALL, Answer::Named("TaskList")),
     get("/community/self", "Who asks", &[], Answer::Object),
     get("/community/users/{user}", "A user", &[], Answer::Object),

@@ -20,6 +20,9 @@ pub(crate) async fn answer(portal: &Served, call: &Call) -> Result<Answer, Failu
         ["oauth2", "token"] => signin::oauth::token(portal, call).await,
         ["portaladmin"] => Ok(identity::admin()),
         ["portals", "self" | identity::PORTAL_ID, "roles"] => identity::roles(portal, call).await,
+        ["portals", "self" | identity::PORTAL_ID, "users", "counts"] => {
+            identity::user_counts(portal, call).await
+        }
         ["portals", "self" | identity::PORTAL_ID, "users"] => identity::users(portal, call).await,
         ["portals", "self"] => identity::portal_self(portal, call).await,
         ["portals", "self" | identity::PORTAL_ID, "allScheduledTasks"] => tasks::list_all(portal, call).await,
@@ -66,7 +69,10 @@ async fn of_user(portal: &Served, call: &Call, user: &str, below: &[&str]) -> Re
         ["tasks", task, "runs", run, "cancel"] => tasks::cancel(of, task, run).await,
         ["tasks", task, "runs", run, "retry"] => tasks::retry(of, task, run).await,
         ["tasks", task, "runs", run, "log"] => tasks::log(of, task, run).await,
-        ["tasks", task, "runs", run, "artifacts", name] => tasks::artifact(of, task, run, name).await,
+        // A name may have folders: their slashes come encoded or, as proxies like it better, as they are.
+        ["tasks", task, "runs", run, "artifacts", ref name @ ..] if !name.is_empty() => {
+            tasks::artifact(of, task, run, &name.join("/")).await
+        }
         _ => Err(unknown()),
     }
 }

@@ -1,11 +1,13 @@
 //! An attempt as its executor sees it: the work, and the ways to report on it.
 
+use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use isochrone_domain::{Artifact, ItemSnapshot, LogStream, Progress, Run, Task};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Why an executor must stop.
@@ -54,7 +56,15 @@ pub struct Attempt {
     artifacts: Arc<dyn ObjectStore>,
     reports: mpsc::Sender<Report>,
     stop: watch::Receiver<Option<StopReason>>,
+    /// How many files were kept.
+    files: AtomicU32,
 }
+
+/// Files are read in pieces of this size; a smaller file is written at once.
+const PIECE: usize = 8 << 20;
+
+/// Pieces of a file that are on their way into the artifact store.
+const PIECES_AT_ONCE: usize = 2;
 
 impl Attempt {
     /// An attempt whose reports go to `reports` and that ends when `stop` says so.
@@ -65,7 +75,7 @@ impl Attempt {
         reports: mpsc::Sender<Report>,
         stop: watch::Receiver<Option<StopReason>>,
     ) -> Attempt {
-        Attempt { task, run, artifacts, reports, stop }
+        Attempt { task, run, artifacts, reports, stop, files: AtomicU32::new(0) }
     }
 
     /// The task, as it was when the run was claimed.
@@ -131,6 +141,52 @@ impl Attempt {
             .put(&location, data.into())
             .await
             .map_err(|error| NotKept::Storage(error.to_string()))?;
+        self.kept(name, content_type, size, &location).await;
+        Ok(())
+    }
+
+    /// Keeps what `content` has in the artifact store, piece by piece, and lists it with the run; returns its size in
+    /// bytes. `name` is a relative path with slashes. Dropped or failed on the way, it keeps nothing.
+    ///
+    /// # Errors
+    /// Where `content` can't be read to its end, or the artifact store fails.
+    pub async fn keep_file(
+        &self,
+        name: &str,
+        content_type: &str,
+        content: impl Read + Send + 'static,
+    ) -> Result<u64, NotKept> {
+        let storage = |error: object_store::Error| NotKept::Storage(error.to_string());
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        // Whatever its name is, the artifact store can take this one.
+        let location = artifact_path(&self.run, &format!("file-{number}"));
+        let (mut content, first) = piece(content).await?;
+        let mut size = first.len() as u64;
+        if first.len() < PIECE {
+            self.artifacts.put(&location, first.into()).await.map_err(storage)?;
+        } else {
+            let upload = self.artifacts.put_multipart(&location).await.map_err(storage)?;
+            let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE);
+            let mut next = first;
+            while !next.is_empty() {
+                upload.wait_for_capacity(PIECES_AT_ONCE).await.map_err(storage)?;
+                upload.put(next);
+                let read = piece(content).await;
+                let Ok((rest, piece)) = read else {
+                    // Nothing of it is listed; the store may keep what it has until it is swept.
+                    drop(upload.abort().await);
+                    return read.map(|_| 0);
+                };
+                (content, next) = (rest, piece);
+                size += next.len() as u64;
+            }
+            upload.finish().await.map_err(storage)?;
+        }
+        self.kept(name, content_type, size, &location).await;
+        Ok(size)
+    }
+
+    async fn kept(&self, name: &str, content_type: &str, size: u64, location: &Path) {
         self.report(Report::Artifact(Artifact {
             name: name.to_owned(),
             content_type: content_type.to_owned(),
@@ -138,8 +194,18 @@ impl Attempt {
             location: location.to_string(),
         }))
         .await;
-        Ok(())
     }
+}
+
+/// The next [`PIECE`] of a file, less at its end; read in a thread that may block.
+async fn piece<R: Read + Send + 'static>(mut content: R) -> Result<(R, Bytes), NotKept> {
+    let read = move || {
+        let mut piece = Vec::new();
+        (&mut content).take(PIECE as u64).read_to_end(&mut piece).map(|_| (content, Bytes::from(piece)))
+    };
+    let read =
+        tokio::task::spawn_blocking(read).await.map_err(|error| NotKept::Storage(error.to_string()))?;
+    read.map_err(|error| NotKept::Storage(error.to_string()))
 }
 
 /// Each attempt writes into a folder of its own, so that a late one overwrites nothing.

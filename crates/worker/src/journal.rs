@@ -1,9 +1,11 @@
 //! Keeps what an executor reports: progress, log lines, artifacts, a remote job's handle.
 //!
-//! The store gets the log's first 64 KiB while the work goes on; a longer log goes whole, up to
-//! 8 MiB, to the artifact store when the attempt ends. Between the two it lies in a file, so that a
-//! worker's memory does not grow with what its runs print.
+//! The store gets the log's beginning while the work goes on, and its end when the attempt has ended, since that says
+//! why work failed: 64 KiB together. A longer log goes whole to the artifact store then; of one that is longer than
+//! 8 MiB, its beginning and its end. Meanwhile it lies in a file, so that a worker's memory does not grow with what
+//! its runs print.
 
+use std::collections::VecDeque;
 use std::io::{Read, Seek, Write};
 use std::time::Duration;
 
@@ -16,8 +18,12 @@ use crate::attempt::artifact_path;
 use crate::leases::Leases;
 use crate::{NotKept, Report, WorkerParts};
 
-const STORED_LOG: usize = 64 << 10;
-const WHOLE_LOG: usize = 8 << 20;
+/// What the store gets of a log's beginning and of its end, in bytes.
+const STORED_HEAD: usize = 40 << 10;
+const STORED_TAIL: usize = 24 << 10;
+/// What the artifact has of them.
+const WHOLE_HEAD: usize = (8 << 20) - WHOLE_TAIL;
+const WHOLE_TAIL: usize = 256 << 10;
 const LONGEST_LINE: usize = 8 << 10;
 /// What a line costs beside its text, in the store and in the spool: empty lines fill a disk too.
 const LINE_COST: usize = 40;
@@ -35,9 +41,45 @@ pub(crate) struct Journal<'a> {
     unsent: Vec<LogLine>,
     sent_lines: u64,
     stored_bytes: usize,
+    stored_tail: Tail,
     spool: Option<std::fs::File>,
     spooled_bytes: usize,
-    dropped_lines: u64,
+    spooled_tail: Tail,
+}
+
+/// The last lines of a log, of which those that go before have left no room.
+struct Tail {
+    lines: VecDeque<LogLine>,
+    bytes: usize,
+    most: usize,
+    /// Lines between the log's beginning and these.
+    left_out: u64,
+}
+
+impl Tail {
+    fn new(most: usize) -> Tail {
+        Tail { lines: VecDeque::new(), bytes: 0, most, left_out: 0 }
+    }
+
+    fn push(&mut self, line: LogLine) {
+        self.bytes += cost(&line);
+        self.lines.push_back(line);
+        while self.bytes > self.most
+            && let Some(first) = self.lines.pop_front()
+        {
+            self.bytes -= cost(&first);
+            self.left_out += 1;
+        }
+    }
+
+    /// Whether the log has come so far.
+    fn has_begun(&self) -> bool {
+        !self.lines.is_empty() || self.left_out > 0
+    }
+}
+
+fn cost(line: &LogLine) -> usize {
+    line.text.len() + LINE_COST
 }
 
 impl<'a> Journal<'a> {
@@ -50,9 +92,10 @@ impl<'a> Journal<'a> {
             unsent: Vec::new(),
             sent_lines: 0,
             stored_bytes: 0,
+            stored_tail: Tail::new(STORED_TAIL),
             spool: None,
             spooled_bytes: 0,
-            dropped_lines: 0,
+            spooled_tail: Tail::new(WHOLE_TAIL),
         }
     }
 
@@ -113,18 +156,28 @@ impl<'a> Journal<'a> {
     pub(crate) fn line(&mut self, stream: LogStream, text: &str) {
         let text = cut(text, LONGEST_LINE);
         let line = LogLine { at: self.parts.store.clock().now(), stream, text: text.to_owned() };
-        let cost = text.len() + LINE_COST;
-        if self.spooled_bytes + cost > WHOLE_LOG {
-            self.dropped_lines += 1;
-            return;
-        }
-        if let Err(error) = self.spool(&line) {
+        let cost = cost(&line);
+        if self.spooled_tail.has_begun() || self.spooled_bytes + cost > WHOLE_HEAD {
+            self.spooled_tail.push(line.clone());
+        } else if let Err(error) = self.spool(&line) {
             tracing::warn!(%error, "the log can't be spooled");
         }
-        if self.stored_bytes + cost <= STORED_LOG {
+        if self.stored_tail.has_begun() || self.stored_bytes + cost > STORED_HEAD {
+            let first = self.stored_tail.left_out == 0;
+            self.stored_tail.push(line);
+            if first && self.stored_tail.left_out > 0 {
+                // Whoever follows it would think that the work has stopped.
+                self.note("the log is long: its last lines follow when the attempt has ended; log.txt is then the whole");
+            }
+        } else {
             self.stored_bytes += cost;
             self.unsent.push(line);
         }
+    }
+
+    fn note(&mut self, text: impl Into<String>) {
+        let at = self.parts.store.clock().now();
+        self.unsent.push(LogLine { at, stream: LogStream::System, text: text.into() });
     }
 
     fn spool(&mut self, line: &LogLine) -> std::io::Result<()> {
@@ -132,7 +185,7 @@ impl<'a> Journal<'a> {
             Some(file) => file,
             empty => empty.insert(tempfile::tempfile()?),
         };
-        self.spooled_bytes += line.text.len() + LINE_COST;
+        self.spooled_bytes += cost(line);
         writeln!(spool, "{} {} {}", line.at, stream_name(line.stream), line.text)
     }
 
@@ -151,10 +204,17 @@ impl<'a> Journal<'a> {
     }
 
     async fn end(mut self) -> Vec<Artifact> {
-        if self.dropped_lines > 0 {
-            let note = format!("{} further lines were dropped: the log is full", self.dropped_lines);
-            let at = self.parts.store.clock().now();
-            self.unsent.push(LogLine { at, stream: LogStream::System, text: note });
+        let long = self.stored_tail.left_out > 0;
+        if long {
+            self.note(format!(
+                "{} lines are left out here; log.txt has the whole log",
+                self.stored_tail.left_out
+            ));
+        }
+        self.unsent.extend(std::mem::take(&mut self.stored_tail.lines));
+        if self.spooled_tail.left_out > 0 {
+            let dropped = self.spooled_tail.left_out;
+            self.note(format!("of these, {dropped} further lines were dropped: the log is full"));
         }
         // The last lines say why the work failed: a store that is busy for a moment must not cost them.
         let mut wait = FLUSH_EVERY;
@@ -168,7 +228,7 @@ impl<'a> Journal<'a> {
                 wait *= 2;
             }
         }
-        if self.spooled_bytes > STORED_LOG {
+        if long {
             match self.keep_whole_log().await {
                 Ok(artifact) => self.artifacts.push(artifact),
                 Err(error) => tracing::warn!(%error, "the whole log was not kept"),
@@ -179,6 +239,15 @@ impl<'a> Journal<'a> {
 
     async fn keep_whole_log(&mut self) -> Result<Artifact, NotKept> {
         let storage = |error: &dyn std::fmt::Display| NotKept::Storage(error.to_string());
+        let tail = std::mem::replace(&mut self.spooled_tail, Tail::new(0));
+        if tail.left_out > 0 {
+            let text = format!("{} lines were dropped here: the log is full", tail.left_out);
+            let at = self.parts.store.clock().now();
+            self.spool(&LogLine { at, stream: LogStream::System, text }).map_err(|e| storage(&e))?;
+        }
+        for line in &tail.lines {
+            self.spool(line).map_err(|e| storage(&e))?;
+        }
         let mut log = Vec::with_capacity(self.spooled_bytes);
         if let Some(spool) = &mut self.spool {
             spool.rewind().map_err(|e| storage(&e))?;

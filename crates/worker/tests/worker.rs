@@ -367,6 +367,43 @@ async fn a_long_log_is_capped_in_the_store_and_kept_whole_as_an_artifact() {
     assert!((8_000_000..9_500_000).contains(&whole.size), "{} bytes as an artifact", whole.size);
 }
 
+/// The end says why work failed. What is missing is said in its place.
+#[tokio::test]
+async fn a_long_log_keeps_its_beginning_and_its_end() {
+    let house = House::new();
+    for (lines, is_long) in [(500, false), (3_000, true)] {
+        let run = house.run(Policies::default()).await;
+        house.wake(&run).await;
+        let _working = house.work(
+            does(move |attempt: &Attempt| {
+                Box::pin(async move {
+                    for n in 0..lines {
+                        attempt
+                            .log(LogStream::Stdout, format!("processing feature {n:6} of layer parcels, ok"))
+                            .await;
+                    }
+                    attempt.log(LogStream::Stderr, "Traceback (most recent call last)").await;
+                    attempt.log(LogStream::Stderr, "RuntimeError: disk full").await;
+                    succeeded("")
+                })
+            }),
+            House::config(),
+        );
+        let run = house.until(run.id, ended).await;
+        let log = house.log(run.id).await;
+        assert!(log[0].contains("feature      0"), "{}", log[0]);
+        assert_eq!(log.last().expect("lines"), "RuntimeError: disk full");
+        assert_eq!(log[log.len() - 3], format!("processing feature {:6} of layer parcels, ok", lines - 1));
+        let gap = log
+            .iter()
+            .find_map(|line| line.strip_suffix(" lines are left out here; log.txt has the whole log"));
+        let shown = log.iter().filter(|line| line.contains("of layer parcels")).count();
+        assert_eq!(gap.map(|gap| gap.parse().expect("a number")), is_long.then_some(lines - shown));
+        let whole = run.artifacts.iter().find(|artifact| artifact.name == "log.txt");
+        assert_eq!(whole.is_some(), is_long);
+    }
+}
+
 #[tokio::test]
 async fn empty_lines_fill_the_log_too() {
     let house = House::new();

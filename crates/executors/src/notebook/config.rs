@@ -103,6 +103,12 @@ pub struct Config {
     pub processes: usize,
     /// How much output a notebook's cells may have together, in MiB.
     pub output_mib: u64,
+    /// How many files of a notebook's working folder are kept with its run; 0: none.
+    pub artifact_files: usize,
+    /// How large each of them may be, in MiB.
+    pub artifact_mib: u64,
+    /// How large they may be together, in MiB.
+    pub artifacts_mib: u64,
     /// How long an attempt may take where its task does not say, in seconds.
     pub timeout_seconds: u64,
     /// Users of which each run in progress gets one, where the worker is root and has no cgroups to give.
@@ -138,6 +144,9 @@ impl Default for Config {
             disk_mib: 9_216,
             processes: 256,
             output_mib: 16,
+            artifact_files: 100,
+            artifact_mib: 1_024,
+            artifacts_mib: 4_096,
             timeout_seconds: 3_600,
             uids: "200000-200063".parse().expect("a range of users"),
             group: None,
@@ -163,6 +172,14 @@ impl Config {
 
     pub(super) fn output_bytes(&self) -> u64 {
         self.output_mib.saturating_mul(MIB)
+    }
+
+    pub(super) fn artifact_bytes(&self) -> u64 {
+        self.artifact_mib.saturating_mul(MIB)
+    }
+
+    pub(super) fn artifacts_bytes(&self) -> u64 {
+        self.artifacts_mib.saturating_mul(MIB)
     }
 
     pub(super) fn timeout(&self) -> Duration {

@@ -24,7 +24,27 @@ use super::secrets::RunSecrets;
 use super::tree::{Spare, Tree};
 use crate::untrusted::UntrustedDir;
 
-const PROGRAM: &str = include_str!("driver.py");
+/// What is executed first of the driver's [`FILES`].
+const PROGRAM: &str = "driver.py";
+
+/// The folder of the others.
+const PACKAGE: &str = "notebook_driver";
+
+/// The driver, by names below the folder that a notebook can only read.
+const FILES: [(&str, &str); 12] = [
+    (PROGRAM, include_str!("driver/driver.py")),
+    ("notebook_driver/__init__.py", include_str!("driver/notebook_driver/__init__.py")),
+    ("notebook_driver/client.py", include_str!("driver/notebook_driver/client.py")),
+    ("notebook_driver/document.py", include_str!("driver/notebook_driver/document.py")),
+    ("notebook_driver/events.py", include_str!("driver/notebook_driver/events.py")),
+    ("notebook_driver/kernel_launcher.py", include_str!("driver/notebook_driver/kernel_launcher.py")),
+    ("notebook_driver/kernels.py", include_str!("driver/notebook_driver/kernels.py")),
+    ("notebook_driver/main.py", include_str!("driver/notebook_driver/main.py")),
+    ("notebook_driver/parameters.py", include_str!("driver/notebook_driver/parameters.py")),
+    ("notebook_driver/processes.py", include_str!("driver/notebook_driver/processes.py")),
+    ("notebook_driver/reading.py", include_str!("driver/notebook_driver/reading.py")),
+    ("notebook_driver/streams.py", include_str!("driver/notebook_driver/streams.py")),
+];
 
 /// In the environment of all of a notebook's processes, with a value of the attempt's own.
 const MARK: &str = "ISOCHRONE_ATTEMPT";
@@ -94,9 +114,12 @@ impl Driver {
         network: &mut RunNetwork,
     ) -> io::Result<(Driver, Streams, Receiver)> {
         let NotebookInput { notebook, parameters, secrets } = notebook_input;
-        let program = scratch.input().join("driver.py");
+        let program = scratch.input().join(PROGRAM);
         let input = scratch.input().join("input.ipynb");
-        tokio::fs::write(&program, PROGRAM).await?;
+        tokio::fs::create_dir(scratch.input().join(PACKAGE)).await?;
+        for (name, content) in FILES {
+            tokio::fs::write(scratch.input().join(name), content).await?;
+        }
         tokio::fs::write(&input, notebook).await?;
         let token = TaskId::random().to_string();
         let ports = network.ports();

@@ -21,6 +21,16 @@ pub(super) enum Kept {
     No(String),
 }
 
+impl Kept {
+    /// The artifact's name.
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Kept::As(name) => Some(name.clone()),
+            Kept::No(_) => None,
+        }
+    }
+}
+
 /// Why these bytes are no notebook, if that is plain to see.
 pub(crate) fn no_notebook(content: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
@@ -29,11 +39,39 @@ pub(crate) fn no_notebook(content: &[u8]) -> Option<String> {
         _nbformat: IgnoredAny,
     }
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    match serde_json::from_slice::<Notebook>(content) {
+    let read = serde_json::from_slice::<Notebook>(content);
+    let read = match read {
+        Err(error) if !error.is_data() => serde_json::from_slice::<Notebook>(&with_zeros(content)),
+        read => read,
+    };
+    match read {
         Ok(_) => None,
         Err(error) if error.is_data() => Some(format!("the item is not a notebook: {error}")),
         Err(error) => Some(format!("the item is not a notebook, as it is not JSON: {error}")),
     }
+}
+
+/// The same with a number of JSON in the place of each `NaN` and `Infinity`: Python writes and reads them.
+fn with_zeros(content: &[u8]) -> Vec<u8> {
+    let mut content = content.to_vec();
+    let (mut at, mut in_text) = (0, false);
+    while at < content.len() {
+        match content[at] {
+            b'"' => in_text = !in_text,
+            b'\\' if in_text => at += 1,
+            _ if in_text => {}
+            _ => {
+                for word in [&b"NaN"[..], b"Infinity"] {
+                    if content[at..].starts_with(word) {
+                        content[at..at + word.len()].fill(b' ');
+                        content[at] = b'0';
+                    }
+                }
+            }
+        }
+        at += 1;
+    }
+    content
 }
 
 /// How the attempt ended.
@@ -48,8 +86,14 @@ pub(super) fn ending(seen: &Seen, kept: &Kept, took: Duration, config: &Config) 
         Some(Verdict::Done) => AttemptEnd::Succeeded { result: success(seen, kept, took) },
         Some(Verdict::Refused { message }) => failed(Reason::BadInput, message.clone()),
         Some(Verdict::CellFailed { ename, evalue, cell }) => {
-            failed(Reason::ExecutionError, format!("{ename}: {evalue} (cell {cell} of {})", seen.cells))
+            let colon = if evalue.trim().is_empty() { "" } else { ": " };
+            let evalue = evalue.trim_end();
+            failed(Reason::ExecutionError, format!("{ename}{colon}{evalue} (cell {cell} of {})", seen.cells))
         }
+        Some(Verdict::Stopped { cell }) => failed(
+            Reason::ProcessDied,
+            format!("a process told the notebook's driver to stop (cell {cell} of {})", seen.cells),
+        ),
         Some(Verdict::KernelDied { message, cell: 0 }) => {
             failed(Reason::ProcessDied, format!("the notebook's kernel died as it started: {message}"))
         }
@@ -130,6 +174,9 @@ mod tests {
     fn tells_a_notebook_from_other_bytes() {
         assert_eq!(no_notebook(br#"{"cells": [], "nbformat": 4}"#), None);
         assert_eq!(no_notebook(b"\xef\xbb\xbf{\"nbformat\": 4}"), None);
+        let with_nan =
+            br#"{"x": "NaN \" Infinity", "y": [NaN, -Infinity, Infinity, {"a":NaN}], "nbformat": 4}"#;
+        assert_eq!(no_notebook(with_nan), None);
         let deep = "[".repeat(10_000);
         for (bytes, word) in [
             (&b"print(1)"[..], "not JSON"),
@@ -138,6 +185,8 @@ mod tests {
             (br#"{"nbformat": 4"#, "not JSON"),
             (br#"{"type": "FeatureCollection"}"#, "nbformat"),
             (b"[1, 2]", "not a notebook"),
+            (br#"{"nbformat": NaN5}"#, "not JSON"),
+            (br#"{"nbformat": "NaN\"#, "not JSON"),
             (deep.as_bytes(), "not a notebook"),
         ] {
             let why = no_notebook(bytes).expect("no notebook");

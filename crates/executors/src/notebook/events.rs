@@ -31,6 +31,11 @@ pub(super) enum Event {
         /// What.
         text: String,
     },
+    /// What the driver has to say of the notebook, for the run's log.
+    Note {
+        /// What.
+        text: String,
+    },
     /// The notebook as it is now follows the line, in as many bytes, unless they are more than it may have.
     Document {
         /// How many.
@@ -50,6 +55,11 @@ pub(super) enum Event {
         /// Its text.
         evalue: String,
         /// Counted from 1.
+        cell: u32,
+    },
+    /// The driver was told to stop, and so no further cell began.
+    Stopped {
+        /// The last cell that had begun, 0 if none had.
         cell: u32,
     },
     /// The kernel ended by itself.

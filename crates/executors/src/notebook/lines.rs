@@ -90,9 +90,9 @@ impl LineCutter {
             match piece.strip_suffix('\n') {
                 Some(end) => {
                     self.begun.push_str(end);
-                    lines.push(as_shown(&self.mask.text(std::mem::take(&mut self.begun))));
+                    lines.push(self.mask.text(as_shown(&std::mem::take(&mut self.begun))));
                 }
-                None => self.begun.push_str(piece),
+                None => self.begin(piece),
             }
             // A secret that begins before the cut is there as a whole, and masked.
             while self.begun.len() > LONGEST_LINE + self.mask.longest() {
@@ -101,23 +101,72 @@ impl LineCutter {
                     break;
                 }
                 let rest = self.begun.split_off(self.begun.floor_char_boundary(LONGEST_LINE));
-                lines.push(std::mem::replace(&mut self.begun, rest));
+                lines.push(as_shown(&std::mem::replace(&mut self.begun, rest)));
             }
         }
         lines
     }
 
+    /// A progress bar draws itself again and again without ever ending its line: what it drew before is gone.
+    fn begin(&mut self, piece: &str) {
+        self.begun.push_str(piece);
+        let drawn = self.begun.trim_end_matches('\r');
+        if let Some(over) = drawn.rfind('\r') {
+            self.begun.drain(..=over);
+        }
+    }
+
     /// The line that was begun and never ended.
     pub(super) fn finish(&mut self) -> Option<String> {
-        let rest = self.mask.text(std::mem::take(&mut self.begun));
-        (!rest.is_empty()).then(|| as_shown(&rest))
+        let rest = self.mask.text(as_shown(&std::mem::take(&mut self.begun)));
+        (!rest.is_empty()).then_some(rest)
     }
 }
 
 /// A terminal shows what comes after the last carriage return: progress bars redraw themselves so.
 fn as_shown(line: &str) -> String {
     let line = line.trim_end_matches('\r');
-    line.rsplit('\r').next().unwrap_or(line).to_owned()
+    plain(line.rsplit('\r').next().unwrap_or(line))
+}
+
+/// A text without what tells terminals of colours and cursors (ECMA-48), and without other control characters.
+pub(super) fn plain(text: &str) -> String {
+    if !text.contains(|c: char| c.is_control() && c != '\t' && c != '\n') {
+        return text.to_owned();
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\x1b' => match characters.next_if(|c| !c.is_control()) {
+                // Parameters and intermediate bytes, then one that ends it.
+                Some('[') => {
+                    while characters.next_if(|c| (' '..='?').contains(c)).is_some() {}
+                    characters.next_if(|c| ('@'..='~').contains(c));
+                }
+                // A string, as a window's title or a link, up to a bell or to what ends strings.
+                Some(']' | 'P' | 'X' | '^' | '_') => {
+                    while let Some(c) = characters.next_if(|c| *c != '\n') {
+                        if c == '\x07' {
+                            break;
+                        }
+                        if c == '\x1b' {
+                            characters.next_if_eq(&'\\');
+                            break;
+                        }
+                    }
+                }
+                // As the choice of a character set.
+                Some(' '..='/') => drop(characters.next_if(|c| ('0'..='~').contains(c))),
+                _ => {}
+            },
+            '\x08' => drop(plain.pop()),
+            '\t' | '\n' => plain.push(character),
+            _ if character.is_control() => {}
+            _ => plain.push(character),
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -169,5 +218,33 @@ mod tests {
         assert_eq!(cutter.finish().as_deref(), Some("rest"));
         assert_eq!(cutter.finish(), None);
         assert_eq!(cutter.push(&"é".repeat(10_000)).len(), 2);
+    }
+
+    #[test]
+    fn progress_bars_are_folded() {
+        let mut cutter = LineCutter::default();
+        for step in 0..5_000 {
+            assert!(cutter.push(&format!("\r{step:4}|{:<60}|", "#".repeat(step / 100))).is_empty());
+        }
+        assert!(cutter.begun.len() < 200);
+        assert_eq!(cutter.finish().unwrap(), format!("4999|{:<60}|", "#".repeat(49)));
+        assert!(cutter.push("\r 1%").is_empty());
+        assert_eq!(cutter.push("\r 100%\r\n"), [" 100%"]);
+        assert_eq!(cutter.push("12%\x08\x08\x0813%\n"), ["13%"]);
+    }
+
+    #[test]
+    fn what_is_for_terminals_is_left_out() {
+        for (text, shown) in [
+            ("\x1b[1;31mError\x1b[0m: \x1b[38;5;12mblue\x1b[39m", "Error: blue"),
+            ("\x1b]8;;https://example.com\x1b\\link\x1b]8;;\x07 on", "link on"),
+            ("\x1b(B\x1b[?25lhidden cursor\x1b[K", "hidden cursor"),
+            ("a\tb\nc\x00\x7fd", "a\tb\ncd"),
+            ("no end \x1b[", "no end "),
+            ("no end \x1b", "no end "),
+            ("größer", "größer"),
+        ] {
+            assert_eq!(plain(text), shown);
+        }
     }
 }

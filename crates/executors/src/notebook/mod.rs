@@ -10,6 +10,7 @@ mod driver;
 mod ending;
 mod environment;
 mod events;
+mod files;
 mod home;
 mod isolation;
 mod limits;
@@ -183,6 +184,8 @@ impl ExecuteNotebook {
         }
         let document = std::mem::take(&mut seen.document);
         let kept = Self::keep(attempt, document, &seen, secrets).await;
+        let own = scratch.own_folder();
+        files::keep(attempt, own, seen.stopped, kept.name(), secrets.mask(), &self.config).await;
         Ok(ending::ending(&seen, &kept, began.elapsed(), &self.config))
     }
 

@@ -11,7 +11,7 @@ use super::document::{Received, Receiver};
 use super::driver::{Driver, Streams};
 use super::events::{Event, Stream};
 use super::limits::{self, Excess};
-use super::lines::{LineCutter, LineReader};
+use super::lines::{LineCutter, LineReader, plain};
 use super::secrets::Mask;
 
 /// The driver writes no longer lines.
@@ -37,6 +37,7 @@ pub(super) enum Verdict {
     Done,
     Refused { message: String },
     CellFailed { ename: String, evalue: String, cell: u32 },
+    Stopped { cell: u32 },
     KernelDied { message: String, cell: u32 },
     DriverFailed { message: String },
 }
@@ -196,7 +197,7 @@ impl<'a> Listener<'a> {
                         let left = self.errors_left.checked_sub(line.len() as u64 + 1);
                         let Some(left) = left else { return Some(Excess::Output) };
                         self.errors_left = left;
-                        let line = self.mask.cut_text(String::from_utf8_lossy(&line).into_owned());
+                        let line = self.mask.cut_text(plain(&String::from_utf8_lossy(&line)));
                         self.attempt.log(LogStream::Stderr, line).await;
                     }
                 },
@@ -213,17 +214,22 @@ impl<'a> Listener<'a> {
             Event::CellFinished => self.finish_lines().await,
             Event::Document { bytes } => self.document.begin(bytes),
             Event::Output { stream, text } => self.log(stream, &text).await,
+            Event::Note { text } => {
+                let text = self.mask.cut_text(plain(&text));
+                self.attempt.log(LogStream::System, text).await;
+            }
             Event::OutputLimit => return Some(Excess::Output),
             Event::Refused { message } => {
-                self.seen.verdict = Some(Verdict::Refused { message: self.mask.cut_text(message) });
+                self.seen.verdict = Some(Verdict::Refused { message: self.mask.cut_text(plain(&message)) });
             }
             Event::CellFailed { ename, evalue, cell } => {
-                let (ename, evalue) = (self.mask.text(ename), self.mask.cut_text(evalue));
+                let (ename, evalue) = (self.mask.text(plain(&ename)), self.mask.cut_text(plain(&evalue)));
                 self.seen.verdict = Some(Verdict::CellFailed { ename, evalue, cell });
             }
+            Event::Stopped { cell } => self.seen.verdict = Some(Verdict::Stopped { cell }),
             Event::KernelDied { message, cell } => {
                 self.finish_lines().await;
-                let message = self.mask.cut_text(message);
+                let message = self.mask.cut_text(plain(&message));
                 self.seen.verdict = Some(Verdict::KernelDied { message, cell });
             }
             Event::DriverFailed { message } => {

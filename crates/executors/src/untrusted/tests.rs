@@ -158,7 +158,7 @@ fn walks_through_what_is_there_and_no_further() {
     symlink(ground.path("outside"), ground.own("a/link")).unwrap();
     ground.fifo("pipe");
     let bounds = Bounds { names: 100, depth: 8 };
-    let mut walk = Walk::new(ground.open(), bounds, |path| path != Path::new("cache"));
+    let mut walk = Walk::new(ground.open(), bounds, |path, _| path != Path::new("cache"));
     let found: Vec<_> = walk.by_ref().collect();
     assert!(!walk.cut());
     let paths: Vec<_> = found.iter().map(|found| found.path().to_str().unwrap()).collect();
@@ -166,7 +166,7 @@ fn walks_through_what_is_there_and_no_further() {
     let readable: Vec<_> = found.iter().filter_map(|found| read(found.open(MOST).ok()?).ok()).collect();
     assert_eq!(readable, ["a/b/two.csv", "a/one.csv", "z.txt"]);
     for bounds in [Bounds { names: 3, depth: 8 }, Bounds { names: 100, depth: 2 }] {
-        let mut walk = Walk::new(ground.open(), bounds, |_| true);
+        let mut walk = Walk::new(ground.open(), bounds, |_, _| true);
         assert!(walk.by_ref().count() < 6);
         assert!(walk.cut(), "{bounds:?}");
     }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Mode};
 
 use super::{Refused, UntrustedDir, UntrustedFile};
 
@@ -46,8 +46,11 @@ pub struct Walk {
     levels: Vec<Level>,
     bounds: Bounds,
     cut: bool,
-    enter: fn(&Path) -> bool,
+    enter: Enter,
 }
+
+/// Decides by a folder's path, and by its permissions, whether it is entered.
+type Enter = Box<dyn FnMut(&Path, Mode) -> bool + Send>;
 
 struct Level {
     folder: Arc<UntrustedDir>,
@@ -62,9 +65,13 @@ impl std::fmt::Debug for Walk {
 }
 
 impl Walk {
-    /// Begins in `folder`. A folder is entered where `enter` says so for its path below that.
-    pub fn new(folder: UntrustedDir, bounds: Bounds, enter: fn(&Path) -> bool) -> Walk {
-        let mut walk = Walk { levels: Vec::new(), bounds, cut: false, enter };
+    /// Begins in `folder`. A folder is entered where `enter` says so for its path below that and its permissions.
+    pub fn new(
+        folder: UntrustedDir,
+        bounds: Bounds,
+        enter: impl FnMut(&Path, Mode) -> bool + Send + 'static,
+    ) -> Walk {
+        let mut walk = Walk { levels: Vec::new(), bounds, cut: false, enter: Box::new(enter) };
         walk.enter(Arc::new(folder), PathBuf::new());
         walk
     }
@@ -110,7 +117,7 @@ impl Iterator for Walk {
             if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                 return Some(Found { folder, name, path });
             }
-            if !(self.enter)(&path) {
+            if !(self.enter)(&path, Mode::from_raw_mode(stat.st_mode)) {
                 continue;
             }
             match folder.dir(&name) {

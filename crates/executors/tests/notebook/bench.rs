@@ -52,7 +52,8 @@ pub(crate) fn notebook(cells: &[Value]) -> Vec<u8> {
 }
 
 pub(crate) fn notebook_for(kernel: &str, cells: &[Value]) -> Vec<u8> {
-    let kernel = json!({"name": kernel, "display_name": kernel, "language": "python"});
+    let language = if kernel.starts_with("python") { "python" } else { kernel };
+    let kernel = json!({"name": kernel, "display_name": kernel, "language": language});
     json!({"nbformat": 4, "nbformat_minor": 4, "metadata": {"kernelspec": kernel}, "cells": cells})
         .to_string()
         .into_bytes()
@@ -278,6 +279,13 @@ impl Outcome {
 
     pub(crate) fn printed(&self, line: &str) -> bool {
         self.log.iter().any(|(_, logged)| logged == line)
+    }
+
+    /// What an artifact has.
+    pub(crate) async fn content(&self, name: &str) -> Vec<u8> {
+        let artifact = self.artifacts.iter().find(|artifact| artifact.name == name).expect("it is kept");
+        let data = self.store.get(&Path::from(artifact.location.clone())).await.unwrap();
+        data.bytes().await.unwrap().to_vec()
     }
 
     /// The executed notebook.

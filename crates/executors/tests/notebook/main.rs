@@ -4,7 +4,11 @@
 
 mod bench;
 mod bombs;
+mod exits;
+mod field;
+mod files;
 mod isolation;
+mod kernels;
 mod limits;
 mod network;
 mod outcomes;
@@ -13,4 +17,5 @@ mod parameters;
 mod secrets;
 mod stages;
 mod stops;
+mod table;
 mod traps;

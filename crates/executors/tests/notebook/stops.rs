@@ -4,9 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use isochrone_domain::Reason;
 use isochrone_worker::{STOP_GRACE, StopReason};
+use serde_json::Value;
 
-use crate::bench::{Bench, alive, unique};
+use crate::bench::{Bench, alive, cell, notebook, tagged, unique};
 
 /// Ignores what can be ignored, and so does a child in a session of its own with an empty environment.
 fn stubborn(mark: &str) -> String {
@@ -47,6 +49,43 @@ async fn a_cancelled_cell_may_clean_up() {
     assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
     outcome.failure();
     assert!(outcome.printed("cleaned up") && !outcome.printed("after"), "{:?}", outcome.log);
+}
+
+/// Whatever the cell that was interrupted makes of it, and also where it is the last one.
+#[tokio::test]
+async fn no_cell_begins_after_a_stop() {
+    let caught = "import time\ntry:\n    print('ready', flush=True); time.sleep(1000)\n\
+                  except KeyboardInterrupt:\n    print('tidied up')";
+    let suppressed = "import contextlib, time\nwith contextlib.suppress(BaseException):\n    \
+                      print('ready', flush=True); time.sleep(1000)\nprint('tidied up')";
+    let again_and_again = "import time\nprint('ready', flush=True)\nwhile True:\n    \
+                           try: time.sleep(1000)\n    except KeyboardInterrupt: print('tidied up')";
+    let tolerated = "import time\nprint('ready', flush=True)\ntry:\n    time.sleep(1000)\n\
+                     finally:\n    print('tidied up')";
+    let after = cell("print('after')");
+    let mut given: Value = serde_json::from_slice(include_bytes!("cases/cancel_goes_on.ipynb")).unwrap();
+    let Value::Array(mut given) = given["cells"].take() else { panic!("cells") };
+    given.insert(0, cell("print('ready', flush=True)"));
+    for (name, cells, stop) in [
+        ("caught", vec![cell(caught), after.clone(), after.clone()], StopReason::Cancelled),
+        ("last", vec![cell(caught)], StopReason::Deadline),
+        ("suppressed", vec![cell(suppressed), after.clone()], StopReason::Deadline),
+        ("again and again", vec![cell(again_and_again), after.clone()], StopReason::Cancelled),
+        ("tolerated", vec![tagged(&["raises-exception"], tolerated), after], StopReason::Cancelled),
+        ("given", given, StopReason::Cancelled),
+    ] {
+        let execution = Bench::new(notebook(&cells)).start();
+        execution.printed("ready").await;
+        let asked = Instant::now();
+        execution.stop(stop);
+        let outcome = execution.outcome().await;
+        assert!(asked.elapsed() < STOP_GRACE, "{name}: {:?}", asked.elapsed());
+        assert_eq!(outcome.failure().0, Reason::Cancelled, "{name}: {:?}", outcome.end);
+        let begun =
+            |line: &str| ["after", "NEXT CELL RAN", "AND THE NEXT"].iter().any(|text| line.contains(text));
+        assert!(!outcome.log.iter().any(|(_, line)| begun(line)), "{name}: {:?}", outcome.log);
+        assert!(!outcome.progress.contains(&format!("cell {0} of {0}", cells.len().max(2))), "{name}");
+    }
 }
 
 #[tokio::test]

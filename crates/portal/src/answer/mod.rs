@@ -196,7 +196,9 @@ impl File {
     pub(crate) fn respond(self) -> Response {
         let content_type = HeaderValue::try_from(self.content_type)
             .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-        let name = percent_encoding::utf8_percent_encode(&self.name, percent_encoding::NON_ALPHANUMERIC);
+        // An artifact's name may have folders, which browsers would write into the file's name.
+        let name = self.name.rsplit('/').next().unwrap_or_default();
+        let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
         let disposition = HeaderValue::try_from(format!("attachment; filename*=UTF-8''{name}"))
             .expect("percent-encoded text is ASCII");
         with_headers(

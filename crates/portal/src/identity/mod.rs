@@ -4,4 +4,4 @@ mod portal;
 mod user;
 
 pub(crate) use portal::{PORTAL_ID, admin, info, portal_self, root};
-pub(crate) use user::{community_self, roles, user, users};
+pub(crate) use user::{community_self, roles, user, user_counts, users};

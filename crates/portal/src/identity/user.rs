@@ -1,8 +1,10 @@
 //! Users as ArcGIS's clients see them.
 
+use std::collections::BTreeMap;
+
 use isochrone_domain::{Role, User};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::PORTAL_ID;
 use crate::answer::{Answer, Document, Failure, missing};
@@ -18,6 +20,9 @@ pub(super) struct UserDocument {
     first_name: String,
     last_name: String,
     email: Option<String>,
+    description: Option<&'static str>,
+    preferred_view: Option<&'static str>,
+    thumbnail: Option<&'static str>,
     org_id: &'static str,
     role: &'static str,
     role_id: &'static str,
@@ -48,6 +53,10 @@ impl From<User> for UserDocument {
             first_name: user.name.clone(),
             last_name: String::new(),
             email: None,
+            // Clients expect these names, as an ArcGIS portal has them for users who never set them.
+            description: None,
+            preferred_view: None,
+            thumbnail: None,
             org_id: PORTAL_ID,
             role: user.role.arcgis(),
             role_id: user.role.arcgis(),
@@ -137,6 +146,41 @@ pub(crate) async fn users(portal: &Served, call: &Call) -> Result<Answer, Failur
         .into_iter()
         .fold(page, |page, name| page.link(name.clone(), format!("/community/users/{name}")))
         .into())
+}
+
+/// `portals/self/users/counts`: how many users there are of each role or user type. There are no apps and no bundles.
+pub(crate) async fn user_counts(portal: &Served, call: &Call) -> Result<Answer, Failure> {
+    if portal.sign_in.caller(call).await?.user.role != Role::Admin {
+        return Err(Failure::forbidden());
+    }
+    let paging = call.parameters.paging(100, 100)?;
+    let key: fn(&UserDocument) -> &'static str = match call.parameters.given("type").unwrap_or("role") {
+        "role" => |user| user.role,
+        "userLicenseType" => |user| user.user_license_type_id,
+        "app" | "appBundle" => |_| "",
+        other => {
+            let words = format!("type: {other:?} is none of role, userLicenseType, app and appBundle.");
+            return Err(Failure::new(400, words));
+        }
+    };
+    let mut counts = BTreeMap::<&str, u64>::new();
+    for user in portal.store.users().await? {
+        *counts.entry(key(&UserDocument::from(user))).or_default() += 1;
+    }
+    counts.remove("");
+    let total = counts.len() as u64;
+    let first = usize::try_from(paging.start - 1).unwrap_or(usize::MAX);
+    let num = usize::try_from(paging.num).unwrap_or(usize::MAX);
+    let shown = counts.iter().skip(first).take(num).map(|(key, count)| json!({"key": key, "count": count}));
+    let shown: Vec<Value> = shown.collect();
+    let list = json!({
+        "total": total,
+        "start": paging.start,
+        "num": paging.num,
+        "nextStart": paging.next_start(shown.len(), total),
+        "results": shown,
+    });
+    Ok(Document::new("User counts", list).into())
 }
 
 fn document(user: User) -> Answer {

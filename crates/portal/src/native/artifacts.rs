@@ -29,6 +29,15 @@ pub(super) async fn list(
     Ok(Json(List::whole(run.artifacts.into_iter().map(ArtifactView::from).collect())))
 }
 
+/// The same where the name's slashes come as they are, which some proxies like better than encoded ones.
+pub(super) async fn read_below(
+    served: State<Arc<Served>>,
+    signed_in: LongSignedIn,
+    Path((run, folder, rest)): Path<(String, String, String)>,
+) -> Result<Response, Problem> {
+    read(served, signed_in, Path((run, format!("{folder}/{rest}")))).await
+}
+
 /// Reads something that a run left. Its media type is what the run said of it.
 #[utoipa::path(get, path = "/runs/{run}/artifacts/{name}", tag = "artifacts",
     params(("run" = String, Path, description = "32 hex digits"), ("name" = String, Path)), responses(

@@ -58,6 +58,7 @@ pub(crate) fn routes() -> (Router<Arc<Served>>, OpenApi) {
         .routes(routes!(log::read))
         .routes(routes!(artifacts::list))
         .routes(routes!(artifacts::read))
+        .route("/runs/{run}/artifacts/{name}/{*rest}", axum::routing::get(artifacts::read_below))
         .routes(routes!(people::workers))
         .routes(routes!(people::users))
         .routes(routes!(people::user))

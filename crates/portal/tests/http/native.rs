@@ -307,8 +307,9 @@ async fn a_log_is_followed_to_its_end() {
     };
     let location = Path::from(artifact.location.as_str());
     server.artifacts.put(&location, "1,2".into()).await.expect("kept");
+    let below = Artifact { name: "out/deep/\u{e9} #1.csv".to_owned(), ..artifact.clone() };
     let end = AttemptEnd::Succeeded { result: "done".to_owned() };
-    assert!(matches!(server.store.finish(run, 1, end, vec![artifact]).await, Ok(Finished::Kept(_))));
+    assert!(matches!(server.store.finish(run, 1, end, vec![artifact, below]).await, Ok(Finished::Kept(_))));
     while let Some(chunk) = live.chunk().await.expect("more") {
         text += &String::from_utf8_lossy(&chunk);
     }
@@ -321,6 +322,17 @@ async fn a_log_is_followed_to_its_end() {
     assert_eq!(get(&server, "bob", &format!("/runs/{run}/artifacts")).await["items"][0]["name"], "a b.csv");
     let file = request(&server, "bob", Method::GET, &format!("/runs/{run}/artifacts/a%20b.csv"));
     assert_eq!(file.send().await.expect("an answer").text().await.expect("text"), "1,2");
+    for path in ["out%2Fdeep%2F%C3%A9%20%231.csv", "out/deep/%C3%A9%20%231.csv"] {
+        let file =
+            request(&server, "bob", Method::GET, &format!("/runs/{run}/artifacts/{path}")).send().await;
+        let file = file.expect("an answer");
+        let disposition = file.headers()["content-disposition"].to_str().expect("text").to_owned();
+        assert_eq!(disposition, "attachment; filename*=UTF-8''%C3%A9%20%231%2Ecsv");
+        assert_eq!(file.text().await.expect("text"), "1,2", "{path}");
+    }
+    let other =
+        request(&server, "carol", Method::GET, &format!("/runs/{run}/artifacts/out/deep/x")).send().await;
+    assert_eq!(problem(other.expect("an answer")).await.0, 404);
     let again = request(&server, "bob", Method::POST, &format!("/runs/{run}/cancel")).send().await;
     assert_eq!(problem(again.expect("an answer")).await.0, 409, "it has ended");
 }

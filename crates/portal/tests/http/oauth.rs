@@ -378,6 +378,24 @@ async fn administrators_list_users_and_others_do_not() {
     assert_eq!((&all["total"], &all["nextStart"]), (&json!(6), &json!(4)), "{all}");
     assert_eq!(all["users"].as_array().map(Vec::len), Some(2));
     assert_eq!(error(&way.server.get("bob", "/portals/self/users").await).0, 403);
+    for name in ["description", "preferredView", "thumbnail"] {
+        assert_eq!(all["users"][0].get(name), Some(&Value::Null), "{name}: clients look it up");
+    }
+    let counts = way.server.get("GPadmin", "/portals/self/users/counts?type=role").await;
+    let counted: u64 =
+        counts["results"].as_array().expect("a list").iter().filter_map(|kind| kind["count"].as_u64()).sum();
+    assert_eq!(
+        (counted, &counts["nextStart"]),
+        (all["total"].as_u64().expect("a number"), &json!(-1)),
+        "{counts}"
+    );
+    let types = way.server.get("GPadmin", "/portals/self/users/counts?type=userLicenseType").await;
+    assert_eq!(types["results"], json!([{"key": "creatorUT", "count": counted}]));
+    assert_eq!(
+        way.server.get("GPadmin", "/portals/self/users/counts?type=appBundle").await["results"],
+        json!([])
+    );
+    assert_eq!(error(&way.server.get("GPadmin", "/portals/self/users/counts?type=x").await).0, 400);
     let roles = way.server.get("bob", "/portals/self/roles").await;
     assert_eq!((&roles["total"], &roles["roles"]), (&json!(0), &json!([])));
 }

@@ -41,6 +41,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("get", "/portals/self", Open),
     ("get", "/portals/self/roles", SignedIn),
     ("get", "/portals/self/users", Admin),
+    ("get", "/portals/self/users/counts", Admin),
     ("get", "/portals/self/allScheduledTasks", Admin),
     ("get", "/community/self", SignedIn),
     ("get", "/community/users/{user}", Reads),

@@ -42,10 +42,21 @@ async fn work(server: &Server, run: &str) {
         size: 25,
         location: location.to_string(),
     };
+    let location = Path::from(format!("runs/{run}/1/file-0"));
+    server.artifacts.put(&location, "1,2".into()).await.expect("kept");
+    let below = Artifact {
+        name: NAME_WITH_FOLDERS.to_owned(),
+        content_type: "text/csv; charset=utf-8".to_owned(),
+        size: 3,
+        location: location.to_string(),
+    };
     let end = AttemptEnd::Succeeded { result: "All cells ran.".to_owned() };
-    let kept = server.store.finish(id, attempt, end, vec![artifact]).await.expect("an answer");
+    let kept = server.store.finish(id, attempt, end, vec![artifact, below]).await.expect("an answer");
     assert!(matches!(kept, Finished::Kept(_)));
 }
+
+/// As a notebook may call what it leaves.
+const NAME_WITH_FOLDERS: &str = "out/100% of #1 & \"more\"?/gr\u{f6}\u{df}e;x=\\1.csv";
 
 #[tokio::test]
 async fn a_run_is_asked_for_and_read() {
@@ -100,9 +111,20 @@ async fn logs_and_artifacts_are_fetched() {
     let linked = server.client.get(linked).send().await.expect("an answer");
     assert_eq!(linked.text().await.expect("text"), "<script>alert(1)</script>");
 
+    // A name with folders is found with its slashes encoded or not.
+    assert_eq!(shown["artifacts"][1]["name"], NAME_WITH_FOLDERS);
+    let below = shown["artifacts"][1]["url"].as_str().expect("a URL");
+    assert!(below.contains("/artifacts/out%2F100%25"), "{below}");
+    for url in [below.to_owned(), below.replace("%2F", "/")] {
+        let response = server.client.get(&url).bearer_auth("bob").send().await.expect("an answer");
+        let disposition = response.headers()["content-disposition"].to_str().expect("text").to_owned();
+        assert_eq!(disposition, "attachment; filename*=UTF-8''gr%C3%B6%C3%9Fe%3Bx%3D%5C1%2Ecsv");
+        assert_eq!(response.text().await.expect("text"), "1,2", "{url}");
+    }
+
     let foreign = server.client.get(url).bearer_auth("carol").query(&[("f", "json")]).send().await;
     assert!(foreign.expect("an answer").text().await.expect("text").contains("\"code\":403"));
-    for name in ["nothing", "..%2F..%2Fchart.html", "%00"] {
+    for name in ["nothing", "..%2F..%2Fchart.html", "%00", "out", "out/", "file-0", "out%2F..%2Fchart.html"] {
         let answer = server.get("bob", &format!("{runs}/{run}/artifacts/{name}")).await;
         assert!(matches!(error(&answer).0, 400 | 404), "{name}: {answer}");
     }
