@@ -370,8 +370,8 @@ async fn a_long_log_is_capped_in_the_store_and_kept_whole_as_an_artifact() {
 /// The end says why work failed. What is missing is said in its place.
 #[tokio::test]
 async fn a_long_log_keeps_its_beginning_and_its_end() {
-    let house = House::new();
     for (lines, is_long) in [(500, false), (3_000, true)] {
+        let house = House::new();
         let run = house.run(Policies::default()).await;
         house.wake(&run).await;
         let _working = house.work(

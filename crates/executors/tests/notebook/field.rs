@@ -81,7 +81,7 @@ async fn notebooks_that_no_editor_would_write_are_executed_or_refused_by_what_is
         "9".repeat(10_000),
         cell("print('ran', 6 * 7)")
     );
-    let fine = [
+    let fine = vec![
         ("metadata null", document(&json!({"metadata": null}))),
         ("metadata a list", document(&json!({"metadata": []}))),
         ("minor missing", document(&json!({"nbformat_minor": null}))),

@@ -40,7 +40,8 @@ async fn what_is_left_out_is_named_with_the_reason() {
     let kept = ["Daily chart.ipynb", "files/Daily chart.ipynb", "c", "d", "größe .txt", "files/log.txt"];
     let mut found = names(&outcome);
     let mut expected = kept.to_vec();
-    (found.sort_unstable(), expected.sort_unstable());
+    found.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(found, expected, "{:?}", outcome.log);
     for line in [
         "left out __pycache__/: it is a cache",
