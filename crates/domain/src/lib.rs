@@ -11,6 +11,7 @@ mod item_digest;
 mod outcome;
 mod pin;
 mod policy;
+pub mod redact;
 mod run;
 mod scene_cook;
 mod settle;
@@ -25,7 +26,7 @@ pub use edit::{Change, disable, edit, enable};
 pub use fire::{
     Decision, FirePlan, PlannedFire, first_fire, plan_backfill, plan_fires, plan_request, planned_minutes,
 };
-pub use id::{FireId, IdError, InstallationId, ItemId, RunId, TaskId};
+pub use id::{ArtifactsId, FireId, IdError, InstallationId, ItemId, RunId, TaskId};
 pub use item::{Access, Item, ItemDetails, ItemSnapshot, ItemVersion};
 pub use item_digest::item_digest;
 pub use outcome::{Outcome, Reason};
@@ -33,7 +34,7 @@ pub use pin::{ItemChanged, check_item, keeps_pin, owns, pin};
 pub use policy::{
     CrashPolicy, ItemChanges, MisfirePolicy, OverlapPolicy, Policies, PolicyChange, RetryPolicy,
 };
-pub use run::{Artifact, Cancel, Lease, LogLine, LogStream, Progress, Run, RunStatus, Trigger};
+pub use run::{Artifact, Cancel, CancelReason, Lease, LogLine, LogStream, Progress, Run, RunStatus, Trigger};
 pub use scene_cook::SceneCook;
 pub use settle::{Amendment, AttemptEnd, Settled, amend, cancel, retry, settle};
 pub use submission::{Limits, Problem, Submission, accept};

@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::limits::UserRange;
 use super::network::Reach;
@@ -85,6 +86,7 @@ pub struct Config {
     /// What guarded notebooks may reach beside public addresses, the portal and `[egress] servers`.
     pub reach: Vec<Reach>,
     /// Variables that all notebooks have in their environment.
+    #[serde(deserialize_with = "variables")]
     pub environment: BTreeMap<String, String>,
     /// Variables that the notebooks of an owner's tasks have besides, masked in what is kept of a run:
     /// `[notebook.secrets.OWNER]`.
@@ -117,6 +119,31 @@ pub struct Config {
     pub group: Option<u32>,
     /// Whether notebooks are refused where one of these limits does not hold.
     pub require_limits: bool,
+}
+
+/// Texts, numbers and flags. An error of serde's own would show the value.
+fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Whole(i64),
+        Number(f64),
+        Flag(bool),
+        Other(IgnoredAny),
+    }
+    let written = BTreeMap::<String, Written>::deserialize(deserializer)?;
+    let text = |(name, value)| {
+        let value = match value {
+            Written::Text(text) => text,
+            Written::Whole(number) => number.to_string(),
+            Written::Number(number) => number.to_string(),
+            Written::Flag(flag) => flag.to_string(),
+            Written::Other(_) => return Err(D::Error::custom(format!("{name} is no text"))),
+        };
+        Ok((name, value))
+    };
+    written.into_iter().map(text).collect()
 }
 
 impl Default for Config {

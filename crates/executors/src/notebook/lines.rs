@@ -1,8 +1,7 @@
 //! Lines out of streams whose writers can't be trusted to end them.
 
+use isochrone_worker::Mask;
 use tokio::io::{AsyncRead, AsyncReadExt};
-
-use super::secrets::Mask;
 
 /// A log line is cut here.
 const LONGEST_LINE: usize = 8 * 1024;

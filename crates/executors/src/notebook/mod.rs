@@ -54,7 +54,7 @@ use environment::{Environment, ItemRequirements};
 use isolation::Confinement;
 use network::RunNetwork;
 use scratch::Scratch;
-use secrets::RunSecrets;
+use secrets::{RunSecrets, masked_notebook};
 
 use crate::remote;
 
@@ -140,10 +140,11 @@ impl ExecuteNotebook {
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let notebook = self.notebook(attempt).await?;
         let secrets = self.secrets(attempt.task())?;
+        attempt.hide(secrets.mask());
         let environment = self.environment(attempt, &notebook).await?;
         let confinement = self.confinement(&environment).await?;
         let scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
-        let end = self.execute_in(&scratch, attempt, &environment, &confinement, notebook, &secrets).await;
+        let end = self.execute_in(&scratch, attempt, &environment, &confinement, notebook, secrets).await;
         scratch.remove().await;
         end
     }
@@ -155,11 +156,16 @@ impl ExecuteNotebook {
         environment: &Environment,
         confinement: &Confinement,
         notebook: Vec<u8>,
-        secrets: &RunSecrets,
+        mut secrets: RunSecrets,
     ) -> Result<AttemptEnd, AttemptEnd> {
         let began = Instant::now();
         let parameters = attempt.task().parameters.as_deref();
         let home = self.open_home(attempt, scratch).await?;
+        if let Some(home) = &home {
+            secrets = secrets.and_token(&home.token);
+            attempt.hide(secrets.mask());
+        }
+        let secrets = &secrets;
         let rules = self.rules.clone().with_servers(home.as_ref().map(|home| home.portal_url.as_str()));
         let mut network = RunNetwork::new(rules, self.lookup.clone());
         let walls = format!("network: {}; limits: {}", confinement.network, confinement.held());
@@ -234,7 +240,8 @@ impl ExecuteNotebook {
 
     /// What the task's owner has in `[notebook.secrets]`.
     fn secrets(&self, task: &Task) -> Result<RunSecrets, AttemptEnd> {
-        RunSecrets::of(&self.config.secrets, &task.owner).map_err(|error| AttemptEnd::SubmitFailed {
+        let Config { secrets, environment, .. } = &self.config;
+        RunSecrets::of(secrets, &task.owner, environment).map_err(|error| AttemptEnd::SubmitFailed {
             reason: Reason::BackendNotConfigured,
             result: error.to_string(),
         })
@@ -291,7 +298,7 @@ impl ExecuteNotebook {
         };
         let name = artifact_name(attempt.task());
         let mask = secrets.mask().clone();
-        let read = move || mask.notebook(last.read()?).map_err(std::io::Error::other);
+        let read = move || masked_notebook(&mask, last.read()?).map_err(std::io::Error::other);
         let kept = match tokio::task::spawn_blocking(read).await {
             Ok(Ok(data)) => attempt
                 .keep(&name, "application/x-ipynb+json", Bytes::from(data))

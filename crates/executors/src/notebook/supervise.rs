@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isochrone_domain::LogStream;
-use isochrone_worker::{Attempt, StopReason};
+use isochrone_worker::{Attempt, Mask, StopReason};
 use tokio::process::{ChildStderr, ChildStdout};
 
 use super::config::Config;
@@ -12,7 +12,6 @@ use super::driver::{Driver, Streams};
 use super::events::{Event, Stream};
 use super::limits::{self, Excess};
 use super::lines::{LineCutter, LineReader, plain};
-use super::secrets::Mask;
 
 /// The driver writes no longer lines.
 const LONGEST_EVENT: usize = 1 << 20;
@@ -188,7 +187,10 @@ impl<'a> Listener<'a> {
                         Ok(event) => if let Some(excess) = self.take(event).await {
                             return Some(excess);
                         },
-                        Err(error) => tracing::warn!(%error, "the notebook driver wrote no event"),
+                        // Its text may quote what was read.
+                        Err(error) => tracing::warn!(
+                            kind = ?error.classify(), column = error.column(), "the notebook driver wrote no event"
+                        ),
                     }
                 },
                 line = self.errors.next(), if self.errors_open => match line {

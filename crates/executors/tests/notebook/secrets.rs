@@ -1,9 +1,12 @@
 //! `[notebook.secrets]`: they reach the owner's notebooks, and nothing that is kept of a run.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use isochrone_domain::Reason;
-use isochrone_executors::notebook::Secret;
+use async_trait::async_trait;
+use isochrone_domain::{EpochMillis, Reason, RunId};
+use isochrone_executors::notebook::{Home, Homes, Secret};
 
 use crate::bench::{Bench, Outcome};
 
@@ -73,6 +76,66 @@ async fn a_secret_is_masked_in_errors_and_in_a_dying_kernels_last_words() {
         .await;
     assert_eq!(died.failure().0, Reason::ProcessDied);
     check_hidden(&died).await;
+}
+
+#[tokio::test]
+async fn what_is_logged_beside_the_cells_passes_the_same_mask() {
+    let mut bench = bench(
+        "anna",
+        &[
+            // What the network refuses is in the log, with the name of the server.
+            "import os, base64, json, urllib.parse, urllib.request\nsecret = os.environ['DB_PASSWORD']\n\
+             host = secret.split('\"')[0].lower() + '.example.com'\n\
+             try:\n    urllib.request.urlopen('http://' + os.environ['HOST_SECRET'] + '.localhost:81/', timeout=5)\n\
+             except OSError as error:\n    print(error)",
+            "print(json.dumps({'a': secret}), repr(secret.encode()), urllib.parse.quote(secret))",
+            "print(base64.b64encode(secret.encode()).decode(), base64.b64encode(b'ann:' + secret.encode()).decode())",
+            "print(os.environ['SERVICE_TOKEN'], os.environ['GDAL_DATA'])",
+            "print('see https://ann:pass-in-a-url@h.example.com/?f=json&token=token-in-a-url')",
+            "open('/tmp/' + secret.replace('/', '_'), 'w').close(); print(os.listdir('/tmp'))",
+        ],
+    );
+    let own = bench.config.secrets.get_mut("anna").unwrap();
+    own.insert("HOST_SECRET".to_owned(), Secret::Value("canary-Host-5b1d".to_owned()));
+    bench.config.environment = BTreeMap::from([
+        ("SERVICE_TOKEN".to_owned(), "canary-service-77aa".to_owned()),
+        ("GDAL_DATA".to_owned(), "/usr/share/gdal".to_owned()),
+    ]);
+    let outcome = bench.run().await;
+    assert_eq!(outcome.result()["executedCells"], 6, "{:?}", outcome.log);
+    check_hidden(&outcome).await;
+    assert!(outcome.printed("*** /usr/share/gdal"), "{:?}", outcome.log);
+    assert!(outcome.printed("see https://***@h.example.com/?f=json&token=***"), "{:?}", outcome.log);
+    let kept = format!("{:?} {}", outcome.log, outcome.executed().await);
+    for part in [
+        "canary-host-5b1d",
+        "canary-Host-5b1d",
+        "canary-service-77aa",
+        "Y2FuYXJ5LVp",
+        "Zo%22rk",
+        "t\\u00e4st",
+    ] {
+        assert!(!kept.contains(part), "{part}: {kept}");
+    }
+}
+
+#[tokio::test]
+async fn the_run_s_own_token_is_masked() {
+    struct Given;
+    #[async_trait]
+    impl Homes for Given {
+        async fn open(&self, _: &str, _: RunId, _: Duration) -> Result<Option<Home>, String> {
+            let (portal_url, token) =
+                ("https://gis.example.com/portal".to_owned(), "canary-run-token-1c".to_owned());
+            Ok(Some(Home { portal_url, token, expires: EpochMillis(i64::MAX) }))
+        }
+        async fn close(&self, _: &str, _: &Home) {}
+    }
+    let mut bench = Bench::cells(&["import os\nprint(open(os.environ['NB_AUTH_FILE']).read())"]);
+    bench.homes = Some(Arc::new(Given));
+    let outcome = bench.run().await;
+    assert!(outcome.log.iter().any(|(_, line)| line.contains(r#""token":"***""#)), "{:?}", outcome.log);
+    assert!(!outcome.executed().await.to_string().contains("canary-run-token"));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use isochrone_domain::TaskId;
+use isochrone_domain::{TaskId, redact};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdout};
@@ -245,7 +245,7 @@ impl Builder {
         // One that died at once is told by its end.
         drop(lifeline.write_all(&line).await);
         let watched = self.watch(&tree, scratch, events, errors, say);
-        let outcome = network.tell_during(|line| say(without_credentials(&line)), watched).await;
+        let outcome = network.tell_during(|line| say(redact::urls(&line).into_owned()), watched).await;
         let all_dead = end(tree).await;
         drop(child.wait().await);
         drop((parent, serving, lifeline));
@@ -310,7 +310,7 @@ impl Builder {
         let limit = self.notebooks.environment_timeout_seconds;
         match outcome {
             Outcome::Failed { step, lines } => {
-                let lines: Vec<String> = lines.iter().map(|line| without_credentials(line)).collect();
+                let lines: Vec<String> = lines.iter().map(|line| redact::urls(line).into_owned()).collect();
                 let said = Said { lines: &lines, source_builds: self.notebooks.allow_source_builds };
                 diagnosis::of(&step, &origin, &said)
             }
@@ -384,7 +384,7 @@ async fn follow(events: ChildStdout, errors: ChildStderr, say: &(dyn Fn(String) 
         while let Some(line) = reader.next().await {
             match serde_json::from_slice::<Written>(&line) {
                 Ok(Written { event: Event::Line(line), .. }) if !of_no_news(&line) => {
-                    say(without_credentials(&line));
+                    say(redact::urls(&line).into_owned());
                 }
                 Ok(Written { event: Event::Line(_), .. }) | Err(_) => {}
                 Ok(Written { event: Event::Failed(step), lines }) => {
@@ -438,46 +438,4 @@ fn installed(program: &str) -> Option<PathBuf> {
     let found =
         std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())?;
     found.canonicalize().ok()
-}
-
-/// Without what stands between `://` and `@`: an index's user and password.
-fn without_credentials(line: &str) -> String {
-    let mut rest = line;
-    let mut found = String::new();
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        found.push_str(before);
-        let authority = after
-            .find(|c: char| c == '/' || c.is_whitespace() || c == '"' || c == '\'')
-            .unwrap_or(after.len());
-        rest = match after[..authority].rfind('@') {
-            Some(end) => {
-                found.push_str("***");
-                &after[end..]
-            }
-            None => after,
-        };
-    }
-    found + rest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_indexs_password_is_in_no_line() {
-        for (line, expected) in [
-            (
-                "Looking in https://u:p@a.example.com/x and http://t@b/",
-                "Looking in https://***@a.example.com/x and http://***@b/",
-            ),
-            ("https://u:p@ss@a.example.com", "https://***@a.example.com"),
-            ("https://a.example.com/@scope/x", "https://a.example.com/@scope/x"),
-            ("nothing", "nothing"),
-            ("://", "://"),
-        ] {
-            assert_eq!(without_credentials(line), expected);
-        }
-    }
 }
