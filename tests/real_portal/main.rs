@@ -2,6 +2,7 @@
 
 mod front;
 mod import;
+mod pins;
 mod tasks;
 
 use anyhow::{Context, Result, ensure};

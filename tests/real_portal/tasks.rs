@@ -33,11 +33,15 @@ pub(crate) async fn create(
 pub(crate) async fn run_notebook(server: &Server, owner: &str, token: &str, item: &str) -> Result<Value> {
     let made = create(server, owner, token, &[("type", "ExecuteNotebook"), ("itemId", item)]).await?;
     let task = made["taskId"].as_str().with_context(|| format!("createTask answered {made}"))?;
-    let task = format!("/sharing/rest/community/users/{owner}/tasks/{task}");
-    server.post(&format!("{task}/run"), &[("token", token)]).await?;
+    run_task(server, &format!("/sharing/rest/community/users/{owner}/tasks/{task}"), token).await
+}
+
+/// Runs a task once; gives the ended run.
+pub(crate) async fn run_task(server: &Server, task: &str, token: &str) -> Result<Value> {
+    let asked = server.post(&format!("{task}/run"), &[("token", token)]).await?;
+    let run = asked["runId"].as_str().with_context(|| format!("{asked}"))?;
     eventually_within(WITH_PIP, "the notebook's run to end", async || {
-        let answer = server.get(&format!("{task}/runs"), &[("token", token)]).await?;
-        let run = answer["runs"][0].clone();
+        let run = server.get(&format!("{task}/runs/{run}"), &[("token", token)]).await?;
         Ok(run["endTime"].is_i64().then_some(run))
     })
     .await

@@ -69,6 +69,25 @@ async fn the_item_is_executed_there_and_becomes_what_was_executed() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_is_changed_as_its_job_begins_ends_the_run_and_the_job() -> Result<()> {
+    let All { portal, notebooks, place: _place, server } = all().await?;
+    portal.add_user("ann", "org_publisher", "ann-password");
+    portal.add_item(ITEM, "ann", "org", &[], &notebook("import time; time.sleep(60)"));
+    // After the look at the item, and before the server has answered.
+    notebooks.plan_fault("executeNotebook", 0, 1, Fault::Slow(std::time::Duration::from_secs(4)));
+    let running = begin(&server, &task("{}")).await?;
+    running.once("it to be looked at", |run| run["item"]["digest"].is_string()).await?;
+    portal.add_item(ITEM, "ann", "org", &[], &notebook("import time; time.sleep(61)"));
+    let run = running.ended().await?;
+    assert_eq!(outcome(&run), ("failed", "item_changed"), "{run}");
+    assert!(run["result"].as_str().is_some_and(|result| result.contains("while its job began")), "{run}");
+    assert!(running.log().await?.contains("was changed by ann"));
+    // Its job was told to end.
+    assert_eq!((notebooks.runs().len(), notebooks.cancelled()), (1, 1));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn there_is_one_job_whatever_happens() -> Result<()> {
     let All { portal, notebooks, place, server } = all().await?;
     portal.add_item(ITEM, "admin", "private", &[], &notebook("import time; time.sleep(8)"));

@@ -30,14 +30,16 @@ pub trait ItemSource: Send + Sync {
         reader: &str,
     ) -> Result<Option<ItemSnapshot>, ItemsUnavailable>;
 
-    /// Whose the item is, without a look at what it does. None: as of [`ItemSource::snapshot`].
-    async fn owner(
+    /// The same, if the item is somebody else's than the reader's: what one's own item does need not be looked at, and a
+    /// portal's may be large.
+    async fn snapshot_of_others(
         &self,
         id: ItemId,
         kind: TaskType,
         reader: &str,
-    ) -> Result<Option<String>, ItemsUnavailable> {
-        Ok(self.snapshot(id, kind, reader).await?.map(|item| item.owner))
+    ) -> Result<Option<ItemSnapshot>, ItemsUnavailable> {
+        let item = self.snapshot(id, kind, reader).await?;
+        Ok(item.filter(|item| !item.owner.eq_ignore_ascii_case(reader)))
     }
 }
 

@@ -10,6 +10,11 @@ use crate::{Attempt, Executor, WorkerParts};
 const OWNER_TRIES: u32 = 10;
 const OWNER_WAIT: Duration = Duration::from_millis(500);
 
+/// Between two tries to look at an item while its work goes on elsewhere.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// So many steps of such work are looked at: waiting, its beginning, and some more.
+const STEPS: u32 = 4;
+
 /// How a run ends that may not begin. None: it may. A remote job that was begun is followed to its end.
 pub(crate) async fn refused(
     parts: &WorkerParts,
@@ -65,6 +70,42 @@ async fn item_refused(parts: &WorkerParts, attempt: &Attempt) -> Option<AttemptE
         )),
         Err(error) => Some(refusal(Reason::BackendUnavailable, format!("item: {error}"))),
     }
+}
+
+/// How a run ends whose item was changed after it was looked at and before another server had read it. Never answers if
+/// it was not: the item is looked at again once the work is begun, and when there is news of it, as it may have waited
+/// there.
+pub(crate) async fn item_changed_meanwhile(
+    parts: &WorkerParts,
+    executor: &dyn Executor,
+    attempt: &Attempt,
+) -> AttemptEnd {
+    let task = attempt.task();
+    // A job that an earlier attempt began may have read the item long ago.
+    let looks = task.pinned.is_some() && !executor.reads_item() && attempt.run().handle.is_none();
+    if let (Some(id), true) = (task.item_id, looks) {
+        let mut seen = 0;
+        for _ in 0..STEPS {
+            seen = attempt.further_than(seen).await;
+            let item = loop {
+                match parts.items.snapshot(id, task.kind, &task.owner).await {
+                    Ok(item) => break item,
+                    Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
+                }
+            };
+            let why = match item {
+                Some(item) => check_item(task, id, &item).err().map(|changed| changed.to_string()),
+                None => {
+                    Some(format!("the item {id} does not exist any more or is not the task owner's to read"))
+                }
+            };
+            if let Some(why) = why {
+                let result = format!("{why}; that was while its job began, which was told to end");
+                return AttemptEnd::Failed { reason: Reason::ItemChanged, result };
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 fn refusal(reason: Reason, result: String) -> AttemptEnd {

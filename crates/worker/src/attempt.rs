@@ -1,14 +1,16 @@
 //! An attempt as its executor sees it: the work, and the ways to report on it.
 
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use isochrone_domain::{Artifact, ItemSnapshot, LogStream, Progress, Run, Task};
+use isochrone_domain::{Artifact, AttemptEnd, ItemSnapshot, LogStream, Progress, Run, Task};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::Mask;
 
 /// Why an executor must stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +51,8 @@ pub enum NotKept {
     Storage(String),
 }
 
-/// One try at a run, as its executor sees it.
+/// One try at a run, as its executor sees it. Whatever it says of itself for people to read passes its mask
+/// ([`Attempt::hide`]) here, in one place: log, progress, names of artifacts, and the reason of its end.
 pub struct Attempt {
     task: Task,
     run: Run,
@@ -58,6 +61,16 @@ pub struct Attempt {
     stop: watch::Receiver<Option<StopReason>>,
     /// How many files were kept.
     files: AtomicU32,
+    mask: Mutex<Mask>,
+    /// Grows when work of another server was begun, and when it is further than before.
+    steps: watch::Sender<Step>,
+}
+
+/// How far work is that another server does.
+#[derive(Debug, Default)]
+struct Step {
+    number: u64,
+    message: String,
 }
 
 /// Files are read in pieces of this size; a smaller file is written at once.
@@ -75,7 +88,16 @@ impl Attempt {
         reports: mpsc::Sender<Report>,
         stop: watch::Receiver<Option<StopReason>>,
     ) -> Attempt {
-        Attempt { task, run, artifacts, reports, stop, files: AtomicU32::new(0) }
+        Attempt {
+            task,
+            run,
+            artifacts,
+            reports,
+            stop,
+            files: AtomicU32::new(0),
+            mask: Mutex::default(),
+            steps: watch::Sender::default(),
+        }
     }
 
     /// The task, as it was when the run was claimed.
@@ -106,14 +128,46 @@ impl Attempt {
         *self.stop.borrow()
     }
 
+    /// Masks these from now on, beside what was masked before.
+    pub fn hide(&self, secrets: &Mask) {
+        let mut mask = self.mask.lock().unwrap_or_else(PoisonError::into_inner);
+        *mask = mask.and(secrets);
+    }
+
+    fn mask(&self) -> Mask {
+        self.mask.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The attempt's end as people may read it.
+    pub(crate) fn masked_end(&self, end: AttemptEnd) -> AttemptEnd {
+        let mask = self.mask();
+        match end {
+            AttemptEnd::Succeeded { result } => AttemptEnd::Succeeded { result: mask.text(result) },
+            AttemptEnd::Failed { reason, result } => AttemptEnd::Failed { reason, result: mask.line(result) },
+            AttemptEnd::SubmitFailed { reason, result } => {
+                AttemptEnd::SubmitFailed { reason, result: mask.line(result) }
+            }
+            end @ (AttemptEnd::GivenBack | AttemptEnd::Lapsed) => end,
+        }
+    }
+
     /// Says how far the work is; `percent` 0 to 100 where that is known.
     pub async fn progress(&self, percent: Option<u8>, message: impl Into<String>) {
-        self.report(Report::Progress(Progress { percent, message: message.into() })).await;
+        let message = self.mask().line(message.into());
+        self.steps.send_if_modified(|step| {
+            let further = step.number > 0 && step.message != message;
+            if further {
+                step.number += 1;
+                message.clone_into(&mut step.message);
+            }
+            further
+        });
+        self.report(Report::Progress(Progress { percent, message })).await;
     }
 
     /// Adds a line to the run's log. Waits while the worker is behind, so that memory stays flat.
     pub async fn log(&self, stream: LogStream, line: impl Into<String>) {
-        self.report(Report::Log(stream, line.into())).await;
+        self.report(Report::Log(stream, self.mask().line(line.into()))).await;
     }
 
     /// Says which version of its item the run executes.
@@ -130,11 +184,24 @@ impl Attempt {
     pub async fn checkpoint(&self, handle: &str) -> Result<(), NotKept> {
         let (answer, kept) = oneshot::channel();
         self.report(Report::Checkpoint(handle.to_owned(), answer)).await;
-        kept.await.unwrap_or(Err(NotKept::Fenced))
+        let kept = kept.await.unwrap_or(Err(NotKept::Fenced));
+        if kept.is_ok() {
+            self.steps.send_modify(|step| step.number += 1);
+        }
+        kept
+    }
+
+    /// Waits until more than `seen` steps are done of work that another server does: its beginning, and what was news
+    /// of it. Gives how many are.
+    pub(crate) async fn further_than(&self, seen: u64) -> u64 {
+        let mut steps = self.steps.subscribe();
+        let step = steps.wait_for(|step| step.number > seen).await;
+        step.expect("its sender is in this attempt").number
     }
 
     /// Keeps `data` in the artifact store and lists it with the run. `name` is a plain file name.
     pub async fn keep(&self, name: &str, content_type: &str, data: Bytes) -> Result<(), NotKept> {
+        let name = &*self.mask().text(name.to_owned());
         let location = artifact_path(&self.run, name);
         let size = data.len() as u64;
         self.artifacts
@@ -188,7 +255,7 @@ impl Attempt {
 
     async fn kept(&self, name: &str, content_type: &str, size: u64, location: &Path) {
         self.report(Report::Artifact(Artifact {
-            name: name.to_owned(),
+            name: self.mask().text(name.to_owned()),
             content_type: content_type.to_owned(),
             size,
             location: location.to_string(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use isochrone_domain::{Artifact, AttemptEnd, Reason, RunId, Task};
+use isochrone_domain::{Artifact, AttemptEnd, LogStream, Reason, RunId, Task};
 use isochrone_store::{Claimed, Finished};
 use isochrone_telemetry::AttemptResult;
 use tokio::sync::{mpsc, watch};
@@ -38,8 +38,9 @@ pub(crate) async fn carry(
     let execution = async {
         let end = match admission::refused(parts, &*executor, &attempt).await {
             Some(end) => Some(end),
-            None => execute(&*executor, &attempt, leases, &lease, deadline).await,
+            None => execute_watched(parts, &*executor, &attempt, leases, &lease, deadline).await,
         };
+        let end = end.map(|end| attempt.masked_end(end));
         // Closes the reports, and so ends the journal.
         drop(attempt);
         end
@@ -56,6 +57,27 @@ pub(crate) async fn carry(
 
 fn deadline(task: &Task, executor: &dyn Executor) -> Duration {
     task.policies.timeout_ms.map_or_else(|| executor.default_timeout(), Duration::from_millis)
+}
+
+/// The same as [`execute`], and ends the work if its item is changed as it begins at another server.
+async fn execute_watched(
+    parts: &WorkerParts,
+    executor: &dyn Executor,
+    attempt: &Attempt,
+    leases: &Leases,
+    lease: &Lease,
+    deadline: Duration,
+) -> Option<AttemptEnd> {
+    let mut work = std::pin::pin!(execute(executor, attempt, leases, lease, deadline));
+    let changed = tokio::select! {
+        biased;
+        end = &mut work => return end,
+        changed = admission::item_changed_meanwhile(parts, executor, attempt) => changed,
+    };
+    attempt.log(LogStream::System, changed.result().unwrap_or_default()).await;
+    leases.stop(attempt.run().id, attempt.run().attempt, StopReason::Cancelled);
+    // Given back: whoever goes on with it tells the job to end, too.
+    work.await.map(|end| if end == AttemptEnd::GivenBack { end } else { changed })
 }
 
 /// Lets the executor work until it ends, must stop, or its lease is lost (None: nothing of the

@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use isochrone_domain::LogStream;
-use isochrone_worker::{Attempt, StopReason};
+use isochrone_worker::{Attempt, Mask, StopReason};
 use rustix::fs::{Mode, fstat};
 
 use super::config::Config;
 use super::lines::plain;
-use super::secrets::Mask;
 use crate::untrusted::{Bounds, Found, Refused, UntrustedDir, UntrustedFile, Walk};
 
 /// How far the folder is looked through.
@@ -174,7 +173,7 @@ impl Keeping<'_> {
 
     /// The artifact's name: the path, where no other artifact has it.
     fn name(&self, path: &Path) -> Result<String, LeftOut> {
-        let name = plain(&path.to_string_lossy()).replace(['\n', '\t'], " ");
+        let name = self.mask.text(plain(&path.to_string_lossy()).replace(['\n', '\t'], " "));
         if name.len() > LONGEST_NAME {
             return Err(LeftOut::Name);
         }

@@ -29,8 +29,31 @@ pub(super) struct PortalNotebooks(pub(super) SignedIn);
 #[async_trait]
 impl Notebooks for PortalNotebooks {
     async fn content(&self, id: ItemId, reader: &str) -> Result<Option<(ItemSnapshot, Vec<u8>)>, NoContent> {
+        self.read(id, reader, Whose::Anybodys).await
+    }
+}
+
+/// Which items are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Anybodys,
+    /// Not the reader's own.
+    Others,
+}
+
+impl PortalNotebooks {
+    async fn read(
+        &self,
+        id: ItemId,
+        reader: &str,
+        whose: Whose,
+    ) -> Result<Option<(ItemSnapshot, Vec<u8>)>, NoContent> {
         let reader = reader.to_owned();
-        match self.0.ask(|portal, bearer| content(portal, bearer, id.to_string(), reader.clone())).await {
+        match self
+            .0
+            .ask(|portal, bearer| content(portal, bearer, id.to_string(), reader.clone(), whose))
+            .await
+        {
             // The portal knows no such user or item.
             Err(Error::Refused(_)) => Ok(None),
             content => content.map_err(NoContent::Portal),
@@ -55,24 +78,17 @@ impl ItemSource for PortalNotebooks {
         Ok(content.map_err(unavailable)?.map(|(item, _)| item))
     }
 
-    async fn owner(
+    async fn snapshot_of_others(
         &self,
         id: ItemId,
         kind: TaskType,
         reader: &str,
-    ) -> Result<Option<String>, ItemsUnavailable> {
+    ) -> Result<Option<ItemSnapshot>, ItemsUnavailable> {
         if kind != TaskType::ExecuteNotebook {
             return Ok(None);
         }
-        let reader = reader.to_owned();
-        let readable = |portal: Portal, bearer| {
-            let (id, reader) = (id.to_string(), reader.clone());
-            async move { readable(&portal, &bearer, &id, &reader).await }
-        };
-        match self.0.ask(readable).await {
-            Err(Error::Refused(_)) => Ok(None),
-            item => Ok(item.map_err(|error| unavailable(NoContent::Portal(error)))?.map(|item| item.owner)),
-        }
+        let content = self.read(id, reader, Whose::Others).await;
+        Ok(content.map_err(unavailable)?.map(|(item, _)| item))
     }
 }
 
@@ -104,8 +120,12 @@ async fn content(
     bearer: Bearer,
     id: String,
     reader: String,
+    whose: Whose,
 ) -> isochrone_arcgis::Result<Option<(ItemSnapshot, Vec<u8>)>> {
     let Some(item) = readable(&portal, &bearer, &id, &reader).await? else { return Ok(None) };
+    if whose == Whose::Others && item.owner.eq_ignore_ascii_case(&reader) {
+        return Ok(None);
+    }
     let data = portal.item_data(&bearer, &id).await?;
     // A portal says when an item was changed, and not who did it: as good as its owner.
     let modified = EpochMillis(item.modified.unwrap_or_default());

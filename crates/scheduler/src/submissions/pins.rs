@@ -1,6 +1,6 @@
 //! Which version of somebody else's item a task runs.
 
-use isochrone_domain::{Action, ItemChanges, ItemSnapshot, Task, keeps_pin, owns, pin};
+use isochrone_domain::{Action, ItemChanges, ItemSnapshot, Task, keeps_pin, pin};
 
 use isochrone_store::ItemsUnavailable;
 
@@ -38,8 +38,8 @@ impl Submissions {
     pub(super) async fn pinned(&self, old: Option<&Task>, task: Task) -> Result<Task, SubmitError> {
         let pinned = match old {
             Some(old) if keeps_pin(old, &task) => old.pinned.clone(),
-            _ if !self.may_pin(&task).await? => None,
-            _ => match self.item(&task).await {
+            _ if task.policies.item_changes != ItemChanges::Pinned => None,
+            _ => match self.others_item(&task).await {
                 // Without a pin, somebody else's item does not run until its task's owner accepts it.
                 Err(ItemsUnavailable::Unreadable(_)) => None,
                 item => pin(&task, item?.as_ref()),
@@ -48,13 +48,12 @@ impl Submissions {
         Ok(Task { pinned, ..task })
     }
 
-    /// Whether the item has to be read: a portal's may be large.
-    async fn may_pin(&self, task: &Task) -> Result<bool, SubmitError> {
-        let Some(id) = task.item_id.filter(|_| task.policies.item_changes == ItemChanges::Pinned) else {
-            return Ok(false);
-        };
-        let owner = self.items.owner(id, task.kind, &task.owner).await?;
-        Ok(owner.is_some_and(|owner| !owns(task, &owner)))
+    /// The item that the task runs, as it is now, if it is not the task's owner's.
+    async fn others_item(&self, task: &Task) -> Result<Option<ItemSnapshot>, ItemsUnavailable> {
+        match task.item_id {
+            Some(id) => self.items.snapshot_of_others(id, task.kind, &task.owner).await,
+            None => Ok(None),
+        }
     }
 
     /// The item that the task runs, as it is now.
