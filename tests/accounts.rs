@@ -3,28 +3,29 @@
 use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
+use isochrone_testkit::fleet::{DrillServer, Script};
 use isochrone_testkit::{ADMIN_PASSWORD, Server, ServerOptions, eventually};
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
 const PASSWORD: &str = "rain on a tin roof";
 
-struct Place {
+struct Fixture {
     _dir: tempfile::TempDir,
     options: ServerOptions,
 }
 
-fn place() -> Result<Place> {
+fn fixture() -> Result<Fixture> {
     let dir = tempfile::tempdir()?;
     let options = ServerOptions::new(BINARY, dir.path().join("data"));
-    Ok(Place { _dir: dir, options })
+    Ok(Fixture { _dir: dir, options })
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-impl Place {
+impl Fixture {
     fn user(&self, args: &[&str], stdin: &str) -> Result<Output> {
         self.options.cli(&[&["user"], args].concat(), stdin)
     }
@@ -61,8 +62,8 @@ async fn sign_in(server: &Server, name: &str, password: &str) -> Result<Value> {
 
 #[test]
 fn a_weak_password_is_refused_wherever_one_is_set() -> Result<()> {
-    let place = place()?;
-    place.add("ann.quux", "publisher")?;
+    let fixture = fixture()?;
+    fixture.add("ann.quux", "publisher")?;
     for (weak, told) in [
         ("1\n", "at least 8 characters"),
         ("\n", "at least 8 characters"),
@@ -70,28 +71,28 @@ fn a_weak_password_is_refused_wherever_one_is_set() -> Result<()> {
         ("Summer2026\n", "tried first"),
         ("Quux2026\n", "name"),
     ] {
-        place.refused(&["add", "quux", "--role", "admin", "--password-stdin"], weak, told)?;
-        place.refused(&["password", "ANN.quux", "--password-stdin"], weak, told)?;
+        fixture.refused(&["add", "quux", "--role", "admin", "--password-stdin"], weak, told)?;
+        fixture.refused(&["password", "ANN.quux", "--password-stdin"], weak, told)?;
     }
     let long = "kJ7&vQz2".repeat(129) + "\n";
-    place.refused(&["password", "ann.quux", "--password-stdin"], &long, "at most 1024 bytes")?;
+    fixture.refused(&["password", "ann.quux", "--password-stdin"], &long, "at most 1024 bytes")?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_with_a_weak_first_password_names_the_setting() -> Result<()> {
-    let place = place()?;
-    let weak = place.options.clone().env("ISOCHRONE_ADMIN_PASSWORD", "Admin123");
+    let fixture = fixture()?;
+    let weak = fixture.options.clone().env("ISOCHRONE_ADMIN_PASSWORD", "Admin123");
     let refused =
         tokio::task::spawn_blocking(move || weak.cli(&["up", "--http", "127.0.0.1:0"], "")).await??;
     let said = text(&refused.stderr);
     ensure!(!refused.status.success() && said.contains("ISOCHRONE_ADMIN_PASSWORD"), "{said}");
     ensure!(said.contains("tried first") && !said.contains("Admin123"), "{said}");
     // Nothing is left that a good one would not repair; and it is good for the first user only.
-    let server = Server::start(&place.options).await?;
+    let server = Server::start(&fixture.options).await?;
     ensure!(sign_in(&server, "admin", ADMIN_PASSWORD).await?["token"].is_string());
     ensure!(server.terminate().await?);
-    let later = place.options.clone().env("ISOCHRONE_ADMIN_PASSWORD", "Admin123");
+    let later = fixture.options.clone().env("ISOCHRONE_ADMIN_PASSWORD", "Admin123");
     let server = Server::start(&later).await?;
     ensure!(sign_in(&server, "admin", ADMIN_PASSWORD).await?["token"].is_string());
     Ok(())
@@ -99,38 +100,38 @@ async fn a_start_with_a_weak_first_password_names_the_setting() -> Result<()> {
 
 #[test]
 fn who_is_there_is_not_added_again() -> Result<()> {
-    let place = place()?;
-    place.add("Admin", "admin")?;
-    place.add("bob", "publisher")?;
+    let fixture = fixture()?;
+    fixture.add("Admin", "admin")?;
+    fixture.add("bob", "publisher")?;
     for name in ["Admin", "admin", "ADMIN"] {
         let args = ["add", name, "--role", "publisher", "--password-stdin"];
-        place.refused(&args, "another good one\n", "there is a user 'Admin' already")?;
+        fixture.refused(&args, "another good one\n", "there is a user 'Admin' already")?;
     }
-    place.refused(&["add", "a b", "--role", "admin", "--password-stdin"], PASSWORD, "no user name")?;
+    fixture.refused(&["add", "a b", "--role", "admin", "--password-stdin"], PASSWORD, "no user name")?;
     for last in [&["role", "ADMIN", "viewer"][..], &["disable", "admin"], &["delete", "admin"]] {
-        place.refused(last, "", "the last administrator")?;
+        fixture.refused(last, "", "the last administrator")?;
     }
     for nobody in [&["role", "zoe", "admin"][..], &["disable", "zoe"], &["enable", "zoe"], &["delete", "zoe"]]
     {
-        place.refused(nobody, "", "there is no user 'zoe'")?;
+        fixture.refused(nobody, "", "there is no user 'zoe'")?;
     }
-    place.good(&["role", "BOB", "admin"])?;
-    place.good(&["disable", "Admin"])?;
-    place.refused(&["role", "bob", "viewer"], "", "the last administrator")?;
-    let users = place.options.cli_json(&["user", "list"])?;
+    fixture.good(&["role", "BOB", "admin"])?;
+    fixture.good(&["disable", "Admin"])?;
+    fixture.refused(&["role", "bob", "viewer"], "", "the last administrator")?;
+    let users = fixture.options.cli_json(&["user", "list"])?;
     assert_eq!((&users[0]["name"], &users[0]["role"]), (&json!("Admin"), &json!("admin")));
     ensure!(users[0]["disabled"].is_i64() && users[1]["disabled"].is_null(), "{users}");
-    place.good(&["enable", "admin"])?;
-    place.good(&["delete", "bob"])?;
-    assert_eq!(place.options.cli_json(&["user", "list"])?.as_array().map(Vec::len), Some(1));
+    fixture.good(&["enable", "admin"])?;
+    fixture.good(&["delete", "bob"])?;
+    assert_eq!(fixture.options.cli_json(&["user", "list"])?.as_array().map(Vec::len), Some(1));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_given_to_a_user_dies_with_the_password_and_with_the_user() -> Result<()> {
-    let place = place()?;
-    place.add("ann", "publisher")?;
-    let server = Server::start(&place.options).await?;
+    let fixture = fixture()?;
+    fixture.add("ann", "publisher")?;
+    let server = Server::start(&fixture.options).await?;
     let me = async |token: &str| -> Result<Value> {
         let url = format!("{}/sharing/rest/community/self?f=json", server.url);
         Ok(reqwest::Client::new()
@@ -147,60 +148,60 @@ async fn what_was_given_to_a_user_dies_with_the_password_and_with_the_user() -> 
         Ok(given["token"].as_str().with_context(|| format!("{given}"))?.to_owned())
     };
     let first = token().await?;
-    let key = place.options.cli_json(&["user", "key", "ann", "--title", "nightly"])?;
+    let key = fixture.options.cli_json(&["user", "key", "ann", "--title", "nightly"])?;
     let key = key["key"].as_str().context("a key")?;
     for good in [&*first, key] {
         assert_eq!(me(good).await?["username"], "ann");
     }
     // The same password again is another one all the same.
-    place.good(&["password", "ANN", "--password-stdin"])?;
+    fixture.good(&["password", "ANN", "--password-stdin"])?;
     for void in [&*first, key] {
         assert_eq!(me(void).await?["error"]["code"], 498);
     }
     let second = token().await?;
-    place.good(&["disable", "ann"])?;
+    fixture.good(&["disable", "ann"])?;
     assert_eq!(me(&second).await?["error"]["code"], 498);
     ensure!(sign_in(&server, "ann", PASSWORD).await?["error"].is_object());
-    let refused = place.user(&["key", "ann", "--title", "t"], "")?;
+    let refused = fixture.user(&["key", "ann", "--title", "t"], "")?;
     ensure!(!refused.status.success() && text(&refused.stderr).contains("disabled"));
-    place.good(&["enable", "ann"])?;
+    fixture.good(&["enable", "ann"])?;
     assert_eq!(me(&second).await?["error"]["code"], 498, "what was void stays void");
     let third = token().await?;
-    place.good(&["delete", "ann"])?;
+    fixture.good(&["delete", "ann"])?;
     assert_eq!(me(&third).await?["error"]["code"], 498);
-    place.add("ann", "viewer")?;
+    fixture.add("ann", "viewer")?;
     assert_eq!(me(&third).await?["error"]["code"], 498, "who comes later is somebody else");
     Ok(())
 }
 
-fn report(place: &Place, owner: &str) -> Result<String> {
+fn report(fixture: &Fixture, owner: &str) -> Result<String> {
     let parameters = r#"{"reportType":"org","reportSubType":"users","title":"U"}"#;
     let create = ["task", "create", "--type", "ExecuteReport", "--owner", owner, "--parameters", parameters];
     let cron = ["--minute", "0", "--hour", "0", "--day-of-month", "29", "--month", "2", "--day-of-week", "?"];
-    let task = place.options.cli_json(&[&create[..], &cron].concat())?;
+    let task = fixture.options.cli_json(&[&create[..], &cron].concat())?;
     Ok(task["id"].as_str().context("an id")?.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_task_of_a_disabled_user_runs_and_none_is_left_without_an_owner() -> Result<()> {
-    let place = place()?;
+    let fixture = fixture()?;
     for name in ["ann", "bob"] {
-        place.add(name, "admin")?;
+        fixture.add(name, "admin")?;
     }
-    let server = Server::start(&place.options).await?;
-    let (task, file) = (report(&place, "ann")?, place.options.data_dir.with_extension("ipynb"));
+    let server = Server::start(&fixture.options).await?;
+    let (task, file) = (report(&fixture, "ann")?, fixture.options.data_dir.with_extension("ipynb"));
     std::fs::write(&file, "{}")?;
-    let item = place.options.cli_json(&["item", "add", &file.to_string_lossy(), "--owner", "ann"])?;
+    let item = fixture.options.cli_json(&["item", "add", &file.to_string_lossy(), "--owner", "ann"])?;
     let ended = async || -> Result<Value> {
-        let run = place.options.cli_json(&["task", "run", &task])?;
+        let run = fixture.options.cli_json(&["task", "run", &task])?;
         let run = run["id"].as_str().context("an id")?.to_owned();
         eventually("the run to end", || async {
-            let run = place.options.cli_json(&["run", "show", &run])?;
+            let run = fixture.options.cli_json(&["run", "show", &run])?;
             Ok((!run["ended"].is_null()).then_some(run))
         })
         .await
     };
-    place.good(&["disable", "ann"])?;
+    fixture.good(&["disable", "ann"])?;
     for _ in 0..6 {
         let run = ended().await?;
         assert_eq!(
@@ -209,20 +210,66 @@ async fn no_task_of_a_disabled_user_runs_and_none_is_left_without_an_owner() -> 
             "{run}"
         );
     }
-    let shown = place.options.cli_json(&["task", "show", &task])?;
+    let shown = fixture.options.cli_json(&["task", "show", &task])?;
     assert_eq!((&shown["state"], &shown["consecutiveFailures"]), (&json!("active"), &json!(0)), "{shown}");
-    place.good(&["enable", "ann"])?;
+    fixture.good(&["enable", "ann"])?;
     assert_eq!(ended().await?["status"], "succeeded");
 
-    place.refused(&["delete", "ann"], "", "owns 1 tasks and 1 items")?;
+    fixture.refused(&["delete", "ann"], "", "owns 1 tasks and 1 items")?;
     for heir in ["ANN", "zoe"] {
-        place.refused(&["delete", "ann", "--tasks-to", heir], "", "")?;
+        fixture.refused(&["delete", "ann", "--tasks-to", heir], "", "")?;
     }
-    place.good(&["delete", "ann", "--tasks-to", "BOB"])?;
-    assert_eq!(place.options.cli_json(&["task", "show", &task])?["owner"], "bob");
-    let items = place.options.cli_json(&["item", "list", "--owner", "bob"])?;
+    fixture.good(&["delete", "ann", "--tasks-to", "BOB"])?;
+    assert_eq!(fixture.options.cli_json(&["task", "show", &task])?["owner"], "bob");
+    let items = fixture.options.cli_json(&["item", "list", "--owner", "bob"])?;
     assert_eq!(items[0]["id"], item["id"]);
     assert_eq!(ended().await?["status"], "succeeded");
+    ensure!(server.terminate().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_for_a_user_ends_when_the_user_is_disabled_or_deleted() -> Result<()> {
+    let drill = DrillServer::start().await?;
+    drill.script(|_| Script { hold_ms: 600_000, succeed: true });
+    let mut fixture = fixture()?;
+    fixture.options = fixture.options.env("ISOCHRONE__WORKER__DRILL_URL", drill.url());
+    for name in ["ann", "bob", "zoe"] {
+        fixture.add(name, "publisher")?;
+    }
+    let server = Server::start(&fixture.options).await?;
+    let show = async |run: &str| fixture.options.cli_json(&["run", "show", run]);
+    let begun = async |owner: &str| -> Result<(String, String)> {
+        let task = report(&fixture, owner)?;
+        let mut runs = Vec::new();
+        for _ in 0..2 {
+            let run = fixture.options.cli_json(&["task", "run", &task])?;
+            runs.push(run["id"].as_str().context("an id")?.to_owned());
+        }
+        eventually("the run to execute", || async {
+            Ok((show(&runs[0]).await?["status"] == "executing").then_some(()))
+        })
+        .await?;
+        Ok((runs.remove(0), runs.remove(0)))
+    };
+    let ended = async |run: &str, status: &str| -> Result<()> {
+        let run = eventually("the run to end", || async {
+            let run = show(run).await?;
+            Ok((!run["ended"].is_null()).then_some(run))
+        })
+        .await?;
+        assert_eq!((&run["status"], &run["reason"]), (&json!(status), &json!("owner_disabled")), "{run}");
+        Ok(())
+    };
+    let (of_ann, waiting) = begun("ann").await?;
+    let (of_bob, _) = begun("bob").await?;
+    let told = fixture.user(&["disable", "ann"], "")?;
+    ensure!(text(&told.stderr).contains("2 runs"), "{}", text(&told.stderr));
+    ended(&of_ann, "failed").await?;
+    ended(&waiting, "skipped").await?;
+    assert_eq!(show(&of_bob).await?["status"], "executing", "another's goes on");
+    fixture.good(&["delete", "bob", "--tasks-to", "zoe"])?;
+    ended(&of_bob, "failed").await?;
     ensure!(server.terminate().await?);
     Ok(())
 }

@@ -98,6 +98,10 @@ id!(
     /// Names an installation: a store and all that is kept beside it.
     InstallationId
 );
+id!(
+    /// Names a folder for artifacts: processes that share theirs find the same id in it.
+    ArtifactsId
+);
 
 impl TaskId {
     /// The task that a request with this key makes, however often its sender repeats it.

@@ -74,6 +74,17 @@ impl RunStatus {
     }
 }
 
+/// Why a run is told to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CancelReason {
+    /// A person wants this run to end.
+    #[default]
+    Requested,
+    /// Its task's owner was disabled or deleted.
+    OwnerDisabled,
+}
+
 /// A person's wish that a run end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancel {
@@ -81,6 +92,9 @@ pub struct Cancel {
     pub by: String,
     /// When it was asked.
     pub at: EpochMillis,
+    /// Why.
+    #[serde(default)]
+    pub why: CancelReason,
 }
 
 /// How far an attempt is.

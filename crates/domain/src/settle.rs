@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{Artifact, CrashPolicy, EpochMillis, Outcome, Reason, Run, RunStatus, Task, TaskState};
+use crate::{
+    Artifact, CancelReason, CrashPolicy, EpochMillis, Outcome, Reason, Run, RunStatus, Task, TaskState,
+};
 
 /// How an attempt ended, as its worker saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,18 @@ pub enum AttemptEnd {
     GivenBack,
     /// The worker was lost: its lease lapsed.
     Lapsed,
+}
+
+impl AttemptEnd {
+    /// What is said of it for people, if anything is.
+    pub fn result(&self) -> Option<&str> {
+        match self {
+            AttemptEnd::Succeeded { result }
+            | AttemptEnd::Failed { result, .. }
+            | AttemptEnd::SubmitFailed { result, .. } => Some(result),
+            AttemptEnd::GivenBack | AttemptEnd::Lapsed => None,
+        }
+    }
 }
 
 /// A run and its task after an attempt.
@@ -119,6 +133,14 @@ impl Settled {
     }
 
     fn end(&mut self, outcome: Outcome, reason: Reason, now: EpochMillis) {
+        let why = self.run.cancel.as_ref().map(|cancel| cancel.why);
+        let reason = match (reason, why) {
+            (Reason::Cancelled, Some(CancelReason::OwnerDisabled)) => {
+                self.run.result = Some(Reason::OwnerDisabled.sentence().to_owned());
+                Reason::OwnerDisabled
+            }
+            (reason, _) => reason,
+        };
         self.run.status = RunStatus::Ended { outcome, reason, at: now };
         let task = &mut self.task;
         match outcome {
@@ -141,17 +163,23 @@ impl Settled {
 /// What a person's cancel means: a run that never started ends at once, skipped; one that executes
 /// is told to stop, and one that waits to go on with a remote job is told so by its next attempt. None: it has
 /// ended already.
-pub fn cancel(run: &Run, by: &str, now: EpochMillis) -> Option<Run> {
+pub fn cancel(run: &Run, by: &str, why: CancelReason, now: EpochMillis) -> Option<Run> {
     let mut run = run.clone();
-    let cancel = crate::Cancel { by: by.to_owned(), at: now };
+    let cancel = crate::Cancel { by: by.to_owned(), at: now, why };
     match run.status {
         RunStatus::Ended { .. } => return None,
         RunStatus::Executing { .. } => {}
         RunStatus::Queued { .. } if run.handle.is_some() => {}
         RunStatus::Waiting | RunStatus::Queued { .. } => {
             let outcome = if run.started.is_some() { Outcome::Failed } else { Outcome::Skipped };
-            run.status = RunStatus::Ended { outcome, reason: Reason::Cancelled, at: now };
-            run.result = Some(format!("The run was cancelled by {by}."));
+            let (reason, result) = match why {
+                CancelReason::Requested => (Reason::Cancelled, format!("The run was cancelled by {by}.")),
+                CancelReason::OwnerDisabled => {
+                    (Reason::OwnerDisabled, Reason::OwnerDisabled.sentence().to_owned())
+                }
+            };
+            run.status = RunStatus::Ended { outcome, reason, at: now };
+            run.result = Some(result);
         }
     }
     run.cancel.get_or_insert(cancel);

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use isochrone_domain::{
-    AttemptEnd, Change, CronFields, EpochMillis, FireId, ItemId, Lease, Limits, MisfirePolicy, Outcome,
-    OverlapPolicy, Policies, Reason, RetryPolicy, Run, RunId, RunStatus, Submission, Task, TaskId, TaskState,
-    TaskType, accept, cancel, disable, edit, enable, plan_fires, plan_request, retry, settle,
+    AttemptEnd, CancelReason, Change, CronFields, EpochMillis, FireId, ItemId, Lease, Limits, MisfirePolicy,
+    Outcome, OverlapPolicy, Policies, Reason, RetryPolicy, Run, RunId, RunStatus, Submission, Task, TaskId,
+    TaskState, TaskType, accept, cancel, disable, edit, enable, plan_fires, plan_request, retry, settle,
 };
 use proptest::prelude::*;
 
@@ -311,7 +311,8 @@ impl World {
             }
             Event::Cancel(index) => {
                 if let Some(run) = self.pick(index, |run| !run.status.ended()) {
-                    let cancelled = cancel(&run, "nora", self.now).expect("it has not ended");
+                    let cancelled =
+                        cancel(&run, "nora", CancelReason::Requested, self.now).expect("it has not ended");
                     let ended = cancelled.status.ended();
                     self.runs.insert(run.id, cancelled);
                     if ended {

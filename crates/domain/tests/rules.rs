@@ -1,9 +1,10 @@
 //! The rules one by one: dates, misfires, overlaps, retries, cancels, what is refused.
 
 use isochrone_domain::{
-    AttemptEnd, Change, CronFields, Decision, EpochMillis, ItemId, Limits, MisfirePolicy, Outcome,
-    OverlapPolicy, Policies, Reason, RetryPolicy, Run, RunStatus, Submission, Task, TaskId, TaskState,
-    TaskType, accept, cancel, disable, edit, enable, plan_backfill, plan_fires, planned_minutes, settle,
+    AttemptEnd, CancelReason, Change, CronFields, Decision, EpochMillis, ItemId, Lease, Limits,
+    MisfirePolicy, Outcome, OverlapPolicy, Policies, Reason, RetryPolicy, Run, RunStatus, Submission, Task,
+    TaskId, TaskState, TaskType, accept, cancel, disable, edit, enable, plan_backfill, plan_fires,
+    planned_minutes, settle,
 };
 
 const MINUTE: i64 = 60_000;
@@ -221,12 +222,13 @@ fn five_failures_in_a_row_disable_a_task_and_a_success_forgives_them() {
 #[test]
 fn a_cancelled_run_ends_and_counts_as_no_failure() {
     let task = task_of(submission(), HOUR_BEGINS);
-    let queued = cancel(&a_run(&task), "nora", HOUR_BEGINS).expect("it has not ended");
+    let queued =
+        cancel(&a_run(&task), "nora", CancelReason::Requested, HOUR_BEGINS).expect("it has not ended");
     assert!(matches!(
         queued.status,
         RunStatus::Ended { outcome: Outcome::Skipped, reason: Reason::Cancelled, .. }
     ));
-    assert_eq!(cancel(&queued, "nora", HOUR_BEGINS), None);
+    assert_eq!(cancel(&queued, "nora", CancelReason::Requested, HOUR_BEGINS), None);
     // The worker dies before it hears of the cancel: the run does not start again.
     let mut run = a_run(&task);
     run.cancel = queued.cancel;
@@ -244,7 +246,7 @@ fn a_cancel_reaches_a_remote_job_whose_worker_is_gone() {
     let mut run = a_run(&task);
     run.handle = Some("{}".to_owned());
     // It waits to go on with its job.
-    let cancelled = cancel(&run, "nora", HOUR_BEGINS).expect("it has not ended");
+    let cancelled = cancel(&run, "nora", CancelReason::Requested, HOUR_BEGINS).expect("it has not ended");
     assert!(matches!(cancelled.status, RunStatus::Queued { .. }) && cancelled.cancel.is_some());
     // Its worker died before it heard of the cancel.
     let settled = settle(&task, &cancelled, AttemptEnd::Lapsed, Vec::new(), HOUR_BEGINS);
@@ -312,5 +314,29 @@ fn what_is_refused_names_its_parameter() {
     ];
     for (expected, message) in cases {
         assert!(message.starts_with(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_run_whose_owner_was_disabled_ends_with_that_reason() {
+    let task = task_of(submission(), HOUR_BEGINS);
+    let why = CancelReason::OwnerDisabled;
+    let queued = cancel(&a_run(&task), "nora", why, HOUR_BEGINS).expect("it has not ended");
+    let reason = |run: &Run| match &run.status {
+        RunStatus::Ended { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    assert_eq!(reason(&queued), Some(Reason::OwnerDisabled));
+    let lease = Lease { worker: "w".to_owned(), until: HOUR_BEGINS };
+    let executing = Run { status: RunStatus::Executing { lease }, ..a_run(&task) };
+    let told = cancel(&executing, "nora", why, HOUR_BEGINS).expect("it has not ended");
+    assert_eq!(reason(&told), None);
+    for end in [
+        AttemptEnd::Failed { reason: Reason::Cancelled, result: "it was told to".to_owned() },
+        AttemptEnd::GivenBack,
+    ] {
+        let ended = settle(&task, &told, end, Vec::new(), HOUR_BEGINS).run;
+        assert_eq!(reason(&ended), Some(Reason::OwnerDisabled));
+        assert_eq!(ended.result.as_deref(), Some(Reason::OwnerDisabled.sentence()));
     }
 }

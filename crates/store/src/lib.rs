@@ -14,6 +14,7 @@ mod holds;
 mod installation;
 mod item_source;
 mod items;
+mod methods;
 pub mod redis;
 mod runs;
 pub mod seal;

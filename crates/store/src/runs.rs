@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, Cancel, EpochMillis, ItemSnapshot, LogLine, Progress, Run,
-    RunId, Task, TaskId, TaskType,
+    Amendment, Artifact, AttemptEnd, AuditEntry, Cancel, CancelReason, EpochMillis, ItemSnapshot, LogLine,
+    Progress, Run, RunId, Task, TaskId, TaskType,
 };
 
 use crate::{Page, Paged, Place, Result, Stretch};
@@ -207,8 +207,8 @@ pub trait RunStore: Send + Sync {
     /// Nothing is left of these: they are among the deleted runs no more.
     async fn forget_deleted_runs(&self, runs: &[RunId]) -> Result<()>;
 
-    /// A person's wish that the run end.
-    async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled>;
+    /// A person's wish that the run end, or what follows from one.
+    async fn cancel_run(&self, run: RunId, why: CancelReason, audit: AuditEntry) -> Result<Cancelled>;
 
     /// A person's wish that an ended run be tried again. It waits for the task's other runs, unless
     /// they may overlap.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use house::{House, audit, does, ended, executing};
 use isochrone_domain::{
-    Action, AttemptEnd, CrashPolicy, LogStream, Outcome, Policies, Reason, RetryPolicy, RunStatus,
+    Action, AttemptEnd, CancelReason, CrashPolicy, LogStream, Outcome, Policies, Reason, RetryPolicy,
+    RunStatus,
 };
 use isochrone_store::{Claim, Refusal, RunStore, TaskStore};
 use isochrone_worker::{Attempt, Executor};
@@ -158,7 +159,11 @@ async fn a_cancelled_run_is_stopped_and_says_so() {
     house.wake(&run).await;
     let _working = house.work(until_stopped(), House::config());
     house.until(run.id, executing).await;
-    house.store.cancel_run(run.id, audit(Action::CancelRun)).await.expect("it is asked");
+    house
+        .store
+        .cancel_run(run.id, CancelReason::Requested, audit(Action::CancelRun))
+        .await
+        .expect("it is asked");
     let run = house.until(run.id, ended).await;
     assert_eq!(outcome(&run), (Outcome::Failed, Reason::Cancelled));
     assert_eq!(house.log(run.id).await, ["Cancelled"]);

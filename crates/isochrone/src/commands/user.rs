@@ -127,8 +127,7 @@ pub(crate) async fn run(loaded: &Loaded, command: UserCommand, output: OutputFor
         }
         UserCommand::Disable { name } => {
             let house = House::open_existing(&loaded.config).await?;
-            let to = UserChange { disabled: Some(true), ..UserChange::default() };
-            output::one(output, &change(&house, &name, "disabled", to).await?)?;
+            output::one(output, &disable(&house, &name).await?)?;
         }
         UserCommand::Enable { name } => {
             let house = House::open_existing(&loaded.config).await?;
@@ -248,6 +247,17 @@ async fn change(house: &House, name: &str, what: &str, change: UserChange) -> Re
     changed(&name, house.store.change_user(&name, &change, audit).await?)
 }
 
+/// From here on nobody acts as this user; what still runs for the user is told to end.
+async fn disable(house: &House, name: &str) -> Result<UserRow> {
+    let to = UserChange { disabled: Some(true), ..UserChange::default() };
+    let row = change(house, name, "disabled", to).await?;
+    let told = house.submissions.cancel_runs_of(&House::operator(), &row.name).await?;
+    if told > 0 {
+        eprintln!("{told} runs of tasks of '{}' end with owner_disabled", row.name);
+    }
+    Ok(row)
+}
+
 fn changed(name: &str, changed: UserChanged) -> Result<UserRow> {
     match changed {
         UserChanged::Done(user) => Ok(user.into()),
@@ -278,7 +288,7 @@ async fn delete(house: &House, name: &str, heir: Option<&str>) -> Result<UserDel
         None
     };
     // From here on nobody makes tasks or items in this name.
-    change(house, &name, "disabled", UserChange { disabled: Some(true), ..UserChange::default() }).await?;
+    disable(house, &name).await?;
     let (mut tasks, mut items) = (0, 0);
     if let Some(heir) = &heir {
         tasks = hand_over_tasks(house, &name, heir).await?;

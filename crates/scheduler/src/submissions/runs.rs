@@ -1,10 +1,13 @@
 //! Requests about runs.
 
-use isochrone_domain::{Action, Amendment, FireId, Run, RunId, Task, TaskId, plan_request};
+use isochrone_domain::{Action, Amendment, CancelReason, FireId, Run, RunId, Task, TaskId, plan_request};
 use isochrone_store::{Cancelled, Page, Paged, Place, RunFilter, Saved, Stretch, Tries};
 use tracing::{error_span, info};
 
 use super::{Caller, Submissions, SubmitError, allow};
+
+/// Runs that are read at once where all of an owner's are to end.
+const CANCELLED_AT_ONCE: u64 = 100;
 
 impl Submissions {
     /// Makes a run of the task now, whatever its schedule says; it counts as an occurrence. The same
@@ -79,7 +82,7 @@ impl Submissions {
     pub async fn cancel_run(&self, caller: &Caller, id: RunId) -> Result<Run, SubmitError> {
         let task = self.writable_run(caller, id).await?;
         let audit = caller.did(Action::CancelRun, &task, Some(id), self.now().await?);
-        let answer = self.store.cancel_run(id, audit).await?;
+        let answer = self.store.cancel_run(id, CancelReason::Requested, audit).await?;
         if let Cancelled::Done(run) = &answer {
             // Only what had not ended is cancelled.
             self.metrics.run_ended(run);
@@ -87,6 +90,29 @@ impl Submissions {
         self.settled(caller, Action::CancelRun, answer, |run| {
             format!("the run has ended already: {}", run.status.wire())
         })
+    }
+
+    /// Tells every run of this owner's tasks to end, because the owner may have none any more: those that execute, too.
+    /// Says how many there were.
+    pub async fn cancel_runs_of(&self, caller: &Caller, owner: &str) -> Result<u64, SubmitError> {
+        let filter = RunFilter { owner: Some(owner.to_owned()), ended: Some(false), ..RunFilter::default() };
+        let (mut after, mut cancelled) = (None, 0);
+        loop {
+            let part = self.runs_from(caller, &filter, after, CANCELLED_AT_ONCE).await?;
+            for run in part.rows {
+                let Some(task) = self.store.task(run.task).await? else { continue };
+                let audit = caller.did(Action::CancelRun, &task, Some(run.id), self.now().await?);
+                let answer = self.store.cancel_run(run.id, CancelReason::OwnerDisabled, audit).await?;
+                if let Cancelled::Done(run) = answer {
+                    self.metrics.run_ended(&run);
+                    cancelled += 1;
+                }
+            }
+            after = part.next;
+            if after.is_none() {
+                return Ok(cancelled);
+            }
+        }
     }
 
     /// Asks for an ended run once more. It is no further occurrence.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, ItemSnapshot, LogLine, Run, RunId, TaskId,
-    TaskType,
+    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, EpochMillis, ItemSnapshot, LogLine, Run,
+    RunId, TaskId, TaskType,
 };
 
 use super::RedisStore;
@@ -149,8 +149,8 @@ impl RunStore for RedisStore {
         self.take_deleted_runs(runs).await
     }
 
-    async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
-        self.cancel(run, &audit).await
+    async fn cancel_run(&self, run: RunId, why: CancelReason, audit: AuditEntry) -> Result<Cancelled> {
+        self.cancel(run, why, &audit).await
     }
 
     async fn amend_run(&self, run: RunId, amendment: Amendment, audit: AuditEntry) -> Result<Cancelled> {

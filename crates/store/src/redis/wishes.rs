@@ -1,6 +1,8 @@
 //! What people want of runs: that they end, or begin again.
 
-use isochrone_domain::{Amendment, AuditEntry, OverlapPolicy, RunId, RunStatus, amend, cancel, retry};
+use isochrone_domain::{
+    Amendment, AuditEntry, CancelReason, OverlapPolicy, RunId, RunStatus, amend, cancel, retry,
+};
 
 use super::RedisStore;
 use super::audit::note_audit;
@@ -13,7 +15,7 @@ use crate::{Cancelled, Result, Tries};
 
 impl RedisStore {
     /// Asks a run to end.
-    pub(super) async fn cancel(&self, id: RunId, entry: &AuditEntry) -> Result<Cancelled> {
+    pub(super) async fn cancel(&self, id: RunId, why: CancelReason, entry: &AuditEntry) -> Result<Cancelled> {
         let shard = Shard::of_run(id);
         let mut tries = Tries::default();
         loop {
@@ -29,7 +31,7 @@ impl RedisStore {
             }
             let line = take_line(&mut answers, task)?;
             let now = answers.now(self)?;
-            let Some(cancelled) = cancel(&stored.run, &entry.actor, now) else {
+            let Some(cancelled) = cancel(&stored.run, &entry.actor, why, now) else {
                 return Ok(Cancelled::Refused(Box::new(stored.run)));
             };
             let mut commit = Commit::new(shard);

@@ -7,6 +7,7 @@ mod admission;
 mod keys;
 mod records;
 mod rotation;
+mod secret_methods;
 mod store;
 mod text;
 

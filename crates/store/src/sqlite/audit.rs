@@ -8,7 +8,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, Row, params};
 
 use super::{SqliteStore, fires, retention, rows};
-use crate::chain::{AuditChain, AuditKey, ChainEnd, Checkpoint, Digest, KeptEntry, Link};
+use crate::chain::{AuditChain, AuditKey, ChainEnd, Checkpoint, Digest, Link, StoredEntry};
 use crate::{AuditStore, FireRecord, Result};
 
 /// The number of the only chain.
@@ -35,7 +35,7 @@ impl AuditStore for SqliteStore {
             let entries = rows::many(db, sql, [], |row| {
                 let key = rows::maybe_parsed(row, 1)?;
                 let link = Link { number: rows::counted(row, 0)?, key, digest: Digest(row.get(2)?) };
-                Ok(KeptEntry { link: Some(link), text: row.get(3)? })
+                Ok(StoredEntry { link: Some(link), text: row.get(3)? })
             })?;
             Ok(AuditChain { index: chain, checkpoint, entries, head })
         })

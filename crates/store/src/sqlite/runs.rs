@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, EpochMillis, ItemSnapshot, LogLine, OverlapPolicy, Run,
-    RunId, RunStatus, Task, TaskId, TaskType, amend, cancel, retry,
+    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, EpochMillis, ItemSnapshot, LogLine,
+    OverlapPolicy, Run, RunId, RunStatus, Task, TaskId, TaskType, amend, cancel, retry,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
@@ -120,9 +120,9 @@ impl RunStore for SqliteStore {
         self.write(move |db| retention::forget_deleted_runs(db, &runs)).await
     }
 
-    async fn cancel_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
+    async fn cancel_run(&self, run: RunId, why: CancelReason, audit: AuditEntry) -> Result<Cancelled> {
         let clock = self.clock;
-        self.write(move |db| cancel_run(db, run, &audit, clock.now())).await
+        self.write(move |db| cancel_run(db, run, why, &audit, clock.now())).await
     }
 
     async fn retry_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
@@ -299,11 +299,17 @@ fn mark_published(db: &Connection, published: &[Unclaimed], now: EpochMillis) ->
     Ok(())
 }
 
-fn cancel_run(db: &Connection, id: RunId, entry: &AuditEntry, now: EpochMillis) -> Result<Cancelled> {
+fn cancel_run(
+    db: &Connection,
+    id: RunId,
+    why: CancelReason,
+    entry: &AuditEntry,
+    now: EpochMillis,
+) -> Result<Cancelled> {
     let Some(run) = find(db, id)? else {
         return Ok(Cancelled::Missing);
     };
-    let Some(cancelled) = cancel(&run, &entry.actor, now) else {
+    let Some(cancelled) = cancel(&run, &entry.actor, why, now) else {
         return Ok(Cancelled::Refused(Box::new(run)));
     };
     if cancelled.status.ended() {

@@ -1,6 +1,6 @@
 //! The audit log's chains.
 
-use isochrone_domain::{Action, AuditEntry, EpochMillis, User};
+use isochrone_domain::{Action, AuditEntry, CancelReason, EpochMillis, User};
 use isochrone_store::chain::{AuditChain, Head, verify};
 use isochrone_store::seal::Keyring;
 
@@ -48,7 +48,16 @@ pub(crate) async fn chains_what_is_done_at_once(fresh: &impl Fresh) {
             add_user(&world, &format!("user{number}"), number).await;
             let task = world.add(|_| {}).await;
             let run = world.request(task.id).await;
-            drop(world.cancel_run(run.id, super::world::entry(Action::CancelRun, task.id)).await.unwrap());
+            drop(
+                world
+                    .cancel_run(
+                        run.id,
+                        CancelReason::Requested,
+                        super::world::entry(Action::CancelRun, task.id),
+                    )
+                    .await
+                    .unwrap(),
+            );
         });
     }
     while let Some(done) = doing.join_next().await {

@@ -1,6 +1,6 @@
 //! Deleting a task, whatever its runs are doing.
 
-use isochrone_domain::{Action, LogLine, LogStream, Outcome, Reason, TaskId};
+use isochrone_domain::{Action, CancelReason, LogLine, LogStream, Outcome, Reason, TaskId};
 use isochrone_store::{Cancelled, Finished, Held, Refusal, Renewal, RunFilter};
 
 use super::Fresh;
@@ -32,7 +32,8 @@ pub(crate) async fn forgets_a_task_and_its_runs(fresh: &impl Fresh) {
     let left = world.runs(&RunFilter::default(), ALL).await.unwrap();
     assert_eq!(left.rows.iter().map(|run| run.id).collect::<Vec<_>>(), [other.id]);
     assert_eq!(world.outbox().await.iter().map(|message| message.run).collect::<Vec<_>>(), [other.id]);
-    let cancelled = world.cancel_run(queued.id, entry(Action::CancelRun, task)).await.unwrap();
+    let cancelled =
+        world.cancel_run(queued.id, CancelReason::Requested, entry(Action::CancelRun, task)).await.unwrap();
     assert_eq!(cancelled, Cancelled::Missing);
 }
 

@@ -1,6 +1,6 @@
 //! Runs that wait for the runs before them.
 
-use isochrone_domain::{Action, CrashPolicy, OverlapPolicy, RunStatus};
+use isochrone_domain::{Action, CancelReason, CrashPolicy, OverlapPolicy, RunStatus};
 use isochrone_store::{Cancelled, Saved};
 
 use super::Fresh;
@@ -42,12 +42,14 @@ pub(crate) async fn lets_none_go_while_another_is_ahead(fresh: &impl Fresh) {
     let first = world.request(task).await.id;
     let second = world.request(task).await.id;
     let third = world.request(task).await.id;
-    let cancelled = world.cancel_run(second, entry(Action::CancelRun, task)).await.unwrap();
+    let cancelled =
+        world.cancel_run(second, CancelReason::Requested, entry(Action::CancelRun, task)).await.unwrap();
     assert!(matches!(cancelled, Cancelled::Done(_)));
     assert!(waits(&world, third).await, "the first has not ended");
     world.carried_out(first, failed()).await;
     assert!(waits(&world, third).await, "the first has a retry left");
-    let cancelled = world.cancel_run(first, entry(Action::CancelRun, task)).await.unwrap();
+    let cancelled =
+        world.cancel_run(first, CancelReason::Requested, entry(Action::CancelRun, task)).await.unwrap();
     assert!(matches!(cancelled, Cancelled::Done(_)));
     assert!(!waits(&world, third).await);
 }

@@ -1,7 +1,7 @@
 //! What people want of runs: that they end, or begin again.
 
 use isochrone_domain::{
-    Action, Amendment, AuditEntry, Outcome, OverlapPolicy, Reason, Run, RunId, RunStatus,
+    Action, Amendment, AuditEntry, CancelReason, Outcome, OverlapPolicy, Reason, Run, RunId, RunStatus,
 };
 use isochrone_store::{Cancelled, Held, Page, Renewal, RunFilter, Saved};
 
@@ -32,7 +32,10 @@ pub(crate) async fn cancels_what_waits(fresh: &impl Fresh) {
     let task = world.add_queueing().await.id;
     world.request(task).await;
     let waiting = world.request(task).await;
-    let cancelled = world.cancel_run(waiting.id, asks(Action::CancelRun, &waiting)).await.unwrap();
+    let cancelled = world
+        .cancel_run(waiting.id, CancelReason::Requested, asks(Action::CancelRun, &waiting))
+        .await
+        .unwrap();
     let run = done(&world, cancelled).await;
     assert!(is_cancelled(&run, Outcome::Skipped), "{:?}", run.status);
     assert_eq!(run.cancel.map(|cancel| cancel.by).as_deref(), Some("bob"));
@@ -41,7 +44,8 @@ pub(crate) async fn cancels_what_waits(fresh: &impl Fresh) {
 pub(crate) async fn cancels_what_is_queued(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
     let run = world.some_run().await;
-    let cancelled = world.cancel_run(run.id, asks(Action::CancelRun, &run)).await.unwrap();
+    let cancelled =
+        world.cancel_run(run.id, CancelReason::Requested, asks(Action::CancelRun, &run)).await.unwrap();
     assert!(is_cancelled(&done(&world, cancelled).await, Outcome::Skipped));
     assert_eq!(world.outbox().await, []);
     assert_eq!(world.read_task(run.task).await.consecutive_failures, 0);
@@ -52,7 +56,8 @@ pub(crate) async fn tells_an_attempt_of_its_cancel(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
     let run = world.some_run().await;
     world.claimed(run.id, LONG).await;
-    let cancelled = world.cancel_run(run.id, asks(Action::CancelRun, &run)).await.unwrap();
+    let cancelled =
+        world.cancel_run(run.id, CancelReason::Requested, asks(Action::CancelRun, &run)).await.unwrap();
     let wish = done(&world, cancelled).await.cancel.expect("the wish is kept");
     let held = Held { run: run.id, attempt: 1, progress: None };
     let renewed = world.renew(&[held], LONG).await.unwrap();
@@ -66,10 +71,14 @@ pub(crate) async fn cancels_no_ended_run(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
     let run = world.some_run().await;
     let ended = world.carried_out(run.id, succeeded()).await;
-    let again = world.cancel_run(run.id, asks(Action::CancelRun, &run)).await.unwrap();
+    let again =
+        world.cancel_run(run.id, CancelReason::Requested, asks(Action::CancelRun, &run)).await.unwrap();
     assert_eq!(again, Cancelled::Refused(Box::new(ended.clone())));
     assert_eq!(world.read_run(run.id).await, ended);
-    let unknown = world.cancel_run(RunId::random(), asks(Action::CancelRun, &run)).await.unwrap();
+    let unknown = world
+        .cancel_run(RunId::random(), CancelReason::Requested, asks(Action::CancelRun, &run))
+        .await
+        .unwrap();
     assert_eq!(unknown, Cancelled::Missing);
     assert_eq!(noted(&world, Action::CancelRun).await, 0, "nothing was done");
 }
@@ -104,7 +113,10 @@ pub(crate) async fn retries_nothing_else(fresh: &impl Fresh) {
     let executing = world.claimed(run.id, LONG).await.run;
     assert_eq!(retry().await, Cancelled::Refused(Box::new(executing)));
     let skipped = world.some_run().await;
-    let cancelled = world.cancel_run(skipped.id, asks(Action::CancelRun, &skipped)).await.unwrap();
+    let cancelled = world
+        .cancel_run(skipped.id, CancelReason::Requested, asks(Action::CancelRun, &skipped))
+        .await
+        .unwrap();
     let cancelled = done(&world, cancelled).await;
     let again = world.retry_run(skipped.id, asks(Action::RetryRun, &skipped)).await.unwrap();
     assert_eq!(again, Cancelled::Refused(Box::new(cancelled)));
