@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use isochrone_domain::{EpochMillis, RunId, TaskType};
+use isochrone_domain::{ArtifactsId, EpochMillis, RunId, TaskType};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -51,6 +51,9 @@ pub struct Member {
     /// The one that it seals with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seals_with: Option<KeyId>,
+    /// The folder that it keeps artifacts in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts: Option<ArtifactsId>,
 }
 
 /// A member that was heard of lately.

@@ -114,7 +114,7 @@ impl FromStr for Head {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // Tests.
 mod tests {
-    use super::super::{AuditKey, KeptEntry};
+    use super::super::{AuditKey, StoredEntry};
     use super::*;
 
     fn chain(index: usize, entries: u64, word: &str) -> AuditChain {
@@ -123,7 +123,7 @@ mod tests {
             let text = format!("{word} {number}");
             let link = key.link(index, head, &text);
             head = ChainEnd { number: link.number, digest: link.digest };
-            kept.push(KeptEntry { link: Some(link), text });
+            kept.push(StoredEntry { link: Some(link), text });
         }
         AuditChain { index, checkpoint: None, entries: kept, head }
     }

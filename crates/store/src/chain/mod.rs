@@ -11,4 +11,4 @@ mod verify;
 
 pub use head::{Head, HeadError};
 pub use link::{AuditKey, ChainEnd, Checkpoint, Digest, Link};
-pub use verify::{AuditChain, Broken, KeptEntry, Verified, verify};
+pub use verify::{AuditChain, Broken, StoredEntry, Verified, verify};

@@ -7,7 +7,7 @@ use crate::seal::{KeyId, Keyring};
 
 /// An entry as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptEntry {
+pub struct StoredEntry {
     /// Its place; none: it has none.
     pub link: Option<Link>,
     /// The entry as it is written, JSON.
@@ -22,7 +22,7 @@ pub struct AuditChain {
     /// Up to where it was forgotten; none: it is all there.
     pub checkpoint: Option<Checkpoint>,
     /// Its entries, in any order.
-    pub entries: Vec<KeptEntry>,
+    pub entries: Vec<StoredEntry>,
     /// Where it ends, as the store has it.
     pub head: ChainEnd,
 }
@@ -188,7 +188,7 @@ mod tests {
     fn append(chain: &mut AuditChain, key: &AuditKey, text: String) {
         let link = key.link(chain.index, chain.head, &text);
         chain.head = ChainEnd { number: link.number, digest: link.digest };
-        chain.entries.push(KeptEntry { link: Some(link), text });
+        chain.entries.push(StoredEntry { link: Some(link), text });
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
             });
             assert_eq!(swapped, Broken::Moved(3, 4));
             let inserted = spoiled(&|chain| {
-                chain.entries.push(KeptEntry { link: None, text: "new".to_owned() });
+                chain.entries.push(StoredEntry { link: None, text: "new".to_owned() });
             });
             assert_eq!(inserted, Broken::WithoutPlace("new".to_owned()));
             // The last one away, and the head with it: only a head that was noted tells.

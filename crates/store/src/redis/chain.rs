@@ -14,7 +14,7 @@ use super::commit::Commit;
 use super::keys::{Index, Shard};
 use super::lists::Span;
 use super::records::{from_json, json};
-use crate::chain::{AuditChain, ChainEnd, Checkpoint, KeptEntry, Link};
+use crate::chain::{AuditChain, ChainEnd, Checkpoint, Link, StoredEntry};
 use crate::{Result, Tries};
 
 /// The field of a chain's key that has its end.
@@ -38,11 +38,11 @@ struct Written<'a> {
 }
 
 /// An entry with its place, as far as a member can be read.
-pub(super) fn read(member: &[u8]) -> (&[u8], KeptEntry) {
+pub(super) fn read(member: &[u8]) -> (&[u8], StoredEntry) {
     let (stamp, body) = member.split_at_checked(STAMP).unwrap_or((member, &[]));
     let entry = match serde_json::from_slice::<Written<'_>>(body) {
-        Ok(Written { link, entry }) => KeptEntry { link: Some(link), text: entry.get().to_owned() },
-        Err(_) => KeptEntry { link: None, text: String::from_utf8_lossy(body).into_owned() },
+        Ok(Written { link, entry }) => StoredEntry { link: Some(link), text: entry.get().to_owned() },
+        Err(_) => StoredEntry { link: None, text: String::from_utf8_lossy(body).into_owned() },
     };
     (stamp, entry)
 }

@@ -11,8 +11,11 @@ use crate::{Result, StoreError};
 /// The oldest version that is known to do.
 const OLDEST: (u32, u32) = (6, 2);
 
-/// The layout of keys and records that this program reads and writes.
+/// The layout of keys and records.
 const LAYOUT: u32 = 1;
+/// The same with sealed values in it: a program that knows nothing of them would take them for parameters, and write them
+/// in the clear again.
+const SEALED: u32 = 2;
 
 /// The settings without which Redis may lose what it acknowledged, and their names in `INFO`.
 const DURABLE: [(&str, &str, &str); 3] = [
@@ -56,13 +59,21 @@ impl RedisStore {
         let mut answers = self.ask(batch).await?;
         answers.value()?;
         let layout = answers.bytes()?.unwrap_or_default();
-        if parse(&layout) == Some(LAYOUT) {
+        if let Some(LAYOUT | SEALED) = parse(&layout) {
             return Ok(());
         }
         Err(StoreError::Corrupt(format!(
-            "its layout is {}, this program knows {LAYOUT}: start a newer isochrone",
+            "its layout is {}, this program knows {LAYOUT} and {SEALED}: start a newer isochrone",
             String::from_utf8_lossy(&layout)
         )))
+    }
+
+    /// From now on only programs that know sealed values may start on this store.
+    pub(super) async fn note_sealed_layout(&self) -> Result<()> {
+        let key = self.keys.named(Shard::COMMON, "layout");
+        let mut batch = Batch::default();
+        batch.add(Shard::COMMON, ["SET", &key, &SEALED.to_string()]);
+        self.ask(batch).await?.value().map(drop)
     }
 
     async fn info(&self, shard: Shard) -> Result<String> {

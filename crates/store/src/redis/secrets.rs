@@ -28,6 +28,8 @@ impl SecretStore for RedisStore {
     }
 
     async fn use_key(&self, key: KeyId) -> Result<()> {
+        // Before anything is sealed.
+        self.note_sealed_layout().await?;
         let mut commit = Commit::new(HOME);
         commit.set(&self.seal_keys_key(), &[(&key.to_string(), b"1")]);
         self.commit(commit).await.map(drop)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isochrone_store::redis::{Options, RedisStore};
-use isochrone_store::{Clock, StoreError, TaskStore};
+use isochrone_store::{Clock, SecretStore, StoreError, TaskStore};
 use isochrone_testkit::RedisServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -102,6 +102,20 @@ async fn refuses_a_newer_layout() {
     let error = refusal(&server.url(), Options::default()).await;
     assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
     assert!(error.to_string().contains("layout is 4711") && error.to_string().contains("newer"), "{error}");
+}
+
+/// From the first sealed value on, programs that know nothing of them (layout 1) don't start; this one does.
+#[tokio::test]
+async fn the_layout_tells_of_sealed_values() {
+    let server = RedisServer::start().await.unwrap();
+    let store = open(&server).await;
+    let layout = async || server.command("GET isochrone:{iso:g}:layout").await.unwrap();
+    assert_eq!(layout().await, "1");
+    store.use_key("0a1b2c3d".parse().unwrap()).await.unwrap();
+    assert_eq!(layout().await, "2");
+    drop(open(&server).await);
+    store.retire_key("0a1b2c3d".parse().unwrap()).await.unwrap();
+    assert_eq!(layout().await, "2", "something may be sealed all the same");
 }
 
 /// What says this to everybody.
