@@ -10,13 +10,13 @@ const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
 const TASKS: &str = "/sharing/rest/community/users/admin/tasks";
 const ID_FILE: &str = "isochrone-installation";
 
-struct Place {
+struct Fixture {
     dir: tempfile::TempDir,
 }
 
-impl Place {
-    fn new() -> Result<Place> {
-        Ok(Place { dir: tempfile::tempdir()? })
+impl Fixture {
+    fn new() -> Result<Fixture> {
+        Ok(Fixture { dir: tempfile::tempdir()? })
     }
 
     fn artifacts(&self) -> PathBuf {
@@ -83,31 +83,31 @@ async fn report(server: &Server) -> Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_installations_folder_is_refused_and_stays_as_it_is() -> Result<()> {
-    let (place, redis) = (Place::new()?, RedisServer::start().await?);
-    let first = place.options("first");
+    let (fixture, redis) = (Fixture::new()?, RedisServer::start().await?);
+    let first = fixture.options("first");
     let server = Server::start(&first).await?.sign_in().await?;
     let artifact = report(&server).await?;
     ensure!(server.terminate().await?);
-    let files = place.files()?;
+    let files = fixture.files()?;
     ensure!(!files.is_empty(), "a run left something");
 
     // A new data directory, a Redis, and the same Redis by another prefix.
     let by_redis = |prefix: &str| {
-        place
+        fixture
             .options("second")
             .env("ISOCHRONE_REDIS_URL", redis.url())
             // It comes to no connection.
             .env("ISOCHRONE_AMQP_URL", "amqp://guest:guest@127.0.0.1:1/%2f")
             .env("ISOCHRONE__REDIS__PREFIX", prefix)
     };
-    for other in [place.options("new"), by_redis("one"), by_redis("two")] {
+    for other in [fixture.options("new"), by_redis("one"), by_redis("two")] {
         let told = refusal(&other)?;
         ensure!(told.contains("another installation") && told.contains("--data-dir"), "{told}");
         // The command line writes into the folder, too.
         let output = other.cli(&["task", "list"], "")?;
         ensure!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
-    assert_eq!(place.files()?, files);
+    assert_eq!(fixture.files()?, files);
 
     // Its own still is: also after a copy of the data directory was put back.
     let server = Server::start(&first).await?.sign_in().await?;
@@ -115,34 +115,34 @@ async fn another_installations_folder_is_refused_and_stays_as_it_is() -> Result<
     ensure!(server.terminate().await?);
     let status = std::process::Command::new("cp")
         .arg("-a")
-        .args([place.dir.path().join("first"), place.dir.path().join("restored")])
+        .args([fixture.dir.path().join("first"), fixture.dir.path().join("restored")])
         .status()?;
     ensure!(status.success());
     let server = Server::start(&first).await?.sign_in().await?;
     let later = report(&server).await?;
     ensure!(server.terminate().await?);
-    let files = place.files()?;
-    let server = Server::start(&place.options("restored")).await?.sign_in().await?;
+    let files = fixture.files()?;
+    let server = Server::start(&fixture.options("restored")).await?.sign_in().await?;
     ensure!(server.bytes(&artifact).await?.starts_with(b"Title,"));
     ensure!(!server.bytes(&later).await?.starts_with(b"Title,"), "the backup does not know it");
     ensure!(server.terminate().await?);
-    assert_eq!(place.files()?, files, "what it does not know is not its own to delete");
+    assert_eq!(fixture.files()?, files, "what it does not know is not its own to delete");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_says_nothing_is_taken_only_where_the_store_knows_its_runs() -> Result<()> {
-    let place = Place::new()?;
-    let own = place.options("own");
+    let fixture = Fixture::new()?;
+    let own = fixture.options("own");
     let server = Server::start(&own).await?.sign_in().await?;
     report(&server).await?;
     ensure!(server.terminate().await?);
-    let id_file = place.artifacts().join(ID_FILE);
+    let id_file = fixture.artifacts().join(ID_FILE);
     let id = std::fs::read_to_string(&id_file)?;
     std::fs::remove_file(&id_file)?;
-    let files = place.files()?;
+    let files = fixture.files()?;
 
-    let told = refusal(&place.options("other"))?;
+    let told = refusal(&fixture.options("other"))?;
     ensure!(told.contains("knows none of its runs") && told.contains(ID_FILE), "{told}");
     ensure!(!id_file.exists());
 
@@ -157,6 +157,6 @@ async fn a_folder_that_says_nothing_is_taken_only_where_the_store_knows_its_runs
         let told = refusal(&own)?;
         ensure!(told.contains("no installation's id"), "{told}");
     }
-    assert_eq!(place.files()?, files);
+    assert_eq!(fixture.files()?, files);
     Ok(())
 }

@@ -20,7 +20,7 @@ fn notebook(source: &str, output: &str) -> String {
 }
 
 /// A server, and a publisher who is signed in there.
-struct Place {
+struct Fixture {
     _dir: tempfile::TempDir,
     options: ServerOptions,
     server: Server,
@@ -28,8 +28,8 @@ struct Place {
     ann: String,
 }
 
-impl Place {
-    async fn new() -> Result<Place> {
+impl Fixture {
+    async fn new() -> Result<Fixture> {
         let dir = tempfile::tempdir()?;
         let options = ServerOptions::new(BINARY, dir.path().join("data")).shared_python()?;
         let password = "rain on a tin roof";
@@ -42,7 +42,7 @@ impl Place {
         let client = reqwest::Client::new();
         let given: Value = client.post(url).form(&form).send().await?.json().await?;
         let ann = given["token"].as_str().with_context(|| format!("{given}"))?.to_owned();
-        Ok(Place { _dir: dir, options, server, client, ann })
+        Ok(Fixture { _dir: dir, options, server, client, ann })
     }
 
     /// Asks for something as ann.
@@ -73,10 +73,10 @@ impl Place {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_publisher_makes_of_it_later_does_not_run_as_the_administrator() -> Result<()> {
-    let place = Place::new().await?;
+    let fixture = Fixture::new().await?;
     let first = notebook("print('first')", "");
     let form = [("title", "chart"), ("type", "Notebook"), ("access", "org"), ("text", &first)];
-    let added = place.ann("addItem", &form).await?;
+    let added = fixture.ann("addItem", &form).await?;
     let item = added["id"].as_str().context("an id")?;
     let yearly = [
         ("type", "ExecuteNotebook"),
@@ -87,27 +87,27 @@ async fn what_a_publisher_makes_of_it_later_does_not_run_as_the_administrator() 
         ("month", "2"),
         ("dayOfWeek", "?"),
     ];
-    let task = place.server.create_task(&yearly).await?;
-    let show = async || place.server.get(&format!("{TASKS}/{task}"), &[]).await;
+    let task = fixture.server.create_task(&yearly).await?;
+    let show = async || fixture.server.get(&format!("{TASKS}/{task}"), &[]).await;
     let pinned = show().await?;
     assert_eq!((&pinned["itemChanges"], &pinned["pinnedItem"]["by"]), (&json!("pinned"), &json!("ann")));
 
-    let run = place.run(&task).await?;
+    let run = fixture.run(&task).await?;
     assert_eq!(run["status"], "succeeded", "{run}");
     assert_eq!(run["item"]["digest"], pinned["pinnedItem"]["digest"], "{run}");
     assert_eq!(run["item"]["owner"], "ann", "{run}");
 
     // Its outputs and its title are others: it does the same.
-    place.update(item, &notebook("print('first')", "first\n")).await?;
-    place.ann(&format!("items/{item}/update"), &[("title", "another")]).await?;
-    let saved = place.run(&task).await?;
+    fixture.update(item, &notebook("print('first')", "first\n")).await?;
+    fixture.ann(&format!("items/{item}/update"), &[("title", "another")]).await?;
+    let saved = fixture.run(&task).await?;
     assert_eq!(saved["status"], "succeeded", "{saved}");
     assert_eq!(saved["item"]["digest"], run["item"]["digest"]);
     ensure!(saved["item"]["modified"].as_i64() > run["item"]["modified"].as_i64(), "{saved}");
 
-    place.update(item, &notebook("print('second')", "")).await?;
+    fixture.update(item, &notebook("print('second')", "")).await?;
     for _ in 0..6 {
-        let refused = place.run(&task).await?;
+        let refused = fixture.run(&task).await?;
         assert_eq!(
             (&refused["status"], &refused["reason"]),
             (&json!("submitfailed"), &json!("item_changed")),
@@ -125,30 +125,30 @@ async fn what_a_publisher_makes_of_it_later_does_not_run_as_the_administrator() 
     );
 
     // Another change of the task agrees to nothing; accepting does.
-    place.server.post(&format!("{TASKS}/{task}/update"), &[("title", "t"), ("itemId", item)]).await?;
-    assert_eq!(place.run(&task).await?["reason"], "item_changed");
-    let accepted = place.options.cli_json(&["task", "accept", &task])?;
+    fixture.server.post(&format!("{TASKS}/{task}/update"), &[("title", "t"), ("itemId", item)]).await?;
+    assert_eq!(fixture.run(&task).await?["reason"], "item_changed");
+    let accepted = fixture.options.cli_json(&["task", "accept", &task])?;
     assert_ne!(accepted["pinnedItem"]["digest"], pinned["pinnedItem"]["digest"]);
-    let run = place.run(&task).await?;
+    let run = fixture.run(&task).await?;
     assert_eq!(run["status"], "succeeded", "{run}");
     let log = format!("{TASKS}/{task}/runs/{}/log", run["runId"].as_str().unwrap_or_default());
-    ensure!(place.server.get(&log, &[]).await?.to_string().contains("second"));
+    ensure!(fixture.server.get(&log, &[]).await?.to_string().contains("second"));
 
-    place.update(item, &notebook("print('third')", "")).await?;
-    assert_eq!(place.run(&task).await?["reason"], "item_changed");
+    fixture.update(item, &notebook("print('third')", "")).await?;
+    assert_eq!(fixture.run(&task).await?["reason"], "item_changed");
     let digest = ("digest", pinned["pinnedItem"]["digest"].as_str().unwrap_or_default());
-    let stale = place.server.post(&format!("{TASKS}/{task}/accept"), &[digest]).await?;
+    let stale = fixture.server.post(&format!("{TASKS}/{task}/accept"), &[digest]).await?;
     assert_eq!(stale["error"]["code"], 409, "{stale}");
-    assert_eq!(place.server.post(&format!("{TASKS}/{task}/accept"), &[]).await?["success"], true);
-    assert_eq!(place.run(&task).await?["status"], "succeeded");
+    assert_eq!(fixture.server.post(&format!("{TASKS}/{task}/accept"), &[]).await?["success"], true);
+    assert_eq!(fixture.run(&task).await?["status"], "succeeded");
 
-    place.server.post(&format!("{TASKS}/{task}/update"), &[("itemChanges", "follow")]).await?;
-    place.update(item, &notebook("print('fourth')", "")).await?;
-    let followed = place.run(&task).await?;
+    fixture.server.post(&format!("{TASKS}/{task}/update"), &[("itemChanges", "follow")]).await?;
+    fixture.update(item, &notebook("print('fourth')", "")).await?;
+    let followed = fixture.run(&task).await?;
     assert_eq!(followed["status"], "succeeded", "{followed}");
     let by_command =
-        place.options.cli_json(&["run", "show", followed["runId"].as_str().context("an id")?])?;
+        fixture.options.cli_json(&["run", "show", followed["runId"].as_str().context("an id")?])?;
     assert_eq!(by_command["item"]["digest"], followed["item"]["digest"]);
-    ensure!(place.server.terminate().await?);
+    ensure!(fixture.server.terminate().await?);
     Ok(())
 }

@@ -51,3 +51,45 @@ async fn the_doctor_names_what_a_fleet_lacks() -> Result<()> {
     assert_eq!(told(&scheduler, "store")?.0, "good");
     Ok(())
 }
+
+/// A worker with an artifacts' folder of this name, in a fleet that is there.
+async fn worker(dir: &std::path::Path, fleet: &ServerOptions, name: &str, folder: &str) -> Result<Server> {
+    let options = ServerOptions { data_dir: dir.join(name), ..fleet.clone() };
+    let options = options.env("ISOCHRONE__ARTIFACTS__DIR", dir.join(folder).display());
+    Server::start(&options.command(&["worker"])).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_do_not_share_their_artifacts_are_told_of() -> Result<()> {
+    let (redis, rabbit) = tokio::try_join!(RedisServer::start(), RabbitServer::start())?;
+    let dir = tempfile::tempdir()?;
+    let fleet = ServerOptions::new(BINARY, dir.path().join("commands"))
+        .env("ISOCHRONE_REDIS_URL", redis.url())
+        .env("ISOCHRONE_AMQP_URL", rabbit.url());
+    let warns = |name: &str| -> Result<bool> {
+        let log = std::fs::read_to_string(dir.path().join(name).with_extension("log"))?;
+        Ok(log.contains("another folder than this one (artifacts.dir)"))
+    };
+    let _first = worker(dir.path(), &fleet, "first", "shared").await?;
+    let second = worker(dir.path(), &fleet, "second", "shared").await?;
+    let found = eventually("both to be seen", async || {
+        let listed = fleet.cli_json(&["fleet"])?;
+        Ok((listed.as_array().map(Vec::len) == Some(2)).then_some(listed))
+    })
+    .await?;
+    assert!(found[0]["artifacts"].is_string() && found[0]["artifacts"] == found[1]["artifacts"], "{found}");
+    assert_eq!(told(&fleet, "artifacts")?.0, "good");
+    assert!(!warns("second")?);
+    anyhow::ensure!(second.terminate().await?, "it ends");
+
+    let _third = worker(dir.path(), &fleet, "third", "own").await?;
+    assert!(warns("third")?, "it is said when it starts");
+    let (verdict, found, advice) = told(&fleet, "artifacts")?;
+    assert!(
+        verdict == "warning" && found.contains("not all processes") && advice.contains("artifacts.dir"),
+        "{found}"
+    );
+    let listed = fleet.cli(&["fleet"], "")?;
+    assert!(String::from_utf8_lossy(&listed.stderr).contains("2 different folders"), "{listed:?}");
+    Ok(())
+}

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::args::OutputFormat;
 use crate::config::Loaded;
 use crate::output::{self, Row};
-use crate::wiring::House;
+use crate::wiring::{House, artifacts};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +25,7 @@ struct Line {
     seen: EpochMillis,
     slots: std::collections::BTreeMap<String, u64>,
     runs: Vec<String>,
+    artifacts: Option<String>,
 }
 
 impl From<Present> for Line {
@@ -41,13 +42,14 @@ impl From<Present> for Line {
             seen,
             slots: member.slots.iter().map(|(kind, slots)| (kind.to_string(), *slots)).collect(),
             runs: member.runs.iter().map(ToString::to_string).collect(),
+            artifacts: member.artifacts.map(|id| id.to_string()),
         }
     }
 }
 
 impl Row for Line {
     const COLUMNS: &'static [&'static str] =
-        &["name", "roles", "version", "since", "last seen", "slots", "runs"];
+        &["name", "roles", "version", "since", "last seen", "slots", "artifacts", "runs"];
 
     fn cells(&self) -> Vec<String> {
         let roles = self.roles.iter().map(|role| match role {
@@ -64,6 +66,8 @@ impl Row for Line {
             self.since.to_string(),
             self.seen.to_string(),
             slots.collect::<Vec<_>>().join(", "),
+            // Enough to tell folders apart.
+            self.artifacts.as_ref().map_or_else(String::new, |id| id.chars().take(8).collect()),
             self.runs.join(", "),
         ]
     }
@@ -71,7 +75,15 @@ impl Row for Line {
 
 pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCode> {
     let house = House::open_existing(&loaded.config).await?;
-    let lines: Vec<Line> = house.store.members().await?.into_iter().map(Line::from).collect();
+    let members = house.store.members().await?;
+    let folders = artifacts::folders_of(&members).len();
+    let lines: Vec<Line> = members.into_iter().map(Line::from).collect();
     output::list(format, &lines)?;
+    if folders > 1 {
+        eprintln!(
+            "isochrone: these processes keep artifacts in {folders} different folders (artifacts.dir): what a run leaves in \
+             one of them is not found from the others"
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }

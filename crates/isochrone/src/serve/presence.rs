@@ -10,7 +10,7 @@ use isochrone_store::{Member, Role, StoreError};
 use isochrone_worker::Worker;
 
 use super::stop::Stop;
-use crate::wiring::House;
+use crate::wiring::{House, artifacts};
 
 /// Between two announcements.
 const EVERY: Duration = Duration::from_secs(3);
@@ -41,9 +41,21 @@ pub(super) async fn announce(
         heartbeat: None,
         keys: house.sealed.ring().ids().collect(),
         seals_with: house.sealed.seals_with(),
+        artifacts: Some(house.artifacts_id),
     };
     let remembered = store.clock().of_real(REMEMBERED);
     store.announce(&member, remembered).await?;
+    let present = store.members().await?;
+    let mut folders = artifacts::folders_of(&present);
+    folders.remove(&house.artifacts_id);
+    if !folders.is_empty() {
+        let others = folders.into_values().flatten().collect::<Vec<_>>().join(", ");
+        tracing::warn!(
+            others,
+            "these processes keep artifacts in another folder than this one (artifacts.dir): neither finds what the other \
+             keeps"
+        );
+    }
     let sealed = Arc::clone(&house.sealed);
     // Once more: whoever began to seal with another key meanwhile did not know of this process.
     sealed.check_keys().await?;

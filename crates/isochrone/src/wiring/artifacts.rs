@@ -2,15 +2,18 @@
 //!
 //! Runs leave files there whose names only the store knows. A folder of another installation would be read as if it
 //! were empty, and what two installations put there nobody could tell apart again. So a file in it has the
-//! installation's id, as the store has it.
+//! installation's id, as the store has it. Another file has an id of the folder's own, by which the processes of a fleet
+//! see whether they share it.
 
+use std::collections::BTreeMap;
 use std::path::Path as FilePath;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use futures::TryStreamExt;
-use isochrone_domain::{InstallationId, RunId};
-use isochrone_store::Store;
+use isochrone_domain::{ArtifactsId, IdError, InstallationId, RunId};
+use isochrone_store::{Present, Store};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
@@ -23,6 +26,8 @@ const UPLOADS: &str = "uploads";
 
 /// The file that says whose the folder is.
 const ID_FILE: &str = "isochrone-installation";
+/// The file that says which folder it is.
+const FOLDER_ID_FILE: &str = "isochrone-artifacts";
 /// The id and an end of line.
 const LONGEST_ID: u64 = 64;
 
@@ -33,14 +38,41 @@ const LOOKED_AT: usize = 1_000;
 ///
 /// # Errors
 /// Where it is another installation's, or holds what this store knows nothing of.
-pub(super) async fn open(dir: &FilePath, store: &dyn Store) -> Result<Arc<dyn ObjectStore>> {
+pub(super) async fn open(dir: &FilePath, store: &dyn Store) -> Result<(Arc<dyn ObjectStore>, ArtifactsId)> {
     make_private_dir(dir)?;
     let artifacts = LocalFileSystem::new_with_prefix(dir).context("the folder for artifacts")?;
     // What a finished run lists must be there after a power failure.
     let artifacts: Arc<dyn ObjectStore> = Arc::new(artifacts.with_fsync(true));
     let own = store.installation().await?;
     belongs(&*artifacts, store, own, dir).await?;
-    Ok(artifacts)
+    let id = folder_id(&*artifacts).await.with_context(|| dir.join(FOLDER_ID_FILE).display().to_string())?;
+    Ok((artifacts, id))
+}
+
+/// Which folder it is; whoever opens a new one decides that.
+async fn folder_id(artifacts: &dyn ObjectStore) -> Result<ArtifactsId> {
+    let path = Path::from(FOLDER_ID_FILE);
+    if let Some(id) = read_id(artifacts, &path).await? {
+        return Ok(id);
+    }
+    let new = format!("{}\n", ArtifactsId::random());
+    match artifacts.put_opts(&path, new.into(), PutMode::Create.into()).await {
+        Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    read_id(artifacts, &path).await?.context("it was there a moment ago")
+}
+
+/// The names of the processes that keep artifacts, by the folder that they keep them in: what one of them keeps, those of
+/// another folder don't find.
+pub(crate) fn folders_of(members: &[Present]) -> BTreeMap<ArtifactsId, Vec<&str>> {
+    let mut folders: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for Present { member, .. } in members {
+        if let Some(folder) = member.artifacts {
+            folders.entry(folder).or_default().push(&*member.name);
+        }
+    }
+    folders
 }
 
 async fn belongs(
@@ -50,7 +82,9 @@ async fn belongs(
     dir: &FilePath,
 ) -> Result<()> {
     let (shown, file) = (dir.display(), dir.join(ID_FILE));
-    let mut owner = owner(artifacts).await.with_context(|| format!("artifacts.dir: {}", file.display()))?;
+    let id_file = Path::from(ID_FILE);
+    let mut owner: Option<InstallationId> =
+        read_id(artifacts, &id_file).await.with_context(|| format!("artifacts.dir: {}", file.display()))?;
     if owner.is_none() {
         if is_empty(artifacts).await? {
             tracing::debug!(dir = %shown, installation = %own, "the artifacts' folder is new");
@@ -66,10 +100,10 @@ async fn belongs(
             );
         }
         let id = format!("{own}\n");
-        match artifacts.put_opts(&Path::from(ID_FILE), id.into(), PutMode::Create.into()).await {
+        match artifacts.put_opts(&id_file, id.into(), PutMode::Create.into()).await {
             Ok(_) => return Ok(()),
             // Another process was quicker.
-            Err(object_store::Error::AlreadyExists { .. }) => owner = self::owner(artifacts).await?,
+            Err(object_store::Error::AlreadyExists { .. }) => owner = read_id(artifacts, &id_file).await?,
             Err(error) => return Err(error).context("the folder for artifacts"),
         }
     }
@@ -83,19 +117,19 @@ async fn belongs(
     }
 }
 
-/// Whose the folder is, as it says.
-async fn owner(artifacts: &dyn ObjectStore) -> Result<Option<InstallationId>> {
-    let found = match artifacts.get(&Path::from(ID_FILE)).await {
+/// The id in a file. None: there is no such file.
+async fn read_id<Id: FromStr<Err = IdError>>(artifacts: &dyn ObjectStore, file: &Path) -> Result<Option<Id>> {
+    let found = match artifacts.get(file).await {
         Ok(found) => found,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     if found.meta.size > LONGEST_ID {
-        bail!("it holds no installation's id: it is too long");
+        bail!("it holds no id: it is too long");
     }
     let bytes = found.bytes().await?;
     let id = std::str::from_utf8(&bytes).map(str::trim).unwrap_or_default();
-    Ok(Some(id.parse().context("it holds no installation's id")?))
+    Ok(Some(id.parse().context("it holds no id")?))
 }
 
 /// What else lies there, such as a volume's `lost+found`, is never looked at.

@@ -1,6 +1,6 @@
 //! Puts the parts together: which store, which queue, which executors.
 
-mod artifacts;
+pub(crate) mod artifacts;
 mod executors;
 mod homes;
 mod line;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, bail};
-use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User};
+use isochrone_domain::{Action, ArtifactsId, AuditEntry, EpochMillis, Role, User};
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_portal::passwords::Hasher;
 use isochrone_scheduler::{Caller, Submissions, Wake};
@@ -39,6 +39,8 @@ pub(crate) struct House {
     /// The same, as what seals its secrets.
     pub(crate) sealed: Arc<SealedStore>,
     pub(crate) artifacts: Arc<dyn ObjectStore>,
+    /// Which folder that is.
+    pub(crate) artifacts_id: ArtifactsId,
     /// Where the items are that tasks run.
     pub(crate) items: Arc<dyn ItemSource>,
     pub(crate) submissions: Arc<Submissions>,
@@ -70,7 +72,7 @@ impl House {
         let store: Arc<dyn Store> =
             Arc::new(Measured { store: Arc::clone(&sealed) as Arc<dyn Store>, metrics: metrics.clone() });
         let artifacts_dir = config.artifacts.dir.clone().unwrap_or_else(|| data_dir.join("artifacts"));
-        let artifacts = artifacts::open(&artifacts_dir, &*store).await?;
+        let (artifacts, artifacts_id) = artifacts::open(&artifacts_dir, &*store).await?;
         let wake = Wake::new();
         let submissions =
             Submissions::new(Arc::clone(&store), config.domain_limits(), config.quotas(), wake.clone());
@@ -91,6 +93,7 @@ impl House {
             store,
             sealed,
             artifacts,
+            artifacts_id,
             items,
             submissions,
             wake,

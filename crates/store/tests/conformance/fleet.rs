@@ -69,6 +69,7 @@ pub(crate) async fn knows_who_is_there(fresh: &impl Fresh) {
         heartbeat: None,
         keys: Vec::new(),
         seals_with: None,
+        artifacts: None,
     };
     world.announce(&member("silent"), SHORT).await.unwrap();
     world.reach(world.now().await.unwrap() + SHORT).await;

@@ -11,7 +11,7 @@ use isochrone_telemetry::Metrics;
 
 use super::{Check, Verdict};
 use crate::config::{Config, Secret};
-use crate::wiring::{House, Line};
+use crate::wiring::{self, House, Line};
 
 /// A clock that is off by more fires and judges leases wrongly.
 const SKEW: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
     let house = House::open(config).await;
     let mut checks = vec![store(config, &house)];
     if let Ok(house) = &house {
-        checks.extend([clocks(house), workers(house).await]);
+        checks.extend([clocks(house), workers(house).await, artifacts(house).await]);
     }
     checks.push(queue(config).await);
     checks
@@ -68,6 +68,25 @@ async fn workers(house: &House) -> Check {
         Ok((workers, _)) => Check::good(WHAT, format!("{workers}, for each type that active tasks have")),
         Err(error) => Check::other(WHAT, Verdict::Bad, format!("{error:#}"), "look at the store"),
     }
+}
+
+/// Whether all processes keep artifacts in the same folder.
+async fn artifacts(house: &House) -> Check {
+    const WHAT: &str = "artifacts";
+    let members = match house.store.members().await {
+        Ok(members) => members,
+        Err(error) => return Check::other(WHAT, Verdict::Bad, format!("{error:#}"), "look at the store"),
+    };
+    let folders = wiring::artifacts::folders_of(&members);
+    if folders.len() > 1 {
+        let named = folders.into_values().map(|names| names.join(", ")).collect::<Vec<_>>();
+        let found =
+            format!("not all processes keep them in the same folder: {}", named.join("; apart from them "));
+        let advice =
+            "let artifacts.dir be one folder that all of them share (a network file system, a volume)";
+        return Check::other(WHAT, Verdict::Warning, found, advice);
+    }
+    Check::good(WHAT, "all processes that are there keep them in the same folder")
 }
 
 /// How many workers there are, and the types of active tasks that none of them takes.
