@@ -16,7 +16,7 @@ use serde_json::Value;
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
 
 /// Dashboards and alerts are written against these.
-const CONTRACT: [&str; 38] = [
+const CONTRACT: [&str; 39] = [
     "fires_total",
     "runs_total",
     "run_attempts_total",
@@ -29,6 +29,7 @@ const CONTRACT: [&str; 38] = [
     "fenced_writes_total",
     "http_requests_total",
     "auth_failures_total",
+    "connections_refused_total",
     "upstream_requests_total",
     "fire_lateness_seconds",
     "run_queue_wait_seconds",

@@ -38,6 +38,7 @@ pub(crate) struct Catalogue {
     pub(crate) fenced_writes: IntCounterVec,
     pub(crate) http_requests: IntCounterVec,
     pub(crate) auth_failures: IntCounterVec,
+    pub(crate) connections_refused: IntCounterVec,
     pub(crate) upstream_requests: IntCounterVec,
     pub(crate) fire_lateness: HistogramVec,
     pub(crate) queue_wait: HistogramVec,
@@ -87,6 +88,12 @@ impl Metrics {
                 "http_requests_total",
                 "Requests answered",
                 &["route", "method", "code"],
+            ),
+            connections_refused: counter(
+                &r,
+                "connections_refused_total",
+                "Connections refused, or closed to make room for others",
+                &["reason", "result"],
             ),
             auth_failures: counter(&r, "auth_failures_total", "Sign-ins and tokens refused", &["kind"]),
             upstream_requests: counter(

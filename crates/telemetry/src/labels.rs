@@ -2,6 +2,37 @@
 
 use isochrone_domain::{AttemptEnd, Decision, Outcome, Reason};
 
+/// Why there was no room for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionLimit {
+    /// Its client has as many as one address may.
+    Address,
+    /// Its listener has its share of them.
+    Listener,
+    /// There are as many as there may be.
+    Total,
+    /// The operating system refused it: too many open files, most of all.
+    System,
+}
+
+impl ConnectionLimit {
+    pub(crate) const ALL: [ConnectionLimit; 4] = [
+        ConnectionLimit::Address,
+        ConnectionLimit::Listener,
+        ConnectionLimit::Total,
+        ConnectionLimit::System,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            ConnectionLimit::Address => "address",
+            ConnectionLimit::Listener => "listener",
+            ConnectionLimit::Total => "total",
+            ConnectionLimit::System => "system",
+        }
+    }
+}
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptResult {

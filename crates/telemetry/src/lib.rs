@@ -12,7 +12,7 @@ mod traces;
 
 pub use catalogue::Metrics;
 pub use json::JsonLines;
-pub use labels::{AttemptResult, AuthFailure, Published};
+pub use labels::{AttemptResult, AuthFailure, ConnectionLimit, Published};
 pub use recorded::InProgress;
 pub use traces::Traces;
 

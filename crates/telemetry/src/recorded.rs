@@ -7,10 +7,14 @@ use isochrone_domain::{Decision, EpochMillis, Reason, Run, RunStatus, TaskType};
 use prometheus::IntGauge;
 
 use crate::labels::{FIRES, OUTCOMES, fire_outcome};
-use crate::{AttemptResult, AuthFailure, Metrics, Published};
+use crate::{AttemptResult, AuthFailure, ConnectionLimit, Metrics, Published};
 
 /// The label of what belongs to no role.
 const NONE: &[&str] = &[];
+
+/// What became of a connection for which there was no room, or of another one in its place.
+const REFUSED: &str = "refused";
+const EVICTED: &str = "evicted";
 
 /// A run that this worker carries, until it is dropped.
 #[must_use]
@@ -63,6 +67,11 @@ impl Metrics {
     pub fn begin_portal(&self) {
         for kind in AuthFailure::ALL {
             self.0.auth_failures.with_label_values(&[kind.name()]);
+        }
+        for limit in ConnectionLimit::ALL {
+            for result in [EVICTED, REFUSED] {
+                self.0.connections_refused.with_label_values(&[limit.name(), result]);
+            }
         }
     }
 
@@ -259,6 +268,16 @@ impl Metrics {
     pub fn request_answered(&self, route: &str, method: &str, code: u16, took: Duration) {
         self.0.http_requests.with_label_values(&[route, method, &code.to_string()]).inc();
         self.0.http_duration.with_label_values(&[route]).observe(took.as_secs_f64());
+    }
+
+    /// There was no room for a connection.
+    pub fn connection_refused(&self, limit: ConnectionLimit) {
+        self.0.connections_refused.with_label_values(&[limit.name(), REFUSED]).inc();
+    }
+
+    /// A connection that did nothing was closed, so that there is room for another.
+    pub fn connection_evicted(&self, limit: ConnectionLimit) {
+        self.0.connections_refused.with_label_values(&[limit.name(), EVICTED]).inc();
     }
 
     /// Somebody could not sign in.

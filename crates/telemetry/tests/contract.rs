@@ -11,7 +11,7 @@ use isochrone_telemetry::{AttemptResult, Metrics};
 const KIND: TaskType = TaskType::GPService;
 
 /// Name and type of each, as dashboards and alerts are written against them.
-const CONTRACT: [(&str, &str); 35] = [
+const CONTRACT: [(&str, &str); 36] = [
     ("fires_total", "counter"),
     ("runs_total", "counter"),
     ("run_attempts_total", "counter"),
@@ -24,6 +24,7 @@ const CONTRACT: [(&str, &str); 35] = [
     ("fenced_writes_total", "counter"),
     ("http_requests_total", "counter"),
     ("auth_failures_total", "counter"),
+    ("connections_refused_total", "counter"),
     ("upstream_requests_total", "counter"),
     ("fire_lateness_seconds", "histogram"),
     ("run_queue_wait_seconds", "histogram"),

@@ -54,9 +54,9 @@ struct Probed {
 
 /// None: the default port is another process's, as where several members of a fleet share a machine.
 /// It has room of its own: however many connections the portal has, probes are answered.
-pub(super) async fn listen(loaded: &Loaded) -> Result<Option<Listener>> {
+pub(super) async fn listen(loaded: &Loaded, metrics: &Metrics) -> Result<Option<Listener>> {
     let address = loaded.config.admin.listen;
-    let connections = Registry::new(ConnectionLimits::admin(), TrustedProxies::none());
+    let connections = Registry::new(ConnectionLimits::admin(), TrustedProxies::none(), metrics.clone());
     match Listener::bind(address, &connections).await {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if loaded.is_default("admin.listen") => {

@@ -70,7 +70,7 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
     if roles.contains(&Role::Portal) {
         // Before the first user is made: a port that is taken must not cost the password that is shown
         // once.
-        let connections = portal::connections(config, open_files);
+        let connections = portal::connections(config, open_files, &house.metrics);
         let listener = portal::listen(config, &connections).await?;
         let secure = tls::listen(loaded, &house, &connections).await?;
         portal::first_user(&house, config).await?;
@@ -108,7 +108,7 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
     parts.spawn(gauges::measure(&house, roles, &line, worker.as_deref(), stop.stopped.clone()));
     let working = worker.clone().map(|worker| tokio::spawn(worker.run(stop.draining.clone())));
     parts.spawn(presence::announce(&house, roles, &name, worker, &stop).await?);
-    if let Some(listener) = admin::listen(loaded).await? {
+    if let Some(listener) = admin::listen(loaded, &house.metrics).await? {
         let token = admin::token(loaded, &house.data_dir)?;
         parts.spawn(admin::serve(listener, &house, &line, log_filter, token, &stop));
     }

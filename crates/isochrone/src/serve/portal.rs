@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use isochrone_domain::{Action, Role};
 use isochrone_portal::front::Front;
 use isochrone_portal::transport_security;
+use isochrone_telemetry::Metrics;
 
 use super::connections::{ConnectionLimits, Listener, Registry};
 use crate::commands::user;
@@ -14,10 +15,10 @@ use crate::config::Config;
 use crate::wiring::{self, House};
 
 /// The room that HTTP and HTTPS share.
-pub(super) fn connections(config: &Config, open_files: u64) -> Arc<Registry> {
+pub(super) fn connections(config: &Config, open_files: u64, metrics: &Metrics) -> Arc<Registry> {
     let http = &config.http;
     let limits = ConnectionLimits::portal(open_files, http.max_connections, http.max_connections_per_address);
-    Registry::new(limits, config.trusted_proxies())
+    Registry::new(limits, config.trusted_proxies(), metrics.clone())
 }
 
 pub(super) async fn listen(config: &Config, connections: &Arc<Registry>) -> Result<Listener> {

@@ -65,6 +65,10 @@ struct PortalDocument {
 /// `GET portals/self`
 pub(crate) async fn portal_self(portal: &Served, call: &Call) -> Result<Answer, Failure> {
     let caller = portal.sign_in.caller_if_any(call).await?;
+    let user = match caller {
+        Some(caller) => Some(UserDocument::of(portal, caller.user).await?),
+        None => None,
+    };
     let name = portal.config.name.clone();
     let base = &call.place.base;
     let description = PortalDocument {
@@ -82,7 +86,7 @@ pub(crate) async fn portal_self(portal: &Served, call: &Call) -> Result<Answer, 
         units: "metric",
         helper_services: json!({}),
         portal_properties: json!({}),
-        user: caller.map(|caller| UserDocument::from(caller.user)),
+        user,
         name: name.clone(),
     };
     Ok(Document::new(name, description).into())

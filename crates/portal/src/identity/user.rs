@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::PORTAL_ID;
 use crate::answer::{Answer, Document, Failure, missing};
+use crate::items::quota::Storage;
 use crate::request::Call;
 use crate::serve::Served;
 
@@ -45,8 +46,14 @@ pub(super) struct UserDocument {
     units: &'static str,
 }
 
-impl From<User> for UserDocument {
-    fn from(user: User) -> UserDocument {
+impl UserDocument {
+    /// With what is in use of the room for the user's items.
+    pub(super) async fn of(portal: &Served, user: User) -> Result<UserDocument, Failure> {
+        let storage = portal.items.storage_of(&*portal.store, &user.name).await?;
+        Ok(UserDocument::new(user, storage))
+    }
+
+    fn new(user: User, storage: Storage) -> UserDocument {
         UserDocument {
             id: user.name.to_ascii_lowercase(),
             full_name: user.name.clone(),
@@ -72,8 +79,8 @@ impl From<User> for UserDocument {
             tags: [],
             disabled: user.disabled.is_some(),
             provider: "arcgis",
-            storage_usage: 0,
-            storage_quota: 1 << 40,
+            storage_usage: storage.usage,
+            storage_quota: storage.quota,
             culture: "en",
             region: "WO",
             units: "metric",
@@ -101,7 +108,7 @@ fn privileges(role: Role) -> &'static [&'static str] {
 
 /// `GET community/self`
 pub(crate) async fn community_self(portal: &Served, call: &Call) -> Result<Answer, Failure> {
-    Ok(document(portal.sign_in.caller(call).await?.user))
+    document(portal, portal.sign_in.caller(call).await?.user).await
 }
 
 /// `GET community/users/<name>`
@@ -110,7 +117,7 @@ pub(crate) async fn user(portal: &Served, call: &Call, name: &str) -> Result<Ans
     if !caller.user.may_read(name) {
         return Err(Failure::forbidden());
     }
-    Ok(document(portal.store.user(name).await?.ok_or_else(|| missing("user"))?))
+    document(portal, portal.store.user(name).await?.ok_or_else(|| missing("user"))?).await
 }
 
 /// `portals/self/roles`: there are none of an organization's own.
@@ -132,7 +139,10 @@ pub(crate) async fn users(portal: &Served, call: &Call) -> Result<Answer, Failur
     let total = all.len() as u64;
     let first = usize::try_from(paging.start - 1).unwrap_or(usize::MAX);
     let num = usize::try_from(paging.num).unwrap_or(usize::MAX);
-    let shown: Vec<_> = all.into_iter().skip(first).take(num).map(UserDocument::from).collect();
+    let mut shown = Vec::new();
+    for user in all.into_iter().skip(first).take(num) {
+        shown.push(UserDocument::of(portal, user).await?);
+    }
     let links: Vec<_> = shown.iter().map(|user| user.username.clone()).collect();
     let list = json!({
         "total": total,
@@ -165,7 +175,7 @@ pub(crate) async fn user_counts(portal: &Served, call: &Call) -> Result<Answer, 
     };
     let mut counts = BTreeMap::<&str, u64>::new();
     for user in portal.store.users().await? {
-        *counts.entry(key(&UserDocument::from(user))).or_default() += 1;
+        *counts.entry(key(&UserDocument::new(user, Storage::default()))).or_default() += 1;
     }
     counts.remove("");
     let total = counts.len() as u64;
@@ -183,7 +193,8 @@ pub(crate) async fn user_counts(portal: &Served, call: &Call) -> Result<Answer, 
     Ok(Document::new("User counts", list).into())
 }
 
-fn document(user: User) -> Answer {
+async fn document(portal: &Served, user: User) -> Result<Answer, Failure> {
     let tasks = format!("/community/users/{}/tasks", user.name);
-    Document::new(user.name.clone(), UserDocument::from(user)).link("Tasks", tasks).into()
+    let name = user.name.clone();
+    Ok(Document::new(name, UserDocument::of(portal, user).await?).link("Tasks", tasks).into())
 }

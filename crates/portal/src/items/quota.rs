@@ -31,6 +31,16 @@ pub(crate) struct Usage {
     pub bytes: u64,
 }
 
+/// What a user's items have of the room for them, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Storage {
+    pub usage: u64,
+    pub quota: u64,
+}
+
+/// What is said where there is no quota, in bytes: clients want a number.
+const UNLIMITED: u64 = 1 << 40;
+
 /// Whose quota it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
@@ -60,6 +70,13 @@ impl Turnstile {
 impl ItemIntake {
     pub(crate) fn new(uploads: Uploads, quotas: ItemQuotas) -> ItemIntake {
         ItemIntake { uploads, turnstile: Turnstile::default(), quotas }
+    }
+
+    /// The bytes that a user's items have, and those that they may have.
+    pub(crate) async fn storage_of(&self, store: &dyn Store, owner: &str) -> Result<Storage, Failure> {
+        let usage = usage(store, &self.uploads, Some(owner)).await?;
+        let quota = [self.quotas.per_user.bytes, self.quotas.all.bytes].into_iter().flatten().min();
+        Ok(Storage { usage: usage.bytes, quota: quota.unwrap_or(UNLIMITED) })
     }
 
     /// Whether so much more of this owner fits into the quotas.

@@ -238,4 +238,9 @@ async fn items_and_uploads_have_quotas() {
     assert_eq!(server.post("bob", &format!("{OF_BOB}/items/{second}/commit"), &[]).await["success"], true);
     assert_eq!(server.post("bob", &format!("{OF_BOB}/items/{first}/delete"), &[]).await["success"], true);
     id(&add("bob", 700).await);
+    // A user is told of both, parts that wait included.
+    for path in ["/community/self", "/community/users/bob"] {
+        let user = server.get("bob", path).await;
+        assert_eq!((&user["storageUsage"], &user["storageQuota"]), (&json!(1_000), &json!(1_000)), "{user}");
+    }
 }

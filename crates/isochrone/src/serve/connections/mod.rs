@@ -16,6 +16,7 @@ use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{AddrListener, Address, Handle, Server};
+use isochrone_telemetry::ConnectionLimit;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +98,7 @@ impl AddrListener<WatchedStream, Peer> for Listener {
         loop {
             let accepted = self.inner.accept().await;
             let (stream, peer) = accepted.inspect_err(|error| {
+                self.registry.metrics.connection_refused(ConnectionLimit::System);
                 // Too many open files, most of all.
                 warn_now_and_then(|| tracing::warn!(%error, "a connection could not be accepted"));
             })?;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use isochrone_portal::client_address::TrustedProxies;
+use isochrone_telemetry::{ConnectionLimit, Metrics};
 
 use super::connection::Connection;
 use super::limits::ConnectionLimits;
@@ -20,6 +21,7 @@ use super::limits::ConnectionLimits;
 pub(crate) struct Registry {
     limits: ConnectionLimits,
     proxies: TrustedProxies,
+    pub(super) metrics: Metrics,
     open: Mutex<Open>,
 }
 
@@ -41,8 +43,8 @@ pub(super) struct Admitted {
 }
 
 impl Registry {
-    pub(crate) fn new(limits: ConnectionLimits, proxies: TrustedProxies) -> Arc<Registry> {
-        Arc::new(Registry { limits, proxies, open: Mutex::default() })
+    pub(crate) fn new(limits: ConnectionLimits, proxies: TrustedProxies, metrics: Metrics) -> Arc<Registry> {
+        Arc::new(Registry { limits, proxies, metrics, open: Mutex::default() })
     }
 
     /// The number of one more listener.
@@ -59,25 +61,29 @@ impl Registry {
         let of_client = open.of_client.get(&client).copied().unwrap_or(0);
         let of_listener = open.of_listener.get(&listener).copied().unwrap_or(0);
         let full = if !proxy && of_client >= self.limits.per_address {
-            Some(Full::Client)
+            Some(ConnectionLimit::Address)
         } else if of_listener >= self.limits.per_listener {
-            Some(Full::Listener)
+            Some(ConnectionLimit::Listener)
         } else if open.connections.len() >= self.limits.total {
-            Some(Full::Total)
+            Some(ConnectionLimit::Total)
         } else {
             None
         };
         if let Some(full) = full {
             let mut others = open.connections.iter().filter(|(_, other)| match full {
-                Full::Client => other.client == client,
-                Full::Listener => other.listener == listener,
-                Full::Total => true,
+                ConnectionLimit::Address => other.client == client,
+                ConnectionLimit::Listener => other.listener == listener,
+                ConnectionLimit::Total | ConnectionLimit::System => true,
             });
             let ranked =
                 others.by_ref().filter_map(|(number, other)| Some((other.proxy, other.rank(now)?, *number)));
-            let (.., number) = ranked.min()?;
+            let Some((.., number)) = ranked.min() else {
+                self.metrics.connection_refused(full);
+                return None;
+            };
             if let Some(evicted) = open.remove(number) {
                 evicted.evict();
+                self.metrics.connection_evicted(full);
             }
         }
         let connection = Arc::new(Connection::new(client, listener, proxy, now));
@@ -98,14 +104,6 @@ impl Registry {
     fn count(&self) -> usize {
         self.open().connections.len()
     }
-}
-
-/// Which limit is reached.
-#[derive(Clone, Copy)]
-enum Full {
-    Client,
-    Listener,
-    Total,
 }
 
 impl Open {
@@ -154,7 +152,7 @@ mod tests {
     fn registry(per_address: usize, proxies: &[&str]) -> Arc<Registry> {
         let limits = ConnectionLimits { total: 6, per_listener: 5, per_address };
         let networks = proxies.iter().map(|text| text.parse().expect("a network")).collect();
-        Registry::new(limits, TrustedProxies::new(networks, ForwardedHeader::Auto))
+        Registry::new(limits, TrustedProxies::new(networks, ForwardedHeader::Auto), Metrics::new())
     }
 
     fn admit(registry: &Arc<Registry>, peer: &str, listener: usize) -> Option<Admitted> {
@@ -190,6 +188,9 @@ mod tests {
             admitted.connection.request_began(Instant::now());
         }
         assert!(admit(&registry, "192.0.2.1", 0).is_none());
+        let counted = registry.metrics.render();
+        let refused = "isochrone_connections_refused_total{reason=\"address\",result=\"refused\"} 1";
+        assert!(counted.contains(refused), "{counted}");
         assert!(admit(&registry, "192.0.2.2", 0).is_some(), "others are not");
     }
 
