@@ -3,7 +3,9 @@
 mod audit;
 mod canary;
 mod keys;
+mod oauth;
 mod places;
+mod rotation;
 mod sealed;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");

@@ -96,7 +96,8 @@ impl Http {
 /// The client, once it knows whom it may believe.
 pub(crate) fn build(client: ClientBuilder, trust: &Trust) -> Result<Client> {
     choose_cryptography();
-    let client = client.connect_timeout(CONNECT_WITHIN);
+    // A redirect's `Referer` would tell its target what the first address was asked, a token in it included.
+    let client = client.connect_timeout(CONNECT_WITHIN).referer(false);
     let client = match trust {
         Trust::System => client,
         Trust::File(path) => client.tls_certs_merge(certificates(path)?),

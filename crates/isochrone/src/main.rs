@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod config;
+mod crashes;
 mod demo;
 mod logging;
 mod output;
@@ -18,9 +19,11 @@ use rustix::fs::Mode;
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
+    crashes::report_panics();
     args::secrets::hide();
     let args = Args::parse();
     keep_files_private();
+    crashes::keep_memory_private();
     isochrone_arcgis::choose_cryptography();
     let done = match args.command {
         // Pure and often called in a pipe: no configuration, no runtime.

@@ -139,6 +139,6 @@ pub fn router(portal: Portal) -> Router {
     let identified = axum::middleware::from_fn_with_state(proxies, client_address::identify);
     let served = Arc::new(serve::Served::new(portal));
     let counted = axum::middleware::from_fn_with_state(Arc::clone(&served), counted::count);
-    let secured = axum::middleware::from_fn_with_state(Arc::clone(&served), transport_security::tell);
+    let secured = axum::middleware::from_fn_with_state(Arc::clone(&served), transport_security::add_headers);
     router.fallback(serve::handle).layer(counted).layer(identified).layer(secured).with_state(served)
 }

@@ -1,7 +1,9 @@
-//! `Strict-Transport-Security` (RFC 6797): browsers come by HTTPS only from then on.
+//! What browsers are told about the way to the portal.
 //!
-//! It binds a host for a year, so it is said only where the operator means it: see [`suits`]. Nothing is said of
-//! subdomains, nor for browsers' built-in lists.
+//! `Strict-Transport-Security` (RFC 6797): browsers come by HTTPS only from then on. It binds a host for a year, so it is
+//! said only where the operator means it: see [`suits`]. Nothing is said of subdomains, nor for browsers' built-in lists.
+//!
+//! `Referrer-Policy`: the address of a page of ours, which may have a token in it, is no other server's to read.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,6 +18,9 @@ use crate::request::origin::host_of;
 use crate::serve::Served;
 
 const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// With `no-referrer`, browsers would hide the `Origin` of their own forms, too.
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
 /// Whether HTTPS may be promised for a portal at this URL: on the standard port, by a name that is not this machine's
 /// to itself. The certificate must be the operator's, too.
@@ -34,8 +39,9 @@ fn host_on_standard_port(public_url: &str) -> Option<&str> {
     host_of(standard).filter(|host| host.len() == standard.len())
 }
 
-/// Adds the header to answers that went over TLS, to that host.
-pub(crate) async fn tell(State(served): State<Arc<Served>>, request: Request, next: Next) -> Response {
+/// Adds both: the first to answers that went over TLS, to that host; the second to all that have none of their own, as
+/// those of the portal behind this one may.
+pub(crate) async fn add_headers(State(served): State<Arc<Served>>, request: Request, next: Next) -> Response {
     let config = &served.config;
     let told = config.strict_transport && request.extensions().get::<OverTls>().is_some() && {
         let host = request.headers().get(header::HOST).and_then(|host| host_of(host.to_str().ok()?));
@@ -46,6 +52,7 @@ pub(crate) async fn tell(State(served): State<Arc<Served>>, request: Request, ne
     if told {
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, A_YEAR);
     }
+    response.headers_mut().entry(header::REFERRER_POLICY).or_insert(SAME_ORIGIN);
     response
 }
 

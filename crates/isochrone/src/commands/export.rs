@@ -1,7 +1,8 @@
 //! `isochrone export`: every task as a line of JSON.
 
+use std::fs::{File, Permissions};
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -23,7 +24,9 @@ pub(crate) async fn run(loaded: &Loaded, export: Export) -> Result<ExitCode> {
             // Parameters may hold what only their owners shall read.
             let file =
                 std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-            Box::new(BufWriter::new(file.with_context(|| path.display().to_string())?))
+            let file = file.with_context(|| path.display().to_string())?;
+            keep_private(&file).with_context(|| path.display().to_string())?;
+            Box::new(BufWriter::new(file))
         }
         None => Box::new(BufWriter::new(std::io::stdout())),
     };
@@ -45,4 +48,13 @@ pub(crate) async fn run(loaded: &Loaded, export: Export) -> Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A file that was there already may have been everybody's to read.
+fn keep_private(file: &File) -> std::io::Result<()> {
+    let about = file.metadata()?;
+    if about.is_file() && about.mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(())
 }

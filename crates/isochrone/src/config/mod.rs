@@ -25,7 +25,7 @@ pub(crate) use sections::{Log, LogFormat};
 
 use isochrone_arcgis::http_job::HttpJobs;
 use isochrone_arcgis::{Egress, Outbound, Portal, SignedIn, Trust};
-use isochrone_domain::{Policies, TaskType};
+use isochrone_domain::{Policies, TaskType, redact};
 use isochrone_executors::notebook::Destination;
 use isochrone_executors::notebook::Secret as NotebookSecret;
 use isochrone_portal::client_address::{ForwardedHeader, TrustedProxies};
@@ -319,6 +319,7 @@ pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     let mut secret_files = Vec::new();
     if let Some(file) = config_file(global)? {
+        check_syntax(&file)?;
         let alone = figment.clone().merge(Toml::file_exact(&file));
         if has_secrets(&alone) {
             secret_files.push(file.clone());
@@ -377,7 +378,36 @@ fn has_secrets(figment: &Figment) -> bool {
     let Ok(config) = figment.extract::<Config>() else { return false };
     let mut leaves = BTreeMap::new();
     flatten("", serde_json::to_value(config).unwrap_or_default(), &mut leaves);
-    leaves.values().any(|value| value == secret::HIDDEN)
+    leaves.iter().any(|(key, value)| value == secret::HIDDEN || is_secret_variable(key))
+}
+
+/// What notebooks have in their environment is anything, so none of it is shown.
+const NOTEBOOK_VARIABLES: &str = "notebook.environment.";
+
+fn is_secret_variable(key: &str) -> bool {
+    key.strip_prefix(NOTEBOOK_VARIABLES).is_some_and(redact::is_secret_name)
+}
+
+/// A setting's value as it may be shown: URLs are without passwords and tokens.
+fn shown(key: &str, value: serde_json::Value) -> serde_json::Value {
+    match value {
+        _ if key.starts_with(NOTEBOOK_VARIABLES) => secret::HIDDEN.into(),
+        serde_json::Value::String(text) => redact::urls(&text).into(),
+        serde_json::Value::Array(values) => values.into_iter().map(|value| shown(key, value)).collect(),
+        value => value,
+    }
+}
+
+/// TOML's own errors show the line that they are about, and it may hold a password.
+fn check_syntax(file: &Path) -> Result<()> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("the configuration file {shown}"))?;
+    let Err(error) = toml::from_str::<toml::Table>(&text) else { return Ok(()) };
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    // Without what stands there.
+    let problem = error.message().split(['`', '"']).next().unwrap_or_default().trim_end();
+    bail!("the configuration file {shown} is no TOML in line {line}: {problem}")
 }
 
 fn config_file(global: &Global) -> Result<Option<PathBuf>> {
@@ -429,7 +459,9 @@ impl Loaded {
     pub(crate) fn settings(&self) -> Result<Vec<Setting>> {
         let mut leaves = BTreeMap::new();
         flatten("", serde_json::to_value(&self.config)?, &mut leaves);
-        Ok(leaves.into_iter().map(|(key, value)| Setting { from: self.origin(&key), key, value }).collect())
+        let setting =
+            |(key, value): (String, _)| Setting { from: self.origin(&key), value: shown(&key, value), key };
+        Ok(leaves.into_iter().map(setting).collect())
     }
 
     /// Files that hold secrets and that others on this machine may read, each with who may.

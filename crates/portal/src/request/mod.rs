@@ -28,7 +28,6 @@ use crate::client_address::ClientAddress;
 use crate::{Config, OverTls};
 
 /// Where in the portal a request goes.
-#[derive(Debug)]
 pub(crate) struct Place {
     /// The API's root as a path, such as `/portal/sharing/rest`; as browsers see it.
     pub root: String,
@@ -41,7 +40,6 @@ pub(crate) struct Place {
 }
 
 /// A request that was read.
-#[derive(Debug)]
 pub(crate) struct Call {
     /// Whether it may change something.
     pub post: bool,
@@ -62,7 +60,6 @@ pub(crate) struct Call {
 }
 
 /// A request that could not be read, and how to say so.
-#[derive(Debug)]
 pub(crate) struct Unread {
     pub failure: Failure,
     pub format: Format,

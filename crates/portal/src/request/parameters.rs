@@ -1,5 +1,7 @@
 //! A request's parameters: names and texts.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::answer::Failure;
@@ -9,8 +11,15 @@ use crate::items::uploads::StoredUpload;
 const MOST: usize = 100;
 
 /// A request's parameters, each name once; and the one file that a multipart body may have.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Parameters(Vec<(String, String)>, Option<Upload>);
+
+/// Names only: passwords and tokens are among the values.
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 /// A file that a request brought.
 #[derive(Debug)]
