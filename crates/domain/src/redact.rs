@@ -134,7 +134,10 @@ mod tests {
                 "see https://ghp_abc@github.com and 'http://u:p@h'",
                 "see https://***@github.com and 'http://***@h'",
             ),
-            ("Looking in https://u:p@a.example.com/x and http://t@b/", "Looking in https://***@a.example.com/x and http://***@b/"),
+            (
+                "Looking in https://u:p@a.example.com/x and http://t@b/",
+                "Looking in https://***@a.example.com/x and http://***@b/",
+            ),
             ("https://u:p#ss?@a.example.com", "https://***@a.example.com"),
             ("https://h/a?f=json&token=abc.d-e&x=1", "https://h/a?f=json&token=***&x=1"),
             ("(https://h/a?sig=a%2Fb)", "(https://h/a?sig=***)"),
