@@ -16,7 +16,7 @@ const CELLS: &[&str] = &[
     "print(secret, file=sys.stderr); os.write(2, secret.encode())",
     "print(base64.b64encode(secret.encode()).decode(), json.dumps(secret), secret.encode())",
     "from IPython.display import HTML, display\ndisplay(HTML(secret)); display({'application/json': {secret: [secret]}}, raw=True)",
-    "open(secret, 'w').write(secret); print(os.listdir('.'))",
+    "open(secret, 'w').close(); print(os.listdir('.'))",
     // The network's guard tells of the server that it refuses.
     "try:\n    urllib.request.urlopen(f'http://{secret}.localhost:81/', timeout=5)\nexcept Exception as error:\n    print(error)",
     "print(open(os.environ['NB_AUTH_FILE']).read() if 'NB_AUTH_FILE' in os.environ else '')",
