@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, OnceCell, broadcast};
 
 use super::config::Config;
+use super::limits::let_pass;
 use super::network::{self, Lookup, Rules};
 use base::Base;
 use build::{BuildNetwork, Builder, Plan};
@@ -296,6 +297,8 @@ impl Shared {
 
     async fn made(&self, item: &ItemRequirements, asked: Instant) -> Result<Environment, EnvironmentError> {
         std::fs::create_dir_all(&self.folder).map_err(|error| self.io(&error))?;
+        // Notebooks may run as other users.
+        let_pass(&self.folder);
         let wanted = self.wanted(item).await?;
         if let Some(found) = Self::found(&wanted).map_err(|error| self.io(&error))? {
             return Ok(found);

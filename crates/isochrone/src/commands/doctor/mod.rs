@@ -3,6 +3,7 @@
 mod fleet;
 mod limits;
 mod notebooks;
+mod packages;
 mod secrets;
 
 use std::process::ExitCode;
@@ -74,6 +75,7 @@ pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCod
     checks.extend(secrets::files(loaded));
     checks.extend(real_portal(config).await);
     checks.extend([disk(config), clock(), notebooks::python(config).await]);
+    checks.extend(packages::checks(config).await);
     checks.extend(notebooks::isolation(config).await);
     checks.extend(limits::checks(config).await);
     checks.push(backends(config));
