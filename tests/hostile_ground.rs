@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use isochrone_testkit::{OtherUser, Server, ServerOptions, eventually, eventually_within, shared_python};
+use isochrone_testkit::{
+    OtherUser, Server, ServerOptions, base_of_python, eventually, eventually_within, shared_python,
+};
 use serde_json::json;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
@@ -105,12 +107,6 @@ impl Ground {
         self.user.as_ref().map_or(Ok(()), |user| user.own(&path))?;
         Ok(path)
     }
-}
-
-fn base_of_python() -> Result<PathBuf> {
-    let code = "import sys; print(sys.base_prefix)";
-    let output = std::process::Command::new("python3").args(["-c", code]).output()?;
-    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }
 
 /// Whether a file below `folder` has this text in it.
