@@ -53,12 +53,13 @@ impl ParameterKind {
         let text = value.as_str().map(str::trim);
         let scalar = !value.is_array() && !value.is_object();
         match (self, value) {
-            (ParameterKind::Any, _) | (_, Value::Null) => true,
-            (ParameterKind::String, _) => scalar,
-            (ParameterKind::Integer | ParameterKind::Number, Value::Number(_) | Value::Bool(_))
+            (ParameterKind::Any, _)
+            | (_, Value::Null)
+            | (ParameterKind::Integer | ParameterKind::Number, Value::Number(_) | Value::Bool(_))
             | (ParameterKind::Boolean, Value::Bool(_))
             | (ParameterKind::Array, Value::Array(_))
             | (ParameterKind::Object, Value::Object(_)) => true,
+            (ParameterKind::String, _) => scalar,
             (ParameterKind::Integer | ParameterKind::Number, _) => {
                 text.is_some_and(|text| text.replace('_', "").parse::<f64>().is_ok())
             }
