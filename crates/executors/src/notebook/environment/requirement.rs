@@ -5,10 +5,9 @@
 
 use std::str::FromStr;
 
+use isochrone_domain::redact;
 use pep508_rs::pep440_rs::Version;
 use pep508_rs::{MarkerEnvironment, VersionOrUrl};
-
-use super::build::without_credentials;
 
 /// Longer ones are nobody's.
 const LONGEST: usize = 400;
@@ -44,7 +43,7 @@ pub struct BadRequirement {
 
 impl BadRequirement {
     pub(super) fn new(field: String, text: &str, problem: &str) -> BadRequirement {
-        let text = without_credentials(text).chars().take(LONGEST).collect();
+        let text = redact::urls(text).chars().take(LONGEST).collect();
         BadRequirement { field, text, problem: problem.to_owned() }
     }
 }
@@ -183,7 +182,7 @@ fn split_hashes(text: &str) -> Result<(&str, Vec<String>), String> {
         let hash = word.strip_prefix(HASH).ok_or_else(|| {
             format!(
                 "has the option {:?}: beside a requirement only {HASH}sha256:... can stand",
-                without_credentials(word)
+                redact::urls(word)
             )
         })?;
         let (kind, digits) = hash.split_once(':').unwrap_or((hash, ""));
