@@ -187,7 +187,7 @@ const BOMBS: [Bomb; 20] = [
     Bomb {
         name: "files without content",
         on: Limited::Disk,
-        source: "for n in range(1_000_000): os.close(os.open(f'bomb-{n}', os.O_CREAT))\ntime.sleep(100)",
+        source: "for n in range(400_000): os.close(os.open(f'bomb-{n}', os.O_CREAT))\ntime.sleep(100)",
         reason: Reason::DiskLimit,
     },
     Bomb {
@@ -282,7 +282,13 @@ async fn all_in_one_stage() {
         let beside = bench(isolation, &["import time\nfor n in range(100): time.sleep(0.1)"]);
         let beside = beside.start();
         let only = std::env::var("ISOCHRONE_TEST_BOMBS").unwrap_or_default();
+        let mut tried = Vec::new();
         for bomb in BOMBS.iter().filter(|bomb| only.split(',').any(|part| bomb.name.contains(part))) {
+            // Without isolation the same holds them as under Landlock.
+            if isolation == Isolation::None && tried.contains(&bomb.on) {
+                continue;
+            }
+            tried.push(bomb.on);
             let limit = held.iter().find(|limit| limit.on == bomb.on).expect("each is told");
             match limit.by {
                 Ok(_) => explodes(isolation, bomb).await,

@@ -13,7 +13,7 @@ use crate::bench::{environment, environment_folder, unique};
 const MEMORY: u64 = 4 << 30;
 const PROCESSES: u64 = 6_000;
 const SHARED_MEMORY: u64 = 3 << 30;
-const SECONDS: u32 = 400;
+const SECONDS: u32 = 600;
 
 const OTHER_USER: u32 = 65_532;
 
