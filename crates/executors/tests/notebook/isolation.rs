@@ -50,7 +50,8 @@ async fn an_isolated_notebook_runs_and_is_kept() {
         for line in ["temporary 3", "child 42", "pool [1, 2]", "home True", "over the network"] {
             assert!(outcome.printed(line), "{line}: {:?}", outcome.log);
         }
-        assert_eq!(outcome.artifacts.len(), 1);
+        // The executed notebook, and the file that it wrote.
+        assert_eq!(outcome.artifacts.len(), 2);
     })
     .await;
 }
