@@ -10,21 +10,8 @@ const LONGEST: usize = 300;
 
 /// The answer's text, if it is JSON that tells of no failure. `status`: of HTTP.
 ///
-/// A `status` in the answer is taken for a failure's where it says so; what tells of a job, whose own state it is,
-/// is for [`read_state`].
+/// A `status` in the answer is taken for a failure's where it says so: what tells of a job is for `jobs::status`.
 pub(crate) fn read(status: u16, body: &str) -> Result<&str> {
-    read_as(status, body, failure)
-}
-
-/// The same for an answer whose `status` is the state of a job or an item that it names.
-pub(crate) fn read_state(status: u16, body: &str) -> Result<&str> {
-    read_as(status, body, |answer| {
-        let names_one = ["jobId", "itemId"].iter().any(|name| answer[name].is_string());
-        if names_one && answer["error"].is_null() { None } else { failure(answer) }
-    })
-}
-
-fn read_as(status: u16, body: &str, failure: impl Fn(&Value) -> Option<Refusal>) -> Result<&str> {
     match serde_json::from_str::<Value>(body) {
         Ok(answer) => match failure(&answer) {
             Some(refusal) => Err(Error::told(refusal)),
@@ -165,20 +152,6 @@ mod tests {
             assert_eq!(of(body), error, "{body}");
         }
         assert!(of(r#"{"error":{"code":500,"message":"x"}}"#).may_pass());
-    }
-
-    #[test]
-    fn a_job_that_failed_is_no_failed_answer() {
-        let job = r#"{"jobId":"j1","status":"FAILED"}"#;
-        assert!(read(200, job).is_err());
-        assert_eq!(read_state(200, job), Ok(job));
-        for failed in [
-            r#"{"status":"error","messages":["No such job."],"code":404}"#,
-            r#"{"jobId":"j","error":{"code":498}}"#,
-        ] {
-            assert!(read_state(200, failed).is_err(), "{failed}");
-        }
-        assert!(read_state(503, job).is_err());
     }
 
     #[test]

@@ -9,11 +9,14 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::jobs::{Exchange, Incomplete, JobResponse, SubmitOutcome, words};
 use crate::{Error, Result, answer, observed};
 
 const MIB: usize = 1 << 20;
 /// Of a document.
-const LARGEST_DOCUMENT: usize = 16 * MIB;
+pub(crate) const LARGEST_DOCUMENT: usize = 16 * MIB;
+/// Of what came of a job: larger ones are not kept, and the run says so.
+pub(crate) const LARGEST_RESULTS: usize = 64 * MIB;
 /// A body for which there is always room.
 const SMALL: usize = MIB / 4;
 /// For all bodies that are longer and are read at the same time: a worker's memory does not depend on what its hundred
@@ -62,16 +65,20 @@ pub fn choose_cryptography() {
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     client: Client,
+    /// Follows no redirect.
+    unredirected: Client,
     /// Without a slash at its end.
     base: String,
 }
 
 impl Http {
     pub(crate) fn new(connection: &Connection) -> Result<Http> {
-        let client = Client::builder()
-            .timeout(connection.timeout.unwrap_or(ANSWER_WITHIN))
-            .redirect(Policy::custom(same_server));
-        Ok(Http { client: build(client, &connection.trust)?, base: base(&connection.url)? })
+        let client = |redirects: Policy| {
+            let timeout = connection.timeout.unwrap_or(ANSWER_WITHIN);
+            build(Client::builder().timeout(timeout).redirect(redirects), &connection.trust)
+        };
+        let (redirected, unredirected) = (client(Policy::custom(same_server))?, client(Policy::none())?);
+        Ok(Http { client: redirected, unredirected, base: base(&connection.url)? })
     }
 
     /// The server's address, without what was secret in it.
@@ -85,6 +92,11 @@ impl Http {
 
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.base))
+    }
+
+    /// The same for what begins something: no redirect of it is followed.
+    pub(crate) fn post_here(&self, path: &str) -> RequestBuilder {
+        self.unredirected.post(format!("{}{path}", self.base))
     }
 
     /// To an address that this server gave of itself.
@@ -113,13 +125,6 @@ pub(crate) async fn document(request: RequestBuilder) -> Result<String> {
     Ok(body)
 }
 
-/// The same for an answer whose `status` is that of a job or an item.
-pub(crate) async fn state(request: RequestBuilder) -> Result<String> {
-    let (status, body) = text_of(request).await?;
-    answer::read_state(status, &body)?;
-    Ok(body)
-}
-
 /// Sends a request and gives its answer, unread. A server that says when it wants to be asked again has not answered.
 pub(crate) async fn answered(request: RequestBuilder) -> Result<Response> {
     not_busy(observed::sent(request).await.map_err(unavailable)?)
@@ -133,11 +138,8 @@ fn not_busy(response: Response) -> Result<Response> {
 }
 
 async fn text_of(request: RequestBuilder) -> Result<(u16, String)> {
-    let response = answered(request).await?;
-    let status = response.status().as_u16();
-    let body = bytes(response, LARGEST_DOCUMENT).await?;
-    let body = String::from_utf8(body).map_err(|_| Error::Unreadable("it is not UTF-8".to_owned()))?;
-    Ok((status, body))
+    let response = response(request, LARGEST_DOCUMENT).await?;
+    Ok((response.status, response.text()))
 }
 
 /// When the server wants to be asked again: seconds, or a date (RFC 9110, 10.2.3).
@@ -150,40 +152,47 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(then.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Sends a request that begins something, once. The outer error: nothing was begun. The inner one: nobody knows.
-pub(crate) async fn begun(request: RequestBuilder) -> Result<Result<String>> {
-    let response = match sent_once(request).await? {
-        Ok(response) => response,
-        Err(unknown) => return Ok(Err(unknown)),
-    };
-    let status = response.status().as_u16();
-    let body = match bytes(response, LARGEST_DOCUMENT).await {
-        Ok(body) => body,
-        Err(error) => return Ok(Err(error)),
-    };
-    let body = String::from_utf8_lossy(&body).into_owned();
-    let told = answer::read(status, &body).map(drop);
-    Ok(has_begun(status, told)?.map(|()| body))
-}
-
-/// The first step of that: the answer, before it is read.
-pub(crate) async fn sent_once(request: RequestBuilder) -> Result<Result<Response>> {
+/// Sends a request that begins something, once, and gives what became of it. Redirects are not followed by the client
+/// that made the request.
+pub(crate) async fn exchanged(request: RequestBuilder, most: usize) -> Exchange {
     match observed::sent(request).await {
-        // Turned away at the door.
-        Ok(response) => not_busy(response).map(Ok),
-        Err(error) if error.is_connect() || error.is_builder() => Err(unavailable(error)),
-        Err(error) => Ok(Err(unavailable(error))),
+        Ok(response) => Exchange::Answered(received(response, most).await),
+        Err(error) if error.is_connect() || error.is_builder() => Exchange::NotSent(unavailable(error)),
+        Err(error) => Exchange::NoAnswer(unavailable(error)),
     }
 }
 
-/// The last step: what the answer with this HTTP status, once it is read, says of whether something was begun.
-pub(crate) fn has_begun<T>(status: u16, answer: Result<T>) -> Result<Result<T>> {
-    match answer {
-        Ok(begun) => Ok(Ok(begun)),
-        // Turned away at the door.
-        Err(error) if matches!(status, 429 | 503) => Err(error),
-        Err(error @ (Error::Unavailable(_) | Error::Unreadable(_))) => Ok(Err(error)),
-        Err(error) => Err(error),
+/// Sends a request that changes nothing, and gives its whole response, whatever it says. A server that says when it
+/// wants to be asked again has not answered.
+pub(crate) async fn response(request: RequestBuilder, most: usize) -> Result<JobResponse> {
+    let response = received(answered(request).await?, most).await;
+    match &response.incomplete {
+        Some(why) => Err(why.clone().into()),
+        None => Ok(response),
+    }
+}
+
+/// A response with its body, as far as it came, `most` bytes at most.
+async fn received(response: Response, most: usize) -> JobResponse {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let mut body = Vec::new();
+    let incomplete = read_body(response, most, &mut body).await.err();
+    JobResponse { status, headers, body, incomplete }.decompressed(most)
+}
+
+/// A submission whose token was refused is an error, so that whoever has another one tries again.
+pub(crate) fn token_refused<H>(outcome: SubmitOutcome<H>) -> Result<SubmitOutcome<H>> {
+    match outcome {
+        SubmitOutcome::NotBegun { error: error @ Error::Token(_), .. } => Err(error),
+        outcome => Ok(outcome),
+    }
+}
+
+/// The same of a response to a request that changes nothing.
+pub(crate) fn token_accepted(response: JobResponse) -> Result<JobResponse> {
+    match words::refused_token(&response) {
+        Some(refusal) => Err(Error::Token(refusal)),
+        None => Ok(response),
     }
 }
 
@@ -207,15 +216,27 @@ pub(crate) async fn file(request: RequestBuilder, most: usize) -> Result<Vec<u8>
 }
 
 /// A body, `most` bytes at most.
-pub(crate) async fn bytes(mut response: Response, most: usize) -> Result<Vec<u8>> {
-    let too_long = || Error::Unreadable(format!("it has more than {most} bytes"));
+pub(crate) async fn bytes(response: Response, most: usize) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    read_body(response, most, &mut body).await?;
+    Ok(body)
+}
+
+/// Reads a body, `most` bytes at most. An error: `body` has what there is of it.
+async fn read_body(
+    mut response: Response,
+    most: usize,
+    body: &mut Vec<u8>,
+) -> std::result::Result<(), Incomplete> {
     if response.content_length().is_some_and(|length| length > most as u64) {
-        return Err(too_long());
+        return Err(Incomplete::TooLong(most));
     }
-    let (mut body, mut room) = (Vec::new(), None);
-    while let Some(part) = response.chunk().await.map_err(unavailable)? {
+    let mut room = None;
+    while let Some(part) =
+        response.chunk().await.map_err(|error| Incomplete::Cut(unavailable(error).to_string()))?
+    {
         if body.len() + part.len() > most {
-            return Err(too_long());
+            return Err(Incomplete::TooLong(most));
         }
         if body.len() + part.len() > SMALL && room.is_none() {
             room = Some(room_for(most).await);
@@ -224,7 +245,7 @@ pub(crate) async fn bytes(mut response: Response, most: usize) -> Result<Vec<u8>
         }
         body.extend_from_slice(&part);
     }
-    Ok(body)
+    Ok(())
 }
 
 /// Waits until a body of `most` bytes may be read beside the others. All of it is taken at once: two that wait for each

@@ -1,22 +1,22 @@
 //! Jobs of a server that speaks plain HTTP: `POST` begins one, its `Location` tells of it, `DELETE` ends it.
 //!
 //! `POST` carries `Idempotency-Key`: asked again with the same key, the server answers for the same job. It answers
-//! 202 with `Location`, or another 2xx where the work is done at once: with nothing, or with what came of it as
-//! [`Told`]. `Location` answers [`Told`] with a status.
+//! 201 or 202 with `Location`, or another 2xx where the work is done at once: with nothing, or with what came of it.
+//! `Location` answers a [`JobStatus`]. What servers answer that keep less to this is told in [`crate::jobs`].
 
 use std::time::Duration;
 
-use reqwest::header::{self, HeaderMap};
-use reqwest::{Method, RequestBuilder, StatusCode, Url};
-use serde::{Deserialize, Serialize};
+use reqwest::{Client, Method, RequestBuilder, Url, header};
+use serde::Serialize;
 
-use crate::http::{self, bytes, retry_after};
+use crate::http::{LARGEST_DOCUMENT, LARGEST_RESULTS};
+use crate::jobs::address::Origin;
+use crate::jobs::submit::{self, Ordered};
+use crate::jobs::{JobStatus, SubmitOutcome};
 use crate::{Egress, Error, Outbound, Refusal, Result, Trust};
 
-/// Of an answer.
-const LARGEST: usize = 1 << 20;
-/// Of a server's words that are shown.
-const SHOWN: usize = 1_000;
+/// Redirects that are followed to a job's state.
+const REDIRECTS: usize = 5;
 
 /// A server that takes jobs.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct HttpJobs {
     outbound: Outbound,
     url: Url,
     token: Option<String>,
+    /// The last segment of its path, with slashes around it.
+    below: String,
 }
 
 /// What a job is begun for.
@@ -45,53 +47,6 @@ pub struct Order<'a> {
     pub parameters: Option<&'a serde_json::value::RawValue>,
 }
 
-/// What became of an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Begun {
-    /// It is done; what the server says of it.
-    Done(Told),
-    /// A job goes on there.
-    Job(String),
-}
-
-/// What a server says of a job.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Told {
-    /// What it does; none: the server does not say.
-    #[serde(default)]
-    pub status: Option<Status>,
-    /// 0 to 100.
-    #[serde(default)]
-    pub progress: Option<u8>,
-    /// What it is at, for people.
-    #[serde(default)]
-    pub message: Option<String>,
-    /// What it came to, or why it failed.
-    #[serde(default)]
-    pub result: Option<serde_json::Value>,
-    /// When to look again.
-    #[serde(skip)]
-    pub again_in: Option<Duration>,
-}
-
-/// What a job does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// In line.
-    Accepted,
-    /// At work.
-    Running,
-    /// Done.
-    #[serde(alias = "successful", alias = "completed")]
-    Succeeded,
-    /// It failed.
-    Failed,
-    /// It was ended.
-    #[serde(alias = "canceled", alias = "dismissed")]
-    Cancelled,
-}
-
 impl HttpJobs {
     /// The server that takes orders at `url`; `token`: sent as a bearer's; `timeout`: of one request, a minute if there
     /// is none.
@@ -103,79 +58,107 @@ impl HttpJobs {
     ) -> Result<HttpJobs> {
         let own = Url::parse(url).map_err(|_| Error::Config("it is no URL".to_owned()))?;
         let egress = Egress::new(&[own.origin().ascii_serialization()], false)?;
+        let last = own.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let below = if last.is_empty() { "/".to_owned() } else { format!("/{last}/") };
         Ok(HttpJobs {
             url: egress.admit(url)?,
             outbound: Outbound::new(egress, trust, None, timeout)?,
             token,
+            below,
         })
     }
 
-    /// Gives an order. It may be given again: the server knows it by its run.
-    pub async fn begin(&self, order: &Order<'_>) -> Result<Begun> {
-        let request =
-            self.request(Method::POST, &self.url).header("Idempotency-Key", &order.run_id).json(order);
-        let (status, headers, body) = self.answer(request).await?;
-        if status != StatusCode::ACCEPTED {
-            let nothing = body.iter().all(u8::is_ascii_whitespace);
-            // A page that a proxy puts in its place is no answer.
-            let told = if nothing { Told::default() } else { told(&headers, &body)? };
-            return Ok(Begun::Done(told));
+    /// Gives an order. Where nobody knows whether it was taken, it may be given again: the server knows it by its run.
+    pub async fn begin(&self, order: &Order<'_>) -> SubmitOutcome<Ordered> {
+        let request = |client: &Client| {
+            self.request(client, Method::POST, &self.url).header("Idempotency-Key", &order.run_id).json(order)
+        };
+        let admits = |url: &Url| self.outbound.admits(url);
+        let origin = self.origin(&admits);
+        let outcome =
+            self.outbound.submit(request, LARGEST_RESULTS, |exchange| submit::order(exchange, &origin)).await;
+        // Some servers repeat what they refuse.
+        match outcome {
+            SubmitOutcome::BegunWithoutHandle(words) => {
+                SubmitOutcome::BegunWithoutHandle(self.hidden(&words))
+            }
+            SubmitOutcome::NotBegun { error, retryable } => {
+                SubmitOutcome::NotBegun { error: self.without_token(error), retryable }
+            }
+            SubmitOutcome::Unknown(error) => SubmitOutcome::Unknown(self.without_token(error)),
+            begun @ SubmitOutcome::Begun(_) => begun,
         }
-        let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
-        let location = location.ok_or_else(|| Error::Unreadable("202 without a Location".to_owned()))?;
-        let location =
-            self.url.join(location).map_err(|_| Error::Unreadable("its Location is no URL".to_owned()))?;
-        self.outbound
-            .admit(location.as_str())
-            .map_err(|error| Error::Unreadable(format!("its Location: {error}")))?;
-        Ok(Begun::Job(location.into()))
     }
 
-    /// What a job does.
-    pub async fn look(&self, location: &str) -> Result<Told> {
-        let (_, headers, body) =
-            self.answer(self.request(Method::GET, &self.outbound.admit(location)?)).await?;
-        let told = told(&headers, &body)?;
-        match told.status {
-            Some(_) => Ok(told),
-            None => Err(Error::Unreadable("it has no 'status'".to_owned())),
+    /// What a job does. `goes_on`: the server has said so by HTTP's 202 alone, so that another 2xx is its end.
+    pub async fn look(&self, location: &str, goes_on: bool) -> Result<JobStatus> {
+        let mut url = self.outbound.admit(location)?;
+        let mut elsewhere = false;
+        for _ in 0..REDIRECTS {
+            let request = |client: &Client| self.request(client, Method::GET, &url);
+            let response =
+                self.outbound.response_here(request).await.map_err(|error| self.without_token(error))?;
+            if !(300..400).contains(&response.status) {
+                let status = JobStatus::read_by_http(&response, goes_on || elsewhere);
+                return status.map_err(|error| self.without_token(error));
+            }
+            // What 303 leads to is what came of the job.
+            elsewhere |= response.status == 303;
+            let next = url.join(&response.header(header::LOCATION));
+            let own = next.ok().filter(|next| next.origin() == url.origin() && self.outbound.admits(next));
+            url = own.ok_or_else(|| Error::Unavailable("it redirects to another server".to_owned()))?;
         }
+        Err(Error::Unavailable("too many redirects".to_owned()))
     }
 
     /// Ends a job.
     pub async fn end(&self, location: &str) -> Result<()> {
-        self.answer(self.request(Method::DELETE, &self.outbound.admit(location)?)).await.map(drop)
+        let url = self.outbound.admit(location)?;
+        let request = |client: &Client| self.request(client, Method::DELETE, &url);
+        let response = self
+            .outbound
+            .response(request, LARGEST_DOCUMENT)
+            .await
+            .map_err(|error| self.without_token(error))?;
+        if response.is_success() { Ok(()) } else { Err(self.without_token(submit::by_status(&response))) }
     }
 
-    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+    fn request(&self, client: &Client, method: Method, url: &Url) -> RequestBuilder {
         let request =
-            self.outbound.client().request(method, url.clone()).header(header::ACCEPT, "application/json");
+            client.request(method, url.clone()).header(header::ACCEPT, "application/json, */*;q=0.8");
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         }
     }
 
-    /// Status, headers and body of an answer that is none of a failure.
-    async fn answer(&self, request: RequestBuilder) -> Result<(StatusCode, HeaderMap, Vec<u8>)> {
-        let response = http::answered(request).await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = bytes(response, LARGEST).await?;
-        if status.is_success() {
-            return Ok((status, headers, body));
-        }
-        let mut words = String::from_utf8_lossy(&body).into_owned();
-        // Some servers repeat what they refuse.
-        if let Some(token) = self.token.as_deref().filter(|token| !token.is_empty()) {
-            words = words.replace(token, "(hidden)");
-        }
-        let words: String = words.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
-        let message = format!("HTTP status {}: {words}", status.as_u16());
-        Err(Error::told(Refusal { code: Some(status.as_u16().into()), message, details: Vec::new() }))
+    /// How what the server tells of its jobs is read: a job's id is a name below the address of orders.
+    fn origin<'a>(&'a self, admits: &'a (dyn Fn(&Url) -> bool + Sync)) -> Origin<'a> {
+        let path = self.url.path().trim_end_matches('/');
+        let root = path.rfind('/').map_or("", |at| &path[..at]);
+        Origin { asked: &self.url, root, below: &self.below, admits }
     }
-}
 
-fn told(headers: &HeaderMap, body: &[u8]) -> Result<Told> {
-    let told: Told = serde_json::from_slice(body).map_err(|error| Error::Unreadable(error.to_string()))?;
-    Ok(Told { again_in: retry_after(headers), ..told })
+    fn without_token(&self, error: Error) -> Error {
+        let plain = |refusal: Refusal| Refusal {
+            message: self.hidden(&refusal.message),
+            details: refusal.details.iter().map(|detail| self.hidden(detail)).collect(),
+            ..refusal
+        };
+        match error {
+            Error::Token(refusal) => Error::Token(plain(refusal)),
+            Error::Forbidden(refusal) => Error::Forbidden(plain(refusal)),
+            Error::Refused(refusal) => Error::Refused(plain(refusal)),
+            Error::Unavailable(text) => Error::Unavailable(self.hidden(&text)),
+            Error::Unreadable(text) => Error::Unreadable(self.hidden(&text)),
+            other => other,
+        }
+    }
+
+    fn hidden(&self, text: &str) -> String {
+        match self.token.as_deref().filter(|token| !token.is_empty()) {
+            Some(token) => text.replace(token, "(hidden)"),
+            None => text.to_owned(),
+        }
+    }
 }

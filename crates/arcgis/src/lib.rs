@@ -14,6 +14,7 @@ mod federated;
 pub mod gp;
 mod http;
 pub mod http_job;
+pub mod jobs;
 pub mod notebook_server;
 mod observed;
 pub mod ogc;

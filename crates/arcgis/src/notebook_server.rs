@@ -1,11 +1,12 @@
 //! ArcGIS Notebook Server: it executes a notebook item as a job.
 
 use reqwest::Url;
-use serde::Deserialize;
 use serde_json::Value;
 
-use crate::gp::NotSubmitted;
-use crate::{Error, Outbound, Result, answer, http};
+use crate::http::LARGEST_DOCUMENT;
+use crate::jobs::address::{Origin, segment};
+use crate::jobs::{JobState, SubmitOutcome, fields, handle, shown_text, status, submit, words};
+use crate::{Error, Outbound, Result};
 
 /// Of the newest jobs, so many are looked through for one of ours.
 const SEARCHED: &str = "500";
@@ -36,77 +37,34 @@ pub struct Execution<'a> {
 }
 
 /// A job as its server shows it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotebookJob {
-    /// Names it.
-    pub job_id: String,
     /// What it does.
-    #[serde(default)]
-    pub status: String,
-    /// What it said: texts, or objects with a description.
-    #[serde(default)]
-    messages: Vec<Value>,
-    #[serde(default)]
-    inputs: Value,
-    #[serde(default)]
-    custom_attributes: Value,
-}
-
-/// What a job does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotebookStatus {
-    /// In line, or something that ArcGIS does not document.
-    Waiting,
-    /// At work.
-    Executing,
-    /// Done.
-    Completed,
-    /// It failed.
-    Failed,
-    /// It was cancelled.
-    Cancelled,
+    pub state: JobState,
+    /// The server's word for that.
+    pub word: String,
+    /// What it has said so far.
+    pub messages: Vec<String>,
+    /// What else it says of why it failed.
+    pub message: Option<String>,
 }
 
 impl NotebookJob {
-    /// Classic servers have no word for a cancelled job, but an attribute.
-    pub fn state(&self) -> NotebookStatus {
-        let status = self.status.to_lowercase();
-        let cancelled = self.custom_attributes["isCancelled"] == true;
-        match status.as_str() {
-            "completed" | "succeeded" => NotebookStatus::Completed,
-            "cancelled" | "canceled" => NotebookStatus::Cancelled,
-            "failed" if cancelled => NotebookStatus::Cancelled,
-            "failed" => NotebookStatus::Failed,
-            _ if status.contains("error") => NotebookStatus::Failed,
-            "processing" | "executing" => NotebookStatus::Executing,
-            _ => NotebookStatus::Waiting,
-        }
+    fn read(state: JobState, document: &Value) -> NotebookJob {
+        let found = |name: &str| fields::unwrapped(document, &|inner| fields::field(inner, name));
+        let cancelled = found("customattributes")
+            .and_then(|attributes| fields::field(attributes, "iscancelled"))
+            .is_some_and(|flag| flag == true || flag == "true");
+        let messages = match found("messages") {
+            Some(Value::Array(parts)) => parts.iter().filter_map(shown_text).collect(),
+            Some(other) => shown_text(other).into_iter().collect(),
+            None => Vec::new(),
+        };
+        // Classic servers have no word for a cancelled job, but an attribute.
+        let state = if cancelled && state == JobState::Failed { JobState::Cancelled } else { state };
+        let word = found("status").and_then(shown_text).unwrap_or_default();
+        NotebookJob { state, word, message: status::message(document), messages }
     }
-
-    /// What it has said so far.
-    pub fn messages(&self) -> impl Iterator<Item = String> + '_ {
-        self.messages.iter().map(|message| match message {
-            Value::String(text) => text.clone(),
-            other => ["description", "message"]
-                .iter()
-                .find_map(|name| other[name].as_str())
-                .map_or_else(|| other.to_string(), str::to_owned),
-        })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Started {
-    job_url: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Jobs {
-    #[serde(default, alias = "asyncNotebookJobs")]
-    async_jobs: Vec<NotebookJob>,
 }
 
 impl NotebookServer {
@@ -117,7 +75,7 @@ impl NotebookServer {
     }
 
     /// Begins a job, and says where it is. It is sent once: a server that did not answer may have begun it.
-    pub async fn execute(&self, execution: &Execution<'_>) -> std::result::Result<String, NotSubmitted> {
+    pub async fn execute(&self, execution: &Execution<'_>) -> SubmitOutcome<String> {
         let url = format!("{}/notebooks/executeNotebook", self.admin);
         let form = [
             ("itemId", execution.item.as_str()),
@@ -128,34 +86,69 @@ impl NotebookServer {
             ("runId", &execution.run),
             ("f", "json"),
         ];
-        let sent = self.outbound.send(|client| client.post(&url).form(&form), http::begun).await?;
-        let started: Started =
-            answer::parse(&sent.map_err(NotSubmitted::Unknown)?).map_err(NotSubmitted::Unknown)?;
-        self.own(&started.job_url).map_err(NotSubmitted::Unknown)
+        let Ok(asked) = Url::parse(&url) else {
+            let error = Error::Config(format!("'{url}' is no URL"));
+            return SubmitOutcome::NotBegun { error, retryable: false };
+        };
+        let admits = |url: &Url| self.outbound.admits(url);
+        let origin = self.origin(&asked, &admits);
+        let decide = |exchange| submit::notebook(exchange, &origin, |id| self.job_url(id));
+        self.outbound.submit(|client| client.post(&url).form(&form), LARGEST_DOCUMENT, decide).await
     }
 
     /// Where the job of this run is, if the server has one and shows whose it is.
     pub async fn find(&self, run: &str) -> Result<Option<String>> {
         let url = format!("{}/system/jobs", self.admin);
         let query = [("f", "json"), ("detail", "true"), ("num", SEARCHED), ("sortByDate", "true")];
-        let jobs = self.outbound.document(|client| client.get(&url).query(&query)).await?;
-        let jobs: Jobs = answer::parse(&jobs)?;
-        let ours = jobs.async_jobs.into_iter().find(|job| job.inputs["runId"] == run);
-        Ok(ours.map(|job| format!("{url}/{}", job.job_id)))
+        let text = self.outbound.document(|client| client.get(&url).query(&query)).await?;
+        let document: Value =
+            serde_json::from_str(&text).map_err(|error| Error::Unreadable(error.to_string()))?;
+        let jobs = fields::unwrapped(&document, &|inner| {
+            fields::first(inner, &["asyncjobs", "asyncnotebookjobs", "jobs"]).and_then(Value::as_array)
+        });
+        let is_ours = |job: &&Value| {
+            fields::field(job, "inputs")
+                .and_then(|inputs| fields::field(inputs, "runid"))
+                .is_some_and(|id| id == run)
+        };
+        let ours = jobs.into_iter().flatten().find(is_ours);
+        Ok(ours.and_then(|job| self.job_url(&handle::id(job, true)?)))
     }
 
     /// A job as it is.
     pub async fn job(&self, url: &str) -> Result<NotebookJob> {
         let url = self.own(url)?;
-        let request = |client: &reqwest::Client| client.get(&url).query(&[("f", "json")]);
-        answer::parse(&self.outbound.send(request, http::state).await?)
+        let response = self
+            .outbound
+            .response(|client| client.get(&url).query(&[("f", "json")]), LARGEST_DOCUMENT)
+            .await?;
+        let (state, document) = status::document(&response)?;
+        Ok(NotebookJob::read(state, &document))
     }
 
     /// Asks for a job's end.
     pub async fn cancel(&self, url: &str) -> Result<()> {
         let url = format!("{}/cancel", self.own(url)?);
-        let request = |client: &reqwest::Client| client.post(&url).form(&[("f", "json")]);
-        self.outbound.send(request, http::state).await.map(drop)
+        let response = self
+            .outbound
+            .response(|client| client.post(&url).form(&[("f", "json")]), LARGEST_DOCUMENT)
+            .await?;
+        // It may show the job, which has a state of its own, or say that it has heard.
+        let heard = || response.json().is_some_and(|document| words::failure(&document).is_none());
+        match status::document(&response) {
+            Err(error) if !(response.is_success() && (response.is_empty() || heard())) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn job_url(&self, id: &str) -> Option<String> {
+        Some(format!("{}/system/jobs/{}", self.admin, segment(id)?))
+    }
+
+    /// How what the server tells of its jobs is read.
+    fn origin<'a>(&'a self, asked: &'a Url, admits: &'a (dyn Fn(&Url) -> bool + Sync)) -> Origin<'a> {
+        let root = self.admin.path().strip_suffix("/admin").unwrap_or_default();
+        Origin { asked, root, below: "/admin/", admits }
     }
 
     /// A job's address, if it is at this server: the token goes nowhere else.
@@ -178,19 +171,20 @@ mod tests {
 
     #[test]
     fn states_are_read_as_servers_write_them() {
-        use NotebookStatus::{Cancelled, Completed, Executing, Failed, Waiting};
+        use JobState::{Accepted, Cancelled, Cancelling, Failed, Running, Succeeded};
         for (document, expected) in [
-            (r#"{"jobId":"j","status":"SUBMITTED"}"#, Waiting),
-            (r#"{"jobId":"j","status":"PROCESSING"}"#, Executing),
-            (r#"{"jobId":"j","status":"EXECUTING"}"#, Executing),
-            (r#"{"jobId":"j","status":"COMPLETED"}"#, Completed),
+            (r#"{"jobId":"j","status":"SUBMITTED"}"#, Accepted),
+            (r#"{"jobId":"j","status":"PROCESSING"}"#, Running),
+            (r#"{"jobId":"j","status":"EXECUTING"}"#, Running),
+            (r#"{"jobId":"j","status":"COMPLETED"}"#, Succeeded),
             (r#"{"jobId":"j","status":"failed"}"#, Failed),
             (r#"{"jobId":"j","status":"FAILED","customAttributes":{"isCancelled":true}}"#, Cancelled),
             (r#"{"jobId":"j","status":"EXECUTION_ERROR"}"#, Failed),
-            (r#"{"jobId":"j","status":"cancelling"}"#, Waiting),
+            (r#"{"jobId":"j","status":"cancelling"}"#, Cancelling),
         ] {
-            let job: NotebookJob = answer::parse(document).expect(document);
-            assert_eq!(job.state(), expected, "{document}");
+            let document: Value = serde_json::from_str(document).expect(document);
+            let state = crate::jobs::find_state(&document).expect("it has one");
+            assert_eq!(NotebookJob::read(state, &document).state, expected, "{document}");
         }
     }
 }

@@ -3,19 +3,19 @@
 
 use std::time::Duration;
 
-use reqwest::header::{self, HeaderMap};
-use reqwest::{Method, RequestBuilder, StatusCode, Url};
-use serde::Deserialize;
+use reqwest::{Client, Method, RequestBuilder, Url, header};
 use serde_json::Value;
 
-use crate::gp::NotSubmitted;
-use crate::http::{self, bytes, retry_after};
-use crate::{Error, Outbound, Refusal, Result};
+use crate::http::{LARGEST_DOCUMENT, LARGEST_RESULTS};
+use crate::jobs::address::Origin;
+use crate::jobs::submit::{self, Executed};
+use crate::jobs::{JobResponse, JobStatus, Results, SubmitOutcome, fields, handle};
+use crate::{Error, Outbound, Result};
 
-/// Of an answer.
-const LARGEST: usize = 16 << 20;
-/// Of a server's words that are shown.
-const SHOWN: usize = 1_000;
+/// What is understood, and what of it is liked best: results need not be JSON.
+const ACCEPT: &str = "application/json, */*;q=0.8";
+/// How an answer to a submission is awaited where the process runs as a job.
+const TAKEN_WITHIN: Duration = Duration::from_mins(5);
 
 /// A process of a server.
 #[derive(Clone, Debug)]
@@ -25,45 +25,24 @@ pub struct Process {
     url: Url,
 }
 
-/// What became of an execution.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Executed {
-    /// It was done at once: the results, as the server wrote them.
-    Done(String),
-    /// A job goes on there.
-    Job(String),
+/// How a process can be executed, as far as its server says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Execution {
+    /// As a job.
+    Asynchronous,
+    /// While the client waits, and in no other way.
+    Synchronous,
+    /// The server does not say.
+    Unknown,
 }
 
 /// A job as its server shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// What it does.
     pub status: JobStatus,
-    /// For people.
-    #[serde(default)]
-    pub message: Option<String>,
-    /// 0 to 100.
-    #[serde(default)]
-    pub progress: Option<u8>,
-    /// When the server wants to be asked again.
-    #[serde(skip)]
-    pub again_in: Option<Duration>,
-}
-
-/// What a job does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum JobStatus {
-    /// In line.
-    Accepted,
-    /// At work.
-    Running,
-    /// Done.
-    Successful,
-    /// It failed.
-    Failed,
-    /// It was dismissed.
-    Dismissed,
+    /// Where its results are, if it says so.
+    pub results: Option<String>,
 }
 
 impl Process {
@@ -81,59 +60,76 @@ impl Process {
         Ok(Process { outbound: outbound.toward(&url), url })
     }
 
-    /// Executes the process. `body`: a JSON object with its `inputs`. It is sent once: a server that did not answer
-    /// may have begun a job.
-    pub async fn execute(&self, body: &Value) -> std::result::Result<Executed, NotSubmitted> {
-        let url = format!("{}/execution", self.url);
-        let sent = self
-            .outbound
-            .send(
-                // To the letter: some servers know only this.
-                |client| {
-                    client
-                        .post(&url)
-                        .header("Prefer", "respond-async")
-                        .header(header::ACCEPT, "application/json")
-                        .json(body)
-                },
-                begun,
-            )
-            .await?;
-        let (status, headers, body) = sent.map_err(NotSubmitted::Unknown)?;
-        match headers.get(header::LOCATION).and_then(|value| value.to_str().ok()) {
-            Some(location) => self.own(location).map(|url| Executed::Job(url.into())),
-            None if status == StatusCode::OK => results(&headers, body).map(Executed::Done),
-            None => Err(Error::Unreadable("it began a job and does not say where".to_owned())),
+    /// How it can be executed.
+    pub async fn execution(&self) -> Result<Execution> {
+        let response = self.ask(Method::GET, &self.url, LARGEST_DOCUMENT).await?;
+        if !response.is_success() {
+            return Err(submit::by_status(&response));
         }
-        .map_err(NotSubmitted::Unknown)
+        let Some(document) = response.json() else { return Ok(Execution::Unknown) };
+        Ok(execution(&document))
+    }
+
+    /// Executes the process. `body`: a JSON object with its `inputs`; `longest`: how long its answer is awaited where
+    /// it comes when all is done. It is sent once: a server that did not answer may have begun a job.
+    pub async fn execute(&self, body: &Value, how: Execution, longest: Duration) -> SubmitOutcome<Executed> {
+        let Ok(asked) = Url::parse(&format!("{}/execution", self.url)) else {
+            let error = Error::Config(format!("'{}' is no URL", self.url));
+            return SubmitOutcome::NotBegun { error, retryable: false };
+        };
+        let request = |client: &Client| {
+            let request = client.post(asked.clone()).header(header::ACCEPT, ACCEPT).json(body);
+            match how {
+                // To the letter: some servers know only this.
+                Execution::Asynchronous => request.header("Prefer", "respond-async").timeout(TAKEN_WITHIN),
+                Execution::Unknown => request.header("Prefer", "respond-async").timeout(longest),
+                Execution::Synchronous => request.timeout(longest),
+            }
+        };
+        let admits = |url: &Url| self.outbound.admits(url);
+        let origin = self.origin(&asked, &admits);
+        self.outbound.submit(request, LARGEST_RESULTS, |exchange| submit::process(exchange, &origin)).await
     }
 
     /// A job as it is.
     pub async fn job(&self, location: &str) -> Result<Job> {
-        let (_, headers, body) = self.ask(Method::GET, self.own(location)?).await?;
-        let job: Job = serde_json::from_str(&body).map_err(|error| Error::Unreadable(error.to_string()))?;
-        Ok(Job { again_in: retry_after(&headers), ..job })
+        let url = self.own(location)?;
+        let response = self.ask(Method::GET, &url, LARGEST_DOCUMENT).await?;
+        let status = JobStatus::read(&response)?;
+        let admits = |url: &Url| self.outbound.admits(url);
+        let origin = self.origin(&url, &admits);
+        let links = response.json().map(|document| handle::of_results(&document)).unwrap_or_default();
+        let results = links.iter().find_map(|address| origin.own(address)).map(String::from);
+        Ok(Job { status, results })
     }
 
-    /// What came of a job, as the server wrote it.
-    pub async fn results(&self, location: &str) -> Result<String> {
-        let mut url = self.own(location)?;
-        let path = format!("{}/results", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        let (_, headers, body) = self.ask(Method::GET, url).await?;
-        results(&headers, body)
+    /// What came of a job, as the server wrote it. `told`: where that is, if the job says so.
+    pub async fn results(&self, location: &str, told: Option<&str>) -> Result<Results> {
+        let mut url = self.own(told.unwrap_or(location))?;
+        if told.is_none() {
+            let path = format!("{}/results", url.path().trim_end_matches('/'));
+            url.set_path(&path);
+        }
+        Results::read(self.ask(Method::GET, &url, LARGEST_RESULTS).await?)
     }
 
     /// Dismisses a job.
     pub async fn dismiss(&self, location: &str) -> Result<()> {
-        self.ask(Method::DELETE, self.own(location)?).await.map(drop)
+        let response = self.ask(Method::DELETE, &self.own(location)?, LARGEST_DOCUMENT).await?;
+        if response.is_success() { Ok(()) } else { Err(submit::by_status(&response)) }
     }
 
-    async fn ask(&self, method: Method, url: Url) -> Result<(StatusCode, HeaderMap, String)> {
-        let request = |client: &reqwest::Client| {
-            client.request(method.clone(), url.clone()).header(header::ACCEPT, "application/json")
+    async fn ask(&self, method: Method, url: &Url, most: usize) -> Result<JobResponse> {
+        let request = |client: &Client| -> RequestBuilder {
+            client.request(method.clone(), url.clone()).header(header::ACCEPT, ACCEPT)
         };
-        self.outbound.send(request, answer).await
+        self.outbound.response(request, most).await
+    }
+
+    /// How what the server tells of its jobs is read.
+    fn origin<'a>(&'a self, asked: &'a Url, admits: &'a (dyn Fn(&Url) -> bool + Sync)) -> Origin<'a> {
+        let root = self.url.path().rsplit_once("/processes/").map_or("", |(root, _)| root);
+        Origin { asked, root, below: "/jobs/", admits }
     }
 
     /// A job's address, if it is at this server: the token goes nowhere else.
@@ -145,54 +141,26 @@ impl Process {
     }
 }
 
+/// What a process's description says of its execution.
+fn execution(document: &Value) -> Execution {
+    let described = fields::field(document, "process").filter(|inner| inner.is_object()).unwrap_or(document);
+    let options = match fields::field(described, "jobcontroloptions") {
+        Some(Value::Array(options)) => options.iter().filter_map(Value::as_str).collect(),
+        Some(Value::String(options)) => vec![options.as_str()],
+        _ => Vec::new(),
+    };
+    let has = |word: &str| options.iter().any(|option| option.to_ascii_lowercase().contains(word));
+    match (has("async"), options.iter().any(|option| option.to_ascii_lowercase().starts_with("sync"))) {
+        (true, _) => Execution::Asynchronous,
+        (false, true) => Execution::Synchronous,
+        (false, false) => Execution::Unknown,
+    }
+}
+
 /// The process's id in a URL's path.
 fn id_of(path: &str) -> Option<&str> {
     let (_, id) = path.trim_end_matches('/').rsplit_once("/processes/")?;
     (!id.is_empty() && !id.contains('/')).then_some(id)
-}
-
-/// Results are JSON, or of a kind that the answer names: a page that a proxy puts in their place is none.
-fn results(headers: &HeaderMap, body: String) -> Result<String> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if kind.contains("html") {
-        return Err(Error::Unreadable("it is a page".to_owned()));
-    }
-    if kind.is_empty() || kind.contains("json") {
-        let read = serde_json::from_str::<serde::de::IgnoredAny>(&body);
-        read.map_err(|error| Error::Unreadable(error.to_string()))?;
-    }
-    Ok(body)
-}
-
-/// As [`http::begun`].
-async fn begun(request: RequestBuilder) -> Result<Result<(StatusCode, HeaderMap, String)>> {
-    let response = match http::sent_once(request).await? {
-        Ok(response) => response,
-        Err(unknown) => return Ok(Err(unknown)),
-    };
-    http::has_begun(response.status().as_u16(), read(response).await)
-}
-
-async fn answer(request: RequestBuilder) -> Result<(StatusCode, HeaderMap, String)> {
-    read(http::answered(request).await?).await
-}
-
-async fn read(response: reqwest::Response) -> Result<(StatusCode, HeaderMap, String)> {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let body = String::from_utf8_lossy(&bytes(response, LARGEST).await?).into_owned();
-    if status.is_success() {
-        return Ok((status, headers, body));
-    }
-    // RFC 7807, or what servers made before it.
-    let told: Value = serde_json::from_str(&body).unwrap_or_default();
-    let words = ["detail", "description", "title"].iter().find_map(|name| told[name].as_str());
-    let words: String =
-        words.unwrap_or(&body).chars().filter(|letter| !letter.is_control()).take(SHOWN).collect();
-    let code = Some(status.as_u16().into());
-    Err(match status {
-        StatusCode::UNAUTHORIZED => Error::Token(Refusal { code, message: words, details: Vec::new() }),
-        _ => Error::told(Refusal { code, message: words, details: Vec::new() }),
-    })
 }
 
 #[cfg(test)]
@@ -209,6 +177,20 @@ mod tests {
             ("https://example.com/server/rest/services/processes/GPServer/Buffer", false),
         ] {
             assert_eq!(Process::is_named_by(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_description_says_how_it_is_executed() {
+        for (document, expected) in [
+            (r#"{"jobControlOptions":["sync-execute","async-execute"]}"#, Execution::Asynchronous),
+            (r#"{"jobControlOptions":["sync-execute"]}"#, Execution::Synchronous),
+            (r#"{"process":{"jobControlOptions":"async-execute dismiss"}}"#, Execution::Asynchronous),
+            (r#"{"jobControlOptions":null}"#, Execution::Unknown),
+            (r#"[]"#, Execution::Unknown),
+        ] {
+            let document = serde_json::from_str(document).expect(document);
+            assert_eq!(execution(&document), expected, "{document}");
         }
     }
 }

@@ -8,7 +8,8 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, RequestBuilder, Url};
 
 use crate::federated::{self, Federated, carried};
-use crate::http::{self, ANSWER_WITHIN};
+use crate::http::{self, ANSWER_WITHIN, LARGEST_DOCUMENT};
+use crate::jobs::{Exchange, JobResponse, SubmitOutcome};
 use crate::{Bearer, Egress, Result, SignedIn, Trust};
 
 /// Redirects that are followed, on the same server.
@@ -20,6 +21,8 @@ const SERVERS: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Outbound {
     client: Client,
+    /// Follows no redirect: what begins something goes to where it was sent, and nowhere else.
+    unredirected: Client,
     egress: Egress,
     carries: Carries,
     /// Those that were asked, by their roots.
@@ -44,14 +47,19 @@ impl Outbound {
         timeout: Option<Duration>,
     ) -> Result<Outbound> {
         let at_redirects = egress.clone();
-        let client = Client::builder()
-            // A proxy would look names up itself.
-            .no_proxy()
-            .timeout(timeout.unwrap_or(ANSWER_WITHIN))
-            .dns_resolver(Arc::new(egress.clone()))
-            .redirect(Policy::custom(move |attempt| follow(&at_redirects, attempt)));
+        let client = |redirects: Policy| {
+            let client = Client::builder()
+                // A proxy would look names up itself.
+                .no_proxy()
+                .timeout(timeout.unwrap_or(ANSWER_WITHIN))
+                .dns_resolver(Arc::new(egress.clone()))
+                .redirect(redirects);
+            http::build(client, trust)
+        };
+        let redirected = client(Policy::custom(move |attempt| follow(&at_redirects, attempt)))?;
+        let unredirected = client(Policy::none())?;
         let carries = signed_in.map_or(Carries::Nothing, Carries::Portals);
-        Ok(Outbound { client: http::build(client, trust)?, egress, carries, servers: Arc::default() })
+        Ok(Outbound { client: redirected, unredirected, egress, carries, servers: Arc::default() })
     }
 
     /// The same, without a token.
@@ -92,8 +100,9 @@ impl Outbound {
         self.egress.admit(url)
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    /// Whether requests may go there.
+    pub(crate) fn admits(&self, url: &Url) -> bool {
+        self.egress.admits(url).is_ok()
     }
 
     /// Sends what `request` makes, with a token if there is one; a token that is refused is renewed once.
@@ -106,15 +115,78 @@ impl Outbound {
     where
         F: Future<Output = Result<T>>,
     {
+        self.send_by(&self.client, request, read).await
+    }
+
+    /// The same without following redirects.
+    pub(crate) async fn send_here<T, F>(
+        &self,
+        request: impl Fn(&Client) -> RequestBuilder,
+        read: impl Fn(RequestBuilder) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        self.send_by(&self.unredirected, request, read).await
+    }
+
+    async fn send_by<T, F>(
+        &self,
+        client: &Client,
+        request: impl Fn(&Client) -> RequestBuilder,
+        read: impl Fn(RequestBuilder) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         // A server's answers are part of later URLs (a job's id, a result's name): each URL is looked at.
-        let built = request(&self.client).build().map_err(http::unavailable)?;
+        let built = request(client).build().map_err(http::unavailable)?;
         self.egress.admits(built.url())?;
-        let send = |bearer: Option<&Bearer>| read(carried(bearer, request(&self.client)));
+        let send = |bearer: Option<&Bearer>| read(carried(bearer, request(client)));
         match &self.carries {
             Carries::Nothing => send(None).await,
             Carries::Portals(signed_in) => signed_in.ask(|_, bearer| send(Some(&bearer))).await,
             Carries::Servers(server) => server.ask(send).await,
         }
+    }
+
+    /// Sends what begins something, once. `decide`: what it means that this became of it. A token that is refused is
+    /// renewed once: nothing was begun with it.
+    /// `most`: bytes of its response.
+    pub(crate) async fn submit<H>(
+        &self,
+        request: impl Fn(&Client) -> RequestBuilder,
+        most: usize,
+        decide: impl Fn(Exchange) -> SubmitOutcome<H>,
+    ) -> SubmitOutcome<H> {
+        let sent = self.send_here(request, async |request| {
+            http::token_refused(decide(http::exchanged(request, most).await))
+        });
+        match sent.await {
+            Ok(outcome) => outcome,
+            Err(error) => SubmitOutcome::NotBegun { retryable: error.may_pass(), error },
+        }
+    }
+
+    /// The whole response to a request that changes nothing, `most` bytes at most, whatever it says.
+    pub(crate) async fn response(
+        &self,
+        request: impl Fn(&Client) -> RequestBuilder,
+        most: usize,
+    ) -> Result<JobResponse> {
+        self.send(request, async |request| {
+            let response = http::response(request, most).await?;
+            http::token_accepted(response)
+        })
+        .await
+    }
+
+    /// The same without following redirects.
+    pub(crate) async fn response_here(
+        &self,
+        request: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<JobResponse> {
+        self.send_here(request, |request| http::response(request, LARGEST_DOCUMENT)).await
     }
 
     /// The text of the document there.

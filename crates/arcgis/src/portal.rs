@@ -234,6 +234,11 @@ impl Portal {
         bearer.carried_by(self.http.post(&format!("/sharing/rest{path}")))
     }
 
+    /// A POST that begins something.
+    pub(crate) fn submission(&self, bearer: &Bearer, path: &str) -> RequestBuilder {
+        bearer.carried_by(self.http.post_here(&format!("/sharing/rest{path}")))
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         path: &str,

@@ -1,10 +1,8 @@
 //! Administrative reports, which a portal makes as items.
 
-use serde::Deserialize;
-
-use crate::gp::NotSubmitted;
+use crate::jobs::{JobState, SubmitOutcome, fields, shown_text, status, submit};
 use crate::portal::segment;
-use crate::{Bearer, Error, Portal, Result, SignedIn, answer, http};
+use crate::{Bearer, Error, Portal, Result, SignedIn, http};
 
 /// The reports of a portal, which belong to whom it is asked as.
 #[derive(Clone, Debug)]
@@ -13,20 +11,14 @@ pub struct Reports {
 }
 
 /// What a report's item does.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportState {
-    /// `processing`, `partial`, `completed` or `failed`.
-    pub status: String,
+    /// What it does.
+    pub state: JobState,
+    /// The portal's word for that.
+    pub word: String,
     /// Why it failed.
-    #[serde(default)]
-    pub status_message: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Begun {
-    item_id: String,
+    pub message: Option<String>,
 }
 
 impl Reports {
@@ -43,23 +35,18 @@ impl Reports {
     }
 
     /// Begins a report, and gives its item's id. It is sent once: a portal that did not answer may have begun it.
-    pub async fn begin(
-        &self,
-        owner: &str,
-        form: &[(&str, String)],
-    ) -> std::result::Result<String, NotSubmitted> {
+    pub async fn begin(&self, owner: &str, form: &[(&str, String)]) -> SubmitOutcome<String> {
         let path = format!("/community/users/{}/report", segment(owner));
-        let sent = self.portal.ask(|portal, bearer| begin(portal, bearer, path.clone(), form)).await?;
-        let begun: Begun =
-            answer::parse(&sent.map_err(NotSubmitted::Unknown)?).map_err(NotSubmitted::Unknown)?;
-        Ok(begun.item_id)
+        match self.portal.ask(|portal, bearer| begin(portal, bearer, path.clone(), form)).await {
+            Ok(outcome) => outcome,
+            Err(error) => SubmitOutcome::NotBegun { retryable: error.may_pass(), error },
+        }
     }
 
     /// How far a report is.
     pub async fn state(&self, owner: &str, item: &str) -> Result<ReportState> {
         let path = format!("/content/users/{}/items/{}/status", segment(owner), segment(item));
-        let state = self.portal.ask(|portal, bearer| state(portal, bearer, path.clone())).await?;
-        answer::parse(&state)
+        self.portal.ask(|portal, bearer| state(portal, bearer, path.clone())).await
     }
 
     /// A finished report, as CSV.
@@ -90,12 +77,17 @@ async fn begin(
     bearer: Bearer,
     path: String,
     form: &[(&str, String)],
-) -> Result<Result<String>> {
-    http::begun(portal.post(&bearer, &path).form(form).query(&[("f", "json")])).await
+) -> Result<SubmitOutcome<String>> {
+    let request = portal.submission(&bearer, &path).form(form).query(&[("f", "json")]);
+    http::token_refused(submit::report(http::exchanged(request, http::LARGEST_DOCUMENT).await))
 }
 
-async fn state(portal: Portal, bearer: Bearer, path: String) -> Result<String> {
-    http::state(portal.get(&bearer, &path).query(&[("f", "json")])).await
+async fn state(portal: Portal, bearer: Bearer, path: String) -> Result<ReportState> {
+    let request = portal.get(&bearer, &path).query(&[("f", "json")]);
+    let response = http::token_accepted(http::response(request, http::LARGEST_DOCUMENT).await?)?;
+    let (state, document) = status::document(&response)?;
+    let word = fields::unwrapped(&document, &|inner| fields::field(inner, "status").and_then(shown_text));
+    Ok(ReportState { state, word: word.unwrap_or_default(), message: status::message(&document) })
 }
 
 async fn delete(portal: Portal, bearer: Bearer, path: String) -> Result<()> {

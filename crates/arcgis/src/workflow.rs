@@ -1,11 +1,12 @@
 //! ArcGIS Workflow Manager: jobs are made from templates, run and stopped. Unlike the rest of ArcGIS it takes JSON.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::gp::NotSubmitted;
-use crate::{Error, Outbound, Result, answer, http};
+use crate::http::LARGEST_DOCUMENT;
+use crate::jobs::address::segment;
+use crate::jobs::{SubmitOutcome, fields, percent, shown_text, submit};
+use crate::{Error, Outbound, Refusal, Result};
 
 /// One workflow item of a Workflow Manager server.
 #[derive(Clone, Debug)]
@@ -16,35 +17,73 @@ pub struct Workflow {
 }
 
 /// A job as its server shows it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WorkflowJob {
-    /// Names it.
-    pub job_id: String,
     /// Whether it is over.
-    #[serde(default)]
     pub closed: bool,
     /// 0 to 100.
-    #[serde(default)]
-    pub percent_complete: Option<f64>,
+    pub percent_complete: Option<u8>,
     /// Where it is.
-    #[serde(default)]
     pub current_steps: Vec<Step>,
 }
 
 /// A step that a job is at.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Names it.
-    #[serde(default)]
     pub step_id: String,
     /// For people.
-    #[serde(default)]
     pub step_name: String,
     /// The server's word for what the step does.
-    #[serde(default)]
     pub step_status: String,
+}
+
+impl WorkflowJob {
+    /// Of a job's document; none: it is no job's.
+    fn read(document: &Value) -> Option<WorkflowJob> {
+        fields::unwrapped(document, &|inner| {
+            let found = |name: &str| fields::field(inner, name);
+            let closed = found("closed").or_else(|| found("isclosed"));
+            let is_one = ["jobid", "jobname", "currentsteps", "jobstatus", "closed"]
+                .iter()
+                .any(|name| found(name).is_some());
+            is_one.then(|| WorkflowJob {
+                closed: closed.is_some_and(is_true)
+                    || found("jobstatus").and_then(Value::as_str).is_some_and(is_closed),
+                percent_complete: percent(inner),
+                current_steps: steps(found("currentsteps")),
+            })
+        })
+    }
+}
+
+fn is_closed(word: &str) -> bool {
+    word.eq_ignore_ascii_case("closed")
+}
+
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.eq_ignore_ascii_case("true"),
+        Value::Number(number) => number.as_i64() == Some(1),
+        other => other == &Value::Bool(true),
+    }
+}
+
+fn steps(value: Option<&Value>) -> Vec<Step> {
+    let parts = match value {
+        Some(Value::Array(parts)) => &parts[..],
+        Some(one @ Value::Object(_)) => std::slice::from_ref(one),
+        _ => &[],
+    };
+    let step = |part: &Value| {
+        let text = |names: &[&str]| fields::first(part, names).and_then(shown_text).unwrap_or_default();
+        Step {
+            step_id: text(&["stepid", "id"]),
+            step_name: text(&["stepname", "name"]),
+            step_status: text(&["stepstatus", "status"]),
+        }
+    };
+    parts.iter().filter(|part| part.is_object()).map(step).collect()
 }
 
 /// What was asked of a job's steps.
@@ -54,26 +93,6 @@ pub enum Action {
     Run,
     /// Stop.
     Stop,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Created {
-    #[serde(default)]
-    job_ids: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Acted {
-    #[serde(default)]
-    step_responses: Vec<StepResponse>,
-}
-
-#[derive(Debug, Deserialize)]
-struct StepResponse {
-    #[serde(default)]
-    status: String,
 }
 
 impl Workflow {
@@ -86,35 +105,34 @@ impl Workflow {
 
     /// Where a job is.
     pub fn job_url(&self, id: &str) -> String {
-        format!("{}/jobs/{id}", self.base)
+        // What is no segment of a path is refused where requests are.
+        format!("{}/jobs/{}", self.base, segment(id).as_deref().unwrap_or(id))
     }
 
-    /// Makes a job of a template, under an id of our own: a second one of that id is refused.
+    /// Makes a job of a template, under an id of our own if the server takes it (a second one of that id is refused),
+    /// and gives the id that it has.
     pub async fn create(
         &self,
         template: &str,
         id: &str,
         fields: &Map<String, Value>,
-    ) -> std::result::Result<(), NotSubmitted> {
+    ) -> SubmitOutcome<String> {
         let url =
             format!("{}/jobTemplates/{}/job", self.base, utf8_percent_encode(template, NON_ALPHANUMERIC));
         let mut body = fields.clone();
         body.insert("numberOfJobs".to_owned(), json!(1));
         body.insert("jobId".to_owned(), json!(id));
-        let sent = self.outbound.send(|client| client.post(&url).json(&body), http::begun).await?;
-        let created: Created =
-            answer::parse(&sent.map_err(NotSubmitted::Unknown)?).map_err(NotSubmitted::Unknown)?;
-        let ours = |made: &String| made.trim_matches(['{', '}']).eq_ignore_ascii_case(id);
-        if created.job_ids.iter().any(ours) {
-            return Ok(());
-        }
-        Err(NotSubmitted::Unknown(Error::Unreadable("it made a job of another id".to_owned())))
+        let decide = |exchange| submit::workflow(exchange, id);
+        self.outbound.submit(|client| client.post(&url).json(&body), LARGEST_DOCUMENT, decide).await
     }
 
     /// A job as it is.
     pub async fn job(&self, id: &str) -> Result<WorkflowJob> {
         let url = self.job_url(id);
-        answer::parse(&self.outbound.document(|client| client.get(&url).query(&[("f", "json")])).await?)
+        let text = self.outbound.document(|client| client.get(&url).query(&[("f", "json")])).await?;
+        let document = serde_json::from_str(&text).map_err(|error| Error::Unreadable(error.to_string()))?;
+        let none = || Refusal { message: "the server shows no job there".to_owned(), ..Refusal::default() };
+        WorkflowJob::read(&document).ok_or_else(|| Error::Refused(none()))
     }
 
     /// Asks a job's current steps for something; gives the server's words for what came of it, a step each.
@@ -122,8 +140,14 @@ impl Workflow {
         let (url, kind) =
             (format!("{}/action", self.job_url(id)), if action == Action::Run { "Run" } else { "Stop" });
         let body = json!({"type": kind});
-        let acted: Acted =
-            answer::parse(&self.outbound.document(|client| client.post(&url).json(&body)).await?)?;
-        Ok(acted.step_responses.into_iter().map(|response| response.status).collect())
+        let text = self.outbound.document(|client| client.post(&url).json(&body)).await?;
+        let document: Value =
+            serde_json::from_str(&text).map_err(|error| Error::Unreadable(error.to_string()))?;
+        let responses = fields::unwrapped(&document, &|inner| fields::field(inner, "stepresponses"));
+        let status = |response: &Value| match response {
+            Value::String(word) => Some(word.clone()),
+            other => fields::first(other, &["status", "statusdescription"]).and_then(shown_text),
+        };
+        Ok(responses.and_then(Value::as_array).into_iter().flatten().filter_map(status).collect())
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use isochrone_arcgis::gp::{GpTask, NotSubmitted, Parameters};
+use anyhow::{Context, Result, bail, ensure};
+use isochrone_arcgis::gp::{GpTask, Parameters};
+use isochrone_arcgis::jobs::SubmitOutcome;
 use isochrone_arcgis::{Connection, Credentials, Egress, Error, Outbound, Portal, SignedIn, Trust};
 use isochrone_sandbox::{Fault, SimulatedGpServer, SimulatedPortal};
 use tokio::task::JoinSet;
@@ -140,8 +141,9 @@ async fn a_federated_server_gets_a_token_of_its_own() -> Result<()> {
         let task = task(&gis, sign_in(&portal, credentials)?)?;
         at_once(50, &task).await.with_context(|| told.clone())?;
         assert_eq!(portal.exchanges(), number + 1, "{told}: one for all");
-        let job = task.submit(&Parameters::read(r#"{"seconds": 0}"#)?).await?;
-        task.job(&job.job_id).await?;
+        let submitted = task.submit(&Parameters::read(r#"{"seconds": 0}"#)?).await;
+        let SubmitOutcome::Begun(job) = submitted else { bail!("{submitted:?}") };
+        task.job(&job).await?;
     }
     assert_eq!((portal.asked("oauth2/token"), gis.asked("/rest/info")), (1, 3));
     let mut tokens = gis.tokens_seen();
@@ -241,7 +243,8 @@ async fn no_token_goes_to_a_server_of_another_portal_or_to_that_portal() -> Resu
         ensure!(matches!(refused, Error::Token(_)), "{refused}");
         ensure!(refused.to_string().contains("no token was sent"), "{refused}");
         let refused = task.submit(&Parameters::read("{}")?).await;
-        ensure!(matches!(refused, Err(NotSubmitted::Nothing(Error::Token(_)))), "{refused:?}");
+        let by_token = matches!(refused, SubmitOutcome::NotBegun { error: Error::Token(_), .. });
+        ensure!(by_token, "{refused:?}");
         assert_eq!(gis.tokens_seen(), Vec::<String>::new(), "{owner}");
         assert_eq!(portal.asked("generateToken"), signed_in, "nothing is renewed for it");
     }
@@ -263,12 +266,15 @@ async fn what_is_down_is_not_taken_for_a_server_that_stands_alone() -> Result<()
             portal.plan_fault("/rest/info", 0, 1, fault);
         }
         let failed = task.submit(&Parameters::read("{}")?).await;
-        let passing =
-            matches!(&failed, Err(NotSubmitted::Nothing(Error::Unavailable(_) | Error::Unreadable(_))));
+        let passing = matches!(
+            &failed,
+            SubmitOutcome::NotBegun { error: Error::Unavailable(_) | Error::Unreadable(_), .. }
+        );
         ensure!(passing, "{fault:?}: {failed:?}");
     }
     assert_eq!((gis.submissions().len(), gis.tokens_seen().len()), (0, 0));
-    task.submit(&Parameters::read("{}")?).await?;
+    let begun = task.submit(&Parameters::read("{}")?).await;
+    ensure!(matches!(begun, SubmitOutcome::Begun(_)), "{begun:?}");
     Ok(())
 }
 
@@ -282,7 +288,7 @@ async fn a_submit_is_not_sent_again_by_a_renewal_if_it_may_have_begun() -> Resul
     // It was turned away, and so it is sent with the new token; then nobody knows.
     gis.plan_fault("submitJob", 1, 1, Fault::GatewayTimeout);
     let unknown = task.submit(&Parameters::read("{}")?).await;
-    ensure!(matches!(unknown, Err(NotSubmitted::Unknown(_))), "{unknown:?}");
+    ensure!(matches!(unknown, SubmitOutcome::Unknown(_)), "{unknown:?}");
     assert_eq!((gis.asked("submitJob"), gis.submissions().len()), (2, 1));
     Ok(())
 }

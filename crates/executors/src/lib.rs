@@ -11,6 +11,7 @@ pub mod notebook;
 pub mod notebook_server;
 mod remote;
 mod remote_job;
+mod remote_results;
 pub mod report;
 pub mod scene_cook;
 mod submission;

@@ -13,6 +13,11 @@ pub(crate) const SHORTEST: Duration = Duration::from_secs(1);
 pub(crate) const LONGEST: Duration = Duration::from_secs(10);
 /// How long a server may be away before its job is given up.
 const AWAY: Duration = Duration::from_mins(30);
+/// Looks, one after the other, at which a server may deny a job that it has begun: while it restarts, it knows neither
+/// its jobs nor who asks.
+pub(crate) const DENIALS: u32 = 8;
+/// Between two of them, at most.
+const BETWEEN_DENIALS: Duration = Duration::from_secs(5);
 /// How long the end of a job is awaited that was told to end; the worker waits for its executor a little longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -38,14 +43,31 @@ pub(crate) async fn next(attempt: &Attempt, pause: Duration) -> Next {
     }
 }
 
-/// Since when a job's server can't be asked.
+/// What a job's server has not answered since it last did.
 #[derive(Default)]
-pub(crate) struct Away(Option<Instant>);
+pub(crate) struct Away {
+    since: Option<Instant>,
+    denials: u32,
+}
 
 impl Away {
     /// It answers.
     pub(crate) fn is_back(&mut self) {
-        self.0 = None;
+        *self = Away::default();
+    }
+
+    /// It denies the job, which may pass: the pause until the next look. None: it has for too long.
+    pub(crate) async fn is_denied(
+        &mut self,
+        attempt: &Attempt,
+        error: &Error,
+        usual: Duration,
+    ) -> Option<Duration> {
+        self.denials += 1;
+        if self.denials == 1 {
+            attempt.log(LogStream::System, format!("the job can't be looked at: {error}")).await;
+        }
+        (self.denials < DENIALS).then(|| usual.min(BETWEEN_DENIALS))
     }
 
     /// It does not, and may later; an error: it has not for too long.
@@ -55,7 +77,7 @@ impl Away {
         error: &Error,
         job: &str,
     ) -> Result<(), AttemptEnd> {
-        let since = *self.0.get_or_insert_with(Instant::now);
+        let since = *self.since.get_or_insert_with(Instant::now);
         attempt.log(LogStream::System, format!("the job can't be looked at: {error}")).await;
         if since.elapsed() <= AWAY {
             return Ok(());
@@ -94,6 +116,10 @@ pub(crate) fn refused(error: &Error) -> AttemptEnd {
 pub(crate) fn reason(error: &Error) -> Reason {
     match error {
         Error::Token(_) | Error::Forbidden(_) => Reason::NotAllowed,
+        // The server's own fault, and it has said which.
+        Error::Refused(refusal) if refusal.code.is_some_and(|code| (500..600).contains(&code)) => {
+            Reason::BackendUnavailable
+        }
         Error::Refused(_) | Error::Config(_) => Reason::BadInput,
         Error::Unavailable(_) | Error::Busy(_) | Error::Unreadable(_) => Reason::BackendUnavailable,
     }

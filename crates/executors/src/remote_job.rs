@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_arcgis::Error;
+use isochrone_arcgis::jobs::JobState;
 use isochrone_domain::{AttemptEnd, LogStream, Reason};
 use isochrone_worker::Attempt;
 use tokio::time::{Instant, sleep};
@@ -43,6 +44,21 @@ pub(crate) enum Seen {
     Ended(AttemptEnd),
 }
 
+/// Says once that a server's word for what its job does is unknown.
+#[derive(Default)]
+pub(crate) struct UnknownWord(bool);
+
+impl UnknownWord {
+    pub(crate) async fn note(&mut self, attempt: &Attempt, state: &JobState) {
+        if let (JobState::Unknown(word), false) = (state, self.0) {
+            self.0 = true;
+            let word: String = word.chars().take(100).collect();
+            let line = format!("the server's status '{word}' is unknown here: the job is taken to go on");
+            attempt.log(LogStream::System, line).await;
+        }
+    }
+}
+
 /// Looks at the job until it has ended or the attempt must stop.
 pub(crate) async fn follow(job: &mut dyn RemoteJob, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
     let (mut usual, mut pause, mut away) = (FIRST, about(FIRST), Away::default());
@@ -64,7 +80,10 @@ pub(crate) async fn follow(job: &mut dyn RemoteJob, attempt: &Attempt) -> Result
                 away.is_away(attempt, &error, job.url()).await?;
                 (longer, error.again_in())
             }
-            Err(error) => return Err(lost(&error, job.url())),
+            Err(error) => match away.is_denied(attempt, &error, usual.max(SHORTEST)).await {
+                Some(pause) => (longer, Some(pause)),
+                None => return Err(lost(&error, job.url())),
+            },
         };
         pause = asked.map_or_else(|| about(usual), no_sooner);
     }
@@ -74,9 +93,18 @@ pub(crate) async fn follow(job: &mut dyn RemoteJob, attempt: &Attempt) -> Result
 /// jobs never listen.
 async fn end(job: &mut dyn RemoteJob, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
     let until = Instant::now() + PATIENCE;
+    let (mut told, mut refusal) = (false, String::new());
     while Instant::now() < until {
-        if let Err(error) = job.end().await {
-            attempt.log(LogStream::System, format!("the job is not cancelled yet: {error}")).await;
+        // Once it was heard, it is not said again.
+        if !told {
+            match job.end().await {
+                Ok(()) => told = true,
+                Err(error) if error.to_string() == refusal => {}
+                Err(error) => {
+                    refusal = error.to_string();
+                    attempt.log(LogStream::System, format!("the job is not cancelled yet: {error}")).await;
+                }
+            }
         }
         match job.look(attempt).await {
             Ok(Seen::Ended(end)) => return Ok(end),

@@ -3,39 +3,59 @@
 use std::time::Duration;
 
 use isochrone_arcgis::Result as Asked;
-use isochrone_arcgis::gp::NotSubmitted;
+use isochrone_arcgis::jobs::SubmitOutcome;
 use isochrone_domain::{AttemptEnd, CrashPolicy, LogStream, Reason};
 use isochrone_worker::{Attempt, NotKept};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::remote::{failed, refused};
+use crate::remote::{LONGEST, SHORTEST, failed, refused};
+use crate::remote_job::until_next_try;
 
 /// Submissions of one attempt whose fate is unknown, where the task may run twice.
 const SUBMISSIONS: u32 = 3;
-/// Between two of them, and between two tries to keep a handle.
+/// Submissions that a server turns away because it is busy, or can't be reached for.
+const TURNED_AWAY: u32 = 5;
+/// How long those are tried.
+const BUSY: Duration = Duration::from_mins(2);
+/// Between two submissions, and between two tries to keep a handle.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Tries to keep a handle before the job is given up.
 const KEEPING: u32 = 10;
 
-/// The job that `submit` begins. Where nobody knows whether it did, `find` looks for the run's job; then the task's
-/// crash policy decides. A stop does not cut a submission short: whether there is a job must be known.
+/// The job that `submit` begins. Where its server does not say where it is, or whether there is one, `find` looks for
+/// the run's job; then what the server has taken is not submitted again, and the task's crash policy decides about the
+/// rest. A stop does not cut a submission short: whether there is a job must be known.
 pub(crate) async fn submit_until_known<T, S, F>(
     attempt: &Attempt,
     submit: impl Fn() -> S,
     find: impl Fn() -> F,
 ) -> Result<T, AttemptEnd>
 where
-    S: Future<Output = Result<T, NotSubmitted>>,
+    S: Future<Output = SubmitOutcome<T>>,
     F: Future<Output = Asked<Option<T>>>,
 {
-    let mut submission = 1;
+    let (began, mut submission, mut turned_away, mut pause) = (Instant::now(), 1, 0, SHORTEST);
     loop {
-        let unknown = match submit().await {
-            Ok(job) => return Ok(job),
-            Err(NotSubmitted::Nothing(error)) => return Err(refused(&error)),
-            Err(unknown @ NotSubmitted::Unknown(_)) => unknown,
+        let (unknown, taken) = match Box::pin(submit()).await {
+            SubmitOutcome::Begun(job) => return Ok(job),
+            SubmitOutcome::NotBegun { error, retryable } => {
+                turned_away += 1;
+                let again_in = error.again_in().unwrap_or_default();
+                if !retryable || turned_away == TURNED_AWAY || began.elapsed() + again_in > BUSY {
+                    return Err(refused(&error));
+                }
+                attempt.log(LogStream::System, format!("not taken yet: {error}")).await;
+                until_next_try(attempt, &error, pause).await;
+                if attempt.must_stop().is_some() {
+                    return Err(not_begun());
+                }
+                pause = (pause * 2).min(LONGEST);
+                continue;
+            }
+            SubmitOutcome::BegunWithoutHandle(words) => (lost_track(&words), true),
+            SubmitOutcome::Unknown(error) => (unknown(&error), false),
         };
         match find().await {
             Ok(Some(job)) => return Ok(job),
@@ -44,14 +64,26 @@ where
                 attempt.log(LogStream::System, format!("its jobs can't be looked through: {error}")).await;
             }
         }
-        let twice = attempt.task().policies.crash == CrashPolicy::AtLeastOnce;
+        let twice = attempt.task().policies.crash == CrashPolicy::AtLeastOnce && !taken;
         if !twice || submission == SUBMISSIONS || attempt.must_stop().is_some() {
-            return Err(failed(Reason::SubmissionUnknown, &unknown.to_string()));
+            return Err(failed(Reason::SubmissionUnknown, &unknown));
         }
         attempt.log(LogStream::System, format!("{unknown}; it is submitted again")).await;
         submission += 1;
         sleep(PAUSE).await;
     }
+}
+
+/// That nobody knows whether there is a job.
+pub(crate) fn unknown(error: &isochrone_arcgis::Error) -> String {
+    format!("whether the server has begun a job is unknown: {error}")
+}
+
+/// That there is a job which nobody can find.
+pub(crate) fn lost_track(words: &str) -> String {
+    format!(
+        "the server took the job and says nothing that finds it again, so that nobody knows how it ends: {words}"
+    )
 }
 
 /// Keeps the handle for attempts to come. A job (`job`: where it is, for people) that nobody could find again must not

@@ -1,10 +1,11 @@
 //! What a geoprocessing server says of tasks, jobs and results.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::jobs::words::is_error;
+use crate::jobs::{JobState, fields, percent, shown_text};
 
 /// A task's description, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -15,128 +16,192 @@ pub(super) struct Task {
 }
 
 /// A job as its server shows it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub struct Job {
-    /// Names it.
-    pub job_id: String,
     /// What it does.
-    #[serde(rename = "jobStatus")]
-    pub status: JobStatus,
+    pub state: JobState,
     /// How far it is, while it executes.
-    #[serde(default)]
     pub progress: Option<Progress>,
     /// All so far, in order.
-    #[serde(default)]
     pub messages: Vec<Message>,
+    /// What else its server says of it.
+    pub message: Option<String>,
     /// The names of its results; they may come a little after its success.
-    #[serde(default, deserialize_with = "names")]
     pub results: Vec<String>,
 }
 
-/// What a job does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JobStatus {
-    /// Accepted, and not in line yet: it can't be cancelled.
-    Submitted,
-    /// In line.
-    Waiting,
-    /// At work.
-    Executing,
-    /// Told to end.
-    Cancelling,
-    /// Done.
-    Succeeded,
-    /// It failed.
-    Failed,
-    /// It took longer than its server allows.
-    TimedOut,
-    /// It was told to end, and has.
-    Cancelled,
-    /// It is removed.
-    Deleted,
-    /// Something that ArcGIS does not document: it goes on, as far as one can tell.
-    Other(String),
-}
-
-impl<'de> Deserialize<'de> for JobStatus {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<JobStatus, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Ok(match name.as_str() {
-            "esriJobNew" | "esriJobSubmitting" | "esriJobSubmitted" => JobStatus::Submitted,
-            "esriJobWaiting" => JobStatus::Waiting,
-            "esriJobExecuting" => JobStatus::Executing,
-            "esriJobCancelling" | "esriJobDeleting" => JobStatus::Cancelling,
-            "esriJobSucceeded" => JobStatus::Succeeded,
-            "esriJobFailed" => JobStatus::Failed,
-            "esriJobTimedOut" => JobStatus::TimedOut,
-            "esriJobCancelled" => JobStatus::Cancelled,
-            "esriJobDeleted" => JobStatus::Deleted,
-            _ => JobStatus::Other(name),
-        })
-    }
-}
-
-impl JobStatus {
-    /// Whether nothing more comes of it.
-    pub fn has_ended(&self) -> bool {
-        use JobStatus::{Cancelled, Deleted, Failed, Succeeded, TimedOut};
-        matches!(self, Succeeded | Failed | TimedOut | Cancelled | Deleted)
-    }
-}
-
 /// How far a job is.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// For people.
-    #[serde(default)]
     pub message: String,
     /// 0 to 100, where the tool knows.
-    #[serde(default)]
-    pub percent: Option<f64>,
+    pub percent: Option<u8>,
 }
 
 /// Something that a tool said.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// How grave it is.
-    #[serde(rename = "type")]
     pub kind: MessageKind,
     /// For people.
-    #[serde(default)]
     pub description: String,
 }
 
 /// How grave a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageKind {
     /// It went wrong.
-    #[serde(rename = "esriJobMessageTypeError")]
     Error,
     /// It may be wrong.
-    #[serde(rename = "esriJobMessageTypeWarning")]
     Warning,
     /// It stopped early.
-    #[serde(rename = "esriJobMessageTypeAbort")]
     Abort,
     /// It is good to know.
-    #[serde(other)]
     Informative,
 }
 
+impl Job {
+    /// Of a job's document: each field on its own, so that an odd one hides no other.
+    pub(super) fn read(state: JobState, document: &Value) -> Job {
+        let said = |inner: &Value| {
+            let error = fields::field(inner, "error").filter(|error| is_error(error));
+            error
+                .or_else(|| fields::first(inner, &["message", "statusmessage", "description"]))
+                .and_then(shown_text)
+        };
+        let found = |name: &str| fields::unwrapped(document, &|inner| fields::field(inner, name));
+        Job {
+            progress: progress(document),
+            message: fields::unwrapped(document, &said),
+            messages: found("messages").map(messages).unwrap_or_default(),
+            results: found("results").map(names).unwrap_or_default(),
+            state,
+        }
+    }
+}
+
+fn progress(document: &Value) -> Option<Progress> {
+    let of = |inner: &Value| {
+        let value = fields::field(inner, "progress");
+        let message = value
+            .filter(|value| value.is_object())
+            .and_then(|value| shown_text(fields::field(value, "message")?));
+        let percent = percent(inner);
+        (percent.is_some() || message.is_some())
+            .then(|| Progress { message: message.unwrap_or_default(), percent })
+    };
+    fields::unwrapped(document, &of)
+}
+
+fn messages(value: &Value) -> Vec<Message> {
+    match value {
+        Value::Array(parts) => parts.iter().filter_map(message).collect(),
+        other => message(other).into_iter().collect(),
+    }
+}
+
+fn message(value: &Value) -> Option<Message> {
+    let kind = fields::field(value, "type").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    let kind = match kind.trim_start_matches("esrijobmessagetype") {
+        "error" => MessageKind::Error,
+        "warning" => MessageKind::Warning,
+        "abort" => MessageKind::Abort,
+        _ => MessageKind::Informative,
+    };
+    let description = match value {
+        Value::Object(_) => fields::first(value, &["description", "message", "text"]).and_then(shown_text),
+        other => shown_text(other),
+    };
+    Some(Message { kind, description: description? })
+}
+
+/// The names of results: the fields of an object, or what a list has.
+fn names(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(results) => results.keys().cloned().collect(),
+        Value::Array(parts) => {
+            let name = |part: &Value| match part {
+                Value::String(name) => Some(name.clone()),
+                other => {
+                    fields::first(other, &["paramname", "name", "parameter"])?.as_str().map(str::to_owned)
+                }
+            };
+            parts.iter().filter_map(name).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// One result of a job.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub struct GpResult {
     /// ArcGIS's name for what it is, such as `GPString`.
-    #[serde(default)]
     pub data_type: String,
     /// As the server wrote it.
-    #[serde(default)]
     pub value: Option<Box<RawValue>>,
 }
 
-fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let results: Option<BTreeMap<String, Value>> = Option::deserialize(deserializer)?;
-    Ok(results.unwrap_or_default().into_keys().collect())
+impl GpResult {
+    /// Of a result's document; of another one, that is the value.
+    pub(super) fn read(text: &str) -> GpResult {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Parts {
+            #[serde(default)]
+            data_type: Value,
+            value: Box<RawValue>,
+        }
+        match serde_json::from_str::<Parts>(text) {
+            Ok(Parts { data_type, value }) => {
+                GpResult { data_type: data_type.as_str().unwrap_or_default().to_owned(), value: Some(value) }
+            }
+            Err(_) => GpResult { data_type: String::new(), value: serde_json::from_str(text).ok() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_field_is_read_on_its_own() {
+        let job = Job::read(
+            JobState::Failed,
+            &json!({
+                "jobId": 7,
+                "progress": {"type": "default", "message": {"text": "at work"}, "percent": "12"},
+                "messages": [
+                    null, "plain", {"type": "esriJobMessageTypeAbort", "description": "Aborted."},
+                    {"type": 7, "message": "odd"}, {"type": "esriJobMessageTypeError"}, {"type": "Warning", "description": "w"},
+                ],
+                "results": [{"paramName": "a"}, "b", 7],
+            }),
+        );
+        assert_eq!(job.progress, Some(Progress { message: "at work".to_owned(), percent: Some(12) }));
+        let said: Vec<_> =
+            job.messages.iter().map(|message| (message.kind, message.description.as_str())).collect();
+        let expected = [
+            (MessageKind::Informative, "plain"),
+            (MessageKind::Abort, "Aborted."),
+            (MessageKind::Informative, "odd"),
+            (MessageKind::Warning, "w"),
+        ];
+        assert_eq!((said, job.results), (expected.to_vec(), vec!["a".to_owned(), "b".to_owned()]));
+        for odd in
+            [json!({"messages": null, "results": null, "progress": -1}), json!({"messages": 7, "results": 7})]
+        {
+            let job = Job::read(JobState::Running, &odd);
+            assert!(job.results.is_empty() && job.progress.is_none(), "{odd}");
+        }
+        assert_eq!(
+            GpResult::read(r#"{"dataType": "GPString", "value": "x"}"#)
+                .value
+                .map(|value| value.get().to_owned()),
+            Some("\"x\"".to_owned())
+        );
+        assert_eq!(GpResult::read("[1]").value.map(|value| value.get().to_owned()), Some("[1]".to_owned()));
+    }
 }

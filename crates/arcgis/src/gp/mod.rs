@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 use reqwest::{Client, RequestBuilder};
 use serde_json::value::RawValue;
 
-pub use documents::{GpResult, Job, JobStatus, Message, MessageKind, Progress};
+pub use documents::{GpResult, Job, Message, MessageKind, Progress};
 
-use crate::{Error, Outbound, Result, answer, http};
+use crate::http::LARGEST_DOCUMENT;
+use crate::jobs::address::segment;
+use crate::jobs::{SubmitOutcome, status, submit};
+use crate::{Error, Outbound, Result, answer};
 
 /// An asynchronous geoprocessing task of a server.
 #[derive(Clone, Debug)]
@@ -17,23 +20,6 @@ pub struct GpTask {
     outbound: Outbound,
     /// Without a slash at its end.
     url: String,
-}
-
-/// Why there is no job.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotSubmitted {
-    /// Nothing was begun.
-    #[error(transparent)]
-    Nothing(Error),
-    /// It may have been begun all the same.
-    #[error("whether the server has begun a job is unknown: {0}")]
-    Unknown(Error),
-}
-
-impl From<Error> for NotSubmitted {
-    fn from(error: Error) -> NotSubmitted {
-        NotSubmitted::Nothing(error)
-    }
 }
 
 impl GpTask {
@@ -51,38 +37,41 @@ impl GpTask {
 
     /// Where a job of the task is.
     pub fn job_url(&self, id: &str) -> String {
-        format!("{}/jobs/{id}", self.url)
-    }
-
-    /// The task's description, as its server sends it.
-    pub async fn description(&self) -> Result<String> {
-        self.outbound.document(|client| get(client, &self.url)).await
+        // What is no segment of a path is refused where requests are.
+        format!("{}/jobs/{}", self.url, segment(id).as_deref().unwrap_or(id))
     }
 
     /// Whether the task runs as a job; a synchronous one has none.
     pub async fn is_asynchronous(&self) -> Result<bool> {
-        let described: documents::Task = answer::parse(&self.description().await?)?;
+        let described = self.outbound.document(|client| get(client, &self.url)).await?;
+        let described: documents::Task = answer::parse(&described)?;
         Ok(described.execution_type.as_deref() != Some("esriExecutionTypeSynchronous"))
     }
 
-    /// Begins a job. It is sent once: a server that did not answer may have begun it.
-    pub async fn submit(&self, parameters: &Parameters) -> std::result::Result<Job, NotSubmitted> {
+    /// Begins a job, and gives its id. It is sent once: a server that did not answer may have begun it.
+    pub async fn submit(&self, parameters: &Parameters) -> SubmitOutcome<String> {
         let url = format!("{}/submitJob", self.url);
         let form: Vec<(&str, &str)> = parameters.form().chain([("f", "json")]).collect();
-        let sent = self.outbound.send(|client| client.post(&url).form(&form), http::begun).await?;
-        let job = sent.map_err(NotSubmitted::Unknown)?;
-        answer::parse(&job).map_err(NotSubmitted::Unknown)
+        self.outbound
+            .submit(|client| client.post(&url).form(&form), LARGEST_DOCUMENT, submit::geoprocessing)
+            .await
     }
 
     /// A job's state, with its messages.
     pub async fn job(&self, id: &str) -> Result<Job> {
-        answer::parse(&self.outbound.document(|client| get(client, &self.job_url(id))).await?)
+        let response =
+            self.outbound.response(|client| get(client, &self.job_url(id)), LARGEST_DOCUMENT).await?;
+        let (state, document) = status::document(&response)?;
+        Ok(Job::read(state, &document))
     }
 
     /// What a job that succeeded has under this name.
     pub async fn result(&self, id: &str, name: &str) -> Result<GpResult> {
+        let name =
+            segment(name).ok_or_else(|| Error::Unreadable("its name is none of a result".to_owned()))?;
         let url = format!("{}/results/{name}", self.job_url(id));
-        answer::parse(&self.outbound.document(|client| get(client, &url)).await?)
+        let result = self.outbound.document(|client| get(client, &url)).await?;
+        Ok(GpResult::read(&result))
     }
 
     /// Asks for the job's end. Servers refuse that before it waits and after it has ended; some tools go on.

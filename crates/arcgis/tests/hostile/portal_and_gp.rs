@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use isochrone_arcgis::gp::{GpTask, NotSubmitted, Parameters};
+use anyhow::{Result, bail, ensure};
+use isochrone_arcgis::gp::{GpTask, Parameters};
+use isochrone_arcgis::jobs::SubmitOutcome;
 use isochrone_arcgis::{Egress, Outbound, Portal, SignedIn, Trust};
 use isochrone_sandbox::{Fault, SimulatedGpServer, SimulatedPortal};
 
-use crate::{MIB, PATIENT, Read, TIMEOUT, assert_outcomes, clients_of, peak, word};
+use crate::{MIB, PATIENT, Read, TIMEOUT, assert_outcomes, clients_of, peak, submitted, word};
 
 const ITEM: &str = "029b61ca770e428d9468a2a55f40b9fb";
 /// Parts of the paths.
@@ -43,8 +44,13 @@ impl Place {
         let elsewhere = SimulatedPortal::start().await?;
         let mut place = Place { portal, gis, elsewhere, ended: String::new(), going_on: String::new() };
         let clients = place.clients(PATIENT)?;
-        place.ended = clients.slow.submit(&Parameters::read(r#"{"seconds": 0}"#)?).await?.job_id;
-        place.going_on = clients.stubborn.submit(&Parameters::read(r#"{"seconds": 3600}"#)?).await?.job_id;
+        let submit =
+            async |task: &GpTask, parameters: &str| match task.submit(&Parameters::read(parameters)?).await {
+                SubmitOutcome::Begun(id) => Ok(id),
+                other => bail!("{other:?}"),
+            };
+        place.ended = submit(&clients.slow, r#"{"seconds": 0}"#).await?;
+        place.going_on = submit(&clients.stubborn, r#"{"seconds": 3600}"#).await?;
         Ok(place)
     }
 
@@ -120,20 +126,20 @@ pub(crate) async fn check() -> Result<()> {
     let table = [
         (Fault::InvalidToken,   1,    "done",        "token",       "done",        ("done", 2, 1)),
         (Fault::InvalidToken,   ever, "token",       "token",       "token",       ("token", 2, 0)),
-        (Fault::ErrorInBody,    ever, "unavailable", "unavailable", "unavailable", ("unknown, unavailable", 1, 0)),
+        (Fault::ErrorInBody,    ever, "unavailable", "unavailable", "unavailable", ("refused", 1, 0)),
         (Fault::Http500,        ever, "unavailable", "unavailable", "unavailable", ("unknown, unavailable", 1, 0)),
         (Fault::Busy(7),        ever, "busy",        "busy",        "busy",        ("busy", 1, 0)),
         (Fault::GatewayTimeout, ever, "unavailable", "unavailable", "unavailable", ("unknown, unavailable", 1, 1)),
-        (Fault::Page,           ever, "unreadable",  "unreadable",  "done",        ("unknown, unreadable", 1, 0)),
-        (Fault::Truncated,      ever, "unreadable",  "unreadable",  "done",        ("unknown, unreadable", 1, 0)),
-        (Fault::Nested,         ever, "unreadable",  "unreadable",  "done",        ("unknown, unreadable", 1, 0)),
-        (Fault::Cut,            ever, "unavailable", "unavailable", "unavailable", ("unknown, unavailable", 1, 0)),
+        (Fault::Page,           ever, "unreadable",  "unreadable",  "done",        ("taken", 1, 0)),
+        (Fault::Truncated,      ever, "unreadable",  "unreadable",  "done",        ("done", 1, 0)),
+        (Fault::Nested,         ever, "unreadable",  "unreadable",  "done",        ("taken", 1, 0)),
+        (Fault::Cut,            ever, "unavailable", "unavailable", "unavailable", ("taken", 1, 0)),
         (Fault::Reset,          ever, "unavailable", "unavailable", "unavailable", ("unknown, unavailable", 1, 1)),
-        (Fault::SlowDrip,       ever, "unavailable", "unavailable", "unavailable", ("unknown, unavailable", 1, 0)),
-        // A redirect that is followed is asked again: nothing was begun before it.
-        (Fault::RedirectLoop,   ever, "unavailable", "unavailable", "unavailable", ("unknown, unavailable", 4, 0)),
-        (elsewhere,             ever, "unavailable", "unavailable", "unavailable", ("unknown, unavailable", 1, 0)),
-        (Fault::Endless,        ever, "unreadable",  "unreadable",  "unreadable",  ("unknown, unreadable", 1, 0)),
+        (Fault::SlowDrip,       ever, "unavailable", "unavailable", "unavailable", ("taken", 1, 0)),
+        // What begins something is not sent on.
+        (Fault::RedirectLoop,   ever, "unavailable", "unavailable", "unavailable", ("refused", 1, 0)),
+        (elsewhere,             ever, "unavailable", "unavailable", "unavailable", ("refused", 1, 0)),
+        (Fault::Endless,        ever, "unreadable",  "unreadable",  "unreadable",  ("taken", 1, 0)),
     ];
     for (fault, times, read, signed_in, file, (submit, sent, begun)) in table {
         let clients = place.clients(if fault == Fault::Endless { PATIENT } else { TIMEOUT })?;
@@ -148,9 +154,9 @@ pub(crate) async fn check() -> Result<()> {
         }
         let (were_sent, were_begun) = (place.gis.asked("/submitJob"), place.gis.submissions().len());
         place.gis.plan_fault("/submitJob", 0, times, fault);
-        let outcome = clients.slow.submit(&Parameters::read(r#"{"seconds": 0}"#)?).await.map(drop);
+        let outcome = clients.slow.submit(&Parameters::read(r#"{"seconds": 0}"#)?).await;
         place.heal();
-        assert_eq!(word(&outcome), submit, "{fault:?}: {outcome:?}");
+        assert_eq!(submitted(&outcome), submit, "{fault:?}: {outcome:?}");
         let (sends, begins) = (place.gis.asked("/submitJob"), place.gis.submissions().len());
         assert_eq!((sends - were_sent, begins - were_begun), (sent, begun), "{fault:?}");
         let grown = (peak()? - before) / MIB;
@@ -158,7 +164,7 @@ pub(crate) async fn check() -> Result<()> {
         // Last, for a file may be larger than all of this.
         place.portal.plan_fault("/data", 0, times, fault);
         let data = clients.signed_in.ask(async |portal, token| portal.item_data(&token, ITEM).await).await;
-        let outcome = data.map(drop).map_err(NotSubmitted::Nothing);
+        let outcome = data.map(drop);
         assert_eq!(word(&outcome), file, "{fault:?}: {outcome:?}");
         let grown = (peak()? - before) / MIB;
         ensure!(grown < 200, "{fault:?} in place of a file took {grown} MiB");

@@ -72,7 +72,7 @@ impl GpJobs {
         }
         // Only an administrator of the server could look for it.
         let nowhere = || std::future::ready(Ok(None));
-        let job = submit_until_known(attempt, || gp.submit(parameters), nowhere).await?.job_id;
+        let job = submit_until_known(attempt, || gp.submit(parameters), nowhere).await?;
         let handle = Handle::new(url, gp.job_url(&job), job);
         attempt.log(LogStream::System, format!("submitted: {}", public_url(&handle.job_url))).await;
         submission::keep(attempt, &handle, &handle.job_url, || gp.cancel(&handle.job_id)).await?;

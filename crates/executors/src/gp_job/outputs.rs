@@ -38,7 +38,7 @@ pub(super) async fn record(
     }
     let mut outputs = Map::new();
     for name in &job.results {
-        let output = match gp.result(&handle.job_id, name).await {
+        let output = match fetched(gp, &handle.job_id, name).await {
             Ok(result) => keep(attempt, name, result).await?,
             // The work is done: a result that can't be read does not undo it.
             Err(error) => unread(attempt, name, &error).await,
@@ -55,6 +55,17 @@ pub(super) async fn record(
     attempt.keep("results.json", "application/json", Bytes::from(text)).await.map_err(not_kept)?;
     let short = json!({"jobId": handle.job_id, "jobUrl": handle.job_url, "artifact": "results.json", "warnings": warnings});
     Ok(short.to_string())
+}
+
+/// A result, which may come a little after it is named.
+async fn fetched(gp: &GpTask, job: &str, name: &str) -> Result<GpResult, Error> {
+    for pause in LOOKS {
+        if let Ok(result) = gp.result(job, name).await {
+            return Ok(result);
+        }
+        tokio::time::sleep(pause).await;
+    }
+    gp.result(job, name).await
 }
 
 async fn keep(attempt: &Attempt, name: &str, result: GpResult) -> Result<Value, AttemptEnd> {

@@ -5,9 +5,9 @@ mod process;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use isochrone_arcgis::gp::{GpTask, Parameters};
+use isochrone_arcgis::gp::Parameters;
 use isochrone_arcgis::ogc::Process;
-use isochrone_domain::{AttemptEnd, DeclaredParameters, TaskType, geoprocessing_parameters};
+use isochrone_domain::{AttemptEnd, TaskType};
 use isochrone_worker::{Attempt, Executor};
 
 use crate::gp_job::GpJobs;
@@ -26,26 +26,13 @@ impl GpService {
         GpService { jobs, way_out }
     }
 
-    /// What the task at the URL declares, asked as a task of this owner would be carried out. None: its server does not
-    /// say. The error is for people.
-    pub async fn declared(
-        way_out: &WayOut,
-        owner: &str,
-        url: &str,
-    ) -> Result<Option<DeclaredParameters>, String> {
-        if Process::is_named_by(url) {
-            return Ok(None);
-        }
-        let outbound = way_out.of(owner).await.map_err(|_| "its owner can't be read".to_owned())?;
-        let described = async { GpTask::new(outbound, url)?.description().await };
-        Ok(geoprocessing_parameters(&described.await.map_err(|error| error.to_string())?))
-    }
-
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
         let task = attempt.task();
         let url = task.task_url.as_deref().unwrap_or_default();
         if Process::is_named_by(url) {
-            return process::carry_out(&self.way_out, attempt, url).await;
+            let longest =
+                task.policies.timeout_ms.map_or_else(|| self.default_timeout(), Duration::from_millis);
+            return Box::pin(process::carry_out(&self.way_out, attempt, url, longest)).await;
         }
         let parameters = Parameters::read(task.parameters.as_deref().unwrap_or("{}"));
         let parameters = parameters.map_err(|error| bad_input("parameters", &error))?;

@@ -1,21 +1,25 @@
 //! GPService in the dialect of OGC API - Processes.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use bytes::Bytes;
 use isochrone_arcgis::Error;
-use isochrone_arcgis::ogc::{Executed, Job, JobStatus, Process};
+use isochrone_arcgis::jobs::submit::Executed;
+use isochrone_arcgis::jobs::{JobState, JobStatus, Results};
+use isochrone_arcgis::ogc::{Execution, Process};
 use isochrone_domain::{AttemptEnd, LogStream, Reason, public_url};
 use isochrone_worker::Attempt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::remote::{bad_input, failed};
-use crate::remote_job::{RemoteJob, Seen, follow};
+use crate::remote_job::{RemoteJob, Seen, UnknownWord, follow};
+use crate::remote_results::{fetched, record};
 use crate::submission::{self, not_begun, submit_until_known};
 use crate::way_out::WayOut;
 
-/// Of the run's result.
-const LONGEST: usize = 32 << 10;
+/// How long an answer is awaited that comes when all is done, once the run is to stop.
+const AFTER_A_STOP: Duration = Duration::from_secs(5);
 
 /// What finds a job again.
 #[derive(Serialize, Deserialize)]
@@ -29,6 +33,7 @@ pub(super) async fn carry_out(
     way_out: &WayOut,
     attempt: &Attempt,
     url: &str,
+    longest: Duration,
 ) -> Result<AttemptEnd, AttemptEnd> {
     let outbound = way_out.of(&attempt.task().owner).await?;
     let process = Process::new(outbound, url).map_err(|error| bad_input("taskURL", &error))?;
@@ -37,15 +42,26 @@ pub(super) async fn carry_out(
             attempt.log(LogStream::System, format!("goes on with the job {}", public_url(&location))).await;
             location
         }
-        None => match begin(&process, attempt).await? {
-            Executed::Done(results) => return record(attempt, None, results).await,
+        None => match begin(&process, attempt, longest).await? {
+            Executed::Done(results) => return succeeded(attempt, results, None).await,
+            Executed::Failed(words) => return Err(failed(Reason::ExecutionError, &words)),
             Executed::Job(location) => location,
         },
     };
-    follow(&mut Following { process: &process, location: &location, last: None }, attempt).await
+    let mut job =
+        Following { process: &process, location: &location, last: None, unknown: UnknownWord::default() };
+    follow(&mut job, attempt).await
 }
 
-async fn begin(process: &Process, attempt: &Attempt) -> Result<Executed, AttemptEnd> {
+async fn succeeded(
+    attempt: &Attempt,
+    results: Results,
+    location: Option<&str>,
+) -> Result<AttemptEnd, AttemptEnd> {
+    Ok(AttemptEnd::Succeeded { result: record(attempt, results, location).await? })
+}
+
+async fn begin(process: &Process, attempt: &Attempt, longest: Duration) -> Result<Executed, AttemptEnd> {
     let text = attempt.task().parameters.as_deref().unwrap_or("{}");
     let body =
         body(text).map_err(|why| AttemptEnd::SubmitFailed { reason: Reason::BadInput, result: why })?;
@@ -53,12 +69,35 @@ async fn begin(process: &Process, attempt: &Attempt) -> Result<Executed, Attempt
         return Err(not_begun());
     }
     let nowhere = || std::future::ready(Ok(None));
-    let executed = submit_until_known(attempt, || process.execute(&body), nowhere).await?;
+    // A server may refuse its description and take jobs.
+    let how = process.execution().await.unwrap_or(Execution::Unknown);
+    let submitted = submit_until_known(attempt, || process.execute(&body, how, longest), nowhere);
+    let executed = Box::pin(within_the_run(attempt, submitted)).await?;
     let Executed::Job(location) = &executed else { return Ok(executed) };
     attempt.log(LogStream::System, format!("submitted: {}", public_url(location))).await;
     let handle = Handle { location: location.clone() };
     submission::keep(attempt, &handle, location, || process.dismiss(location)).await?;
     Ok(executed)
+}
+
+/// Awaits what may take as long as the run, and not much longer.
+async fn within_the_run(
+    attempt: &Attempt,
+    submitted: impl Future<Output = Result<Executed, AttemptEnd>>,
+) -> Result<Executed, AttemptEnd> {
+    let mut submitted = Box::pin(submitted);
+    let stopped = async {
+        attempt.stopped().await;
+        tokio::time::sleep(AFTER_A_STOP).await;
+    };
+    tokio::select! {
+        executed = &mut submitted => executed,
+        () = stopped => {
+            let result = "it was stopped while its server was at work, which may go on there";
+            attempt.log(LogStream::System, result).await;
+            Err(failed(Reason::Cancelled, result))
+        }
+    }
 }
 
 /// A task's parameters are the process's inputs, or a whole request that has them.
@@ -76,7 +115,8 @@ fn body(parameters: &str) -> Result<Value, String> {
 struct Following<'a> {
     process: &'a Process,
     location: &'a str,
-    last: Option<Job>,
+    last: Option<JobStatus>,
+    unknown: UnknownWord,
 }
 
 #[async_trait]
@@ -87,32 +127,42 @@ impl RemoteJob for Following<'_> {
 
     async fn look(&mut self, attempt: &Attempt) -> Result<Seen, Error> {
         let job = self.process.job(self.location).await?;
-        let message = job.message.clone().unwrap_or_default();
-        let news = self.last.as_ref() != Some(&job);
+        let status = job.status;
+        self.unknown.note(attempt, &status.state).await;
+        let message = status.message.clone().unwrap_or_default();
+        let news = self.last.as_ref() != Some(&status);
         if news
             && !message.is_empty()
-            && self.last.as_ref().and_then(|last| last.message.as_ref()) != job.message.as_ref()
+            && self.last.as_ref().and_then(|last| last.message.as_ref()) != status.message.as_ref()
         {
             attempt.log(LogStream::Stdout, &message).await;
         }
-        let end = match job.status {
-            JobStatus::Accepted | JobStatus::Running => {
-                if news {
-                    attempt.progress(job.progress.map(|percent| percent.min(100)), message).await;
-                }
-                let again_in = job.again_in;
-                self.last = Some(job);
-                return Ok(Seen::GoesOn { news, again_in });
+        let end = match status.state {
+            JobState::Succeeded => {
+                let results = || self.process.results(self.location, job.results.as_deref());
+                let results = fetched(attempt, results).await;
+                succeeded(attempt, results, Some(self.location)).await.unwrap_or_else(|end| end)
             }
-            JobStatus::Successful => {
-                let results = self.process.results(self.location).await?;
-                record(attempt, Some(self.location), results).await.unwrap_or_else(|end| end)
-            }
-            JobStatus::Failed if message.is_empty() => {
+            JobState::Failed if message.is_empty() => {
                 failed(Reason::ExecutionError, "the job failed and said nothing of why")
             }
-            JobStatus::Failed => failed(Reason::ExecutionError, &message),
-            JobStatus::Dismissed => failed(Reason::Cancelled, "the job was dismissed at its server"),
+            JobState::Failed => failed(Reason::ExecutionError, &message),
+            JobState::TimedOut => failed(
+                Reason::Timeout,
+                &format!("the server ended the job: it took longer than it allows. {message}"),
+            ),
+            JobState::Cancelled => {
+                let result = format!("the job was dismissed at its server. {message}");
+                failed(Reason::Cancelled, result.trim_end())
+            }
+            _ => {
+                if news {
+                    attempt.progress(status.percent, message).await;
+                }
+                let again_in = status.retry_after;
+                self.last = Some(status);
+                return Ok(Seen::GoesOn { news, again_in });
+            }
         };
         Ok(Seen::Ended(end))
     }
@@ -120,24 +170,6 @@ impl RemoteJob for Following<'_> {
     async fn end(&mut self) -> Result<(), Error> {
         self.process.dismiss(self.location).await
     }
-}
-
-/// The run's result: what is long is an artifact.
-async fn record(
-    attempt: &Attempt,
-    location: Option<&str>,
-    results: String,
-) -> Result<AttemptEnd, AttemptEnd> {
-    let outputs = serde_json::from_str(&results).unwrap_or_else(|_| Value::String(results.clone()));
-    let result = json!({"jobUrl": location, "outputs": outputs}).to_string();
-    if result.len() <= LONGEST {
-        return Ok(AttemptEnd::Succeeded { result });
-    }
-    let bytes = results.len();
-    let kept = attempt.keep("results.json", "application/json", Bytes::from(results)).await;
-    kept.map_err(|error| failed(Reason::Internal, &format!("the results could not be kept: {error}")))?;
-    let result = json!({"jobUrl": location, "artifact": "results.json", "bytes": bytes}).to_string();
-    Ok(AttemptEnd::Succeeded { result })
 }
 
 #[cfg(test)]

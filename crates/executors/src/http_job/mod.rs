@@ -4,8 +4,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use isochrone_arcgis::Error;
-use isochrone_arcgis::http_job::{Begun, HttpJobs, Order, Status, Told};
+use isochrone_arcgis::http_job::{HttpJobs, Order};
+use isochrone_arcgis::jobs::submit::Ordered;
+use isochrone_arcgis::jobs::{JobState, JobStatus, Results, SubmitOutcome};
 use isochrone_domain::{AttemptEnd, LogStream, Reason, TaskType, public_url};
 use isochrone_worker::{Attempt, Executor};
 use serde::{Deserialize, Serialize};
@@ -13,8 +16,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use crate::remote::{LONGEST, SHORTEST, failed, is_passing, refused};
-use crate::remote_job::{RemoteJob, Seen, follow, until_next_try};
+use crate::remote::{LONGEST, SHORTEST, failed, refused};
+use crate::remote_job::{RemoteJob, Seen, UnknownWord, follow, until_next_try};
+use crate::remote_results::record;
 use crate::submission;
 
 /// How long a server may be away before an order is given up.
@@ -50,8 +54,8 @@ impl HttpJob {
                 location
             }
             None => match self.begin(attempt).await? {
-                Begun::Done(told) => return Ok(ended(told)),
-                Begun::Job(location) => {
+                Ordered::Done(status, results) => return at_once(attempt, status, results).await,
+                Ordered::Job(location) => {
                     attempt.log(LogStream::System, format!("begun: {}", public_url(&location))).await;
                     let handle = Handle { location: location.clone() };
                     let handle = serde_json::to_string(&handle).expect("texts are JSON");
@@ -65,12 +69,13 @@ impl HttpJob {
                 }
             },
         };
-        let mut job = Following { jobs: &self.jobs, location: &location, last: Told::default() };
+        let unknown = UnknownWord::default();
+        let mut job = Following { jobs: &self.jobs, location: &location, last: None, unknown };
         follow(&mut job, attempt).await
     }
 
-    /// Gives the order until the server has taken it: it knows it by the run.
-    async fn begin(&self, attempt: &Attempt) -> Result<Begun, AttemptEnd> {
+    /// Gives the order until the server has taken it: it knows it by the run. What it has taken is not ordered again.
+    async fn begin(&self, attempt: &Attempt) -> Result<Ordered, AttemptEnd> {
         let (task, run) = (attempt.task(), attempt.run());
         let parameters =
             task.parameters.as_deref().and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
@@ -89,16 +94,31 @@ impl HttpJob {
             if attempt.must_stop().is_some() && !perhaps_taken {
                 return Err(failed(Reason::Cancelled, "it was stopped before the server had taken it"));
             }
-            match self.jobs.begin(&order).await {
-                Ok(begun) => return Ok(begun),
-                Err(error) if is_passing(&error) && began.elapsed() < NOT_TAKEN => {
-                    attempt.log(LogStream::System, format!("not taken yet: {error}")).await;
-                    // A busy server has turned it away.
-                    perhaps_taken |= error.again_in().is_none();
-                    until_next_try(attempt, &error, pause).await;
+            let in_time = began.elapsed() < NOT_TAKEN;
+            let error = match self.jobs.begin(&order).await {
+                SubmitOutcome::Begun(ordered) => return Ok(ordered),
+                SubmitOutcome::BegunWithoutHandle(words) => {
+                    return Err(failed(Reason::SubmissionUnknown, &submission::lost_track(&words)));
                 }
-                Err(error) => return Err(refused(&error)),
-            }
+                SubmitOutcome::NotBegun { error, retryable } => {
+                    // It works on the same order still, which was given before.
+                    let at_work =
+                        perhaps_taken && matches!(&error, Error::Refused(why) if why.code == Some(409));
+                    if !(retryable || at_work) || !in_time {
+                        return Err(refused(&error));
+                    }
+                    error
+                }
+                SubmitOutcome::Unknown(error) if in_time => {
+                    perhaps_taken = true;
+                    error
+                }
+                SubmitOutcome::Unknown(error) => {
+                    return Err(failed(Reason::SubmissionUnknown, &submission::unknown(&error)));
+                }
+            };
+            attempt.log(LogStream::System, format!("not taken yet: {error}")).await;
+            until_next_try(attempt, &error, pause).await;
             pause = (pause * 2).min(LONGEST);
         }
     }
@@ -108,7 +128,8 @@ impl HttpJob {
 struct Following<'a> {
     jobs: &'a HttpJobs,
     location: &'a str,
-    last: Told,
+    last: Option<JobStatus>,
+    unknown: UnknownWord,
 }
 
 #[async_trait]
@@ -118,16 +139,17 @@ impl RemoteJob for Following<'_> {
     }
 
     async fn look(&mut self, attempt: &Attempt) -> Result<Seen, Error> {
-        let told = self.jobs.look(self.location).await?;
-        if matches!(told.status, Some(Status::Succeeded | Status::Failed | Status::Cancelled)) {
-            return Ok(Seen::Ended(ended(told)));
+        let goes_on = self.last.as_ref().is_some_and(|last| last.by_http);
+        let status = self.jobs.look(self.location, goes_on).await?;
+        self.unknown.note(attempt, &status.state).await;
+        if status.state.has_ended() {
+            return Ok(Seen::Ended(ended(attempt, status, Some(self.location)).await));
         }
-        let (news, again_in) = (told != self.last, told.again_in);
+        let (news, again_in) = (self.last.as_ref() != Some(&status), status.retry_after);
         if news {
-            let message = told.message.clone().unwrap_or_default();
-            attempt.progress(told.progress.map(|percent| percent.min(100)), message).await;
+            attempt.progress(status.percent, status.message.clone().unwrap_or_default()).await;
         }
-        self.last = told;
+        self.last = Some(status);
         Ok(Seen::GoesOn { news, again_in })
     }
 
@@ -151,20 +173,52 @@ impl Executor for HttpJob {
     }
 }
 
-/// How a job that has ended ends its run.
-fn ended(told: Told) -> AttemptEnd {
-    let said = match told.result {
-        Some(Value::String(text)) => text,
-        Some(value) => value.to_string(),
-        None => told.message.unwrap_or_default(),
-    };
-    let result: String = said.chars().take(LONGEST_RESULT).collect();
-    match told.status {
-        Some(Status::Failed) => AttemptEnd::Failed { reason: Reason::ExecutionError, result },
-        Some(Status::Cancelled) => AttemptEnd::Failed { reason: Reason::Cancelled, result },
-        // What was done at once need not have a status.
-        None | Some(Status::Accepted | Status::Running | Status::Succeeded) => {
-            AttemptEnd::Succeeded { result }
+/// How what was done at once ends its run.
+async fn at_once(
+    attempt: &Attempt,
+    status: JobStatus,
+    results: Option<Results>,
+) -> Result<AttemptEnd, AttemptEnd> {
+    match results {
+        Some(results) if status.state == JobState::Succeeded => {
+            let result = record(attempt, results, None).await?;
+            Ok(AttemptEnd::Succeeded { result: status.message.unwrap_or(result) })
         }
+        _ => Ok(ended(attempt, status, None).await),
+    }
+}
+
+/// How a job that has ended ends its run.
+async fn ended(attempt: &Attempt, status: JobStatus, location: Option<&str>) -> AttemptEnd {
+    let told = match status.result {
+        Some(Value::String(text)) => Some(text),
+        // What a failed job came to is not why.
+        Some(value) if status.state == JobState::Succeeded || status.message.is_none() => {
+            Some(value.to_string())
+        }
+        _ => None,
+    };
+    let said = told.or(status.message).unwrap_or_default();
+    let result: String = said.chars().take(LONGEST_RESULT).collect();
+    if result.len() < said.len() {
+        let whole = Bytes::from(said);
+        let line = match attempt.keep("result.txt", "text/plain; charset=utf-8", whole).await {
+            Ok(()) => "the result is longer than what is shown: it is kept as result.txt".to_owned(),
+            Err(error) => format!("the result is longer than what is shown, and could not be kept: {error}"),
+        };
+        attempt.log(LogStream::System, line).await;
+    }
+    let otherwise = |words: &str| match (result.is_empty(), location) {
+        (false, _) => result.clone(),
+        (true, Some(location)) => format!("{words} ({})", public_url(location)),
+        (true, None) => words.to_owned(),
+    };
+    match status.state {
+        JobState::Succeeded => AttemptEnd::Succeeded { result },
+        JobState::Cancelled => failed(Reason::Cancelled, &otherwise("the job was ended at its server")),
+        JobState::TimedOut => {
+            failed(Reason::Timeout, &otherwise("the server ended the job: it took longer than it allows"))
+        }
+        _ => failed(Reason::ExecutionError, &otherwise("the job failed and said nothing of why")),
     }
 }

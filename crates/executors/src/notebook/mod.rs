@@ -15,7 +15,6 @@ mod home;
 mod isolation;
 mod limits;
 mod lines;
-mod missing_module;
 mod network;
 mod processes;
 mod scratch;

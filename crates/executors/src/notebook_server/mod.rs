@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_arcgis::Error;
-use isochrone_arcgis::notebook_server::{Execution, NotebookServer, NotebookStatus};
+use isochrone_arcgis::jobs::JobState;
+use isochrone_arcgis::notebook_server::{Execution, NotebookServer};
 use isochrone_domain::{AttemptEnd, LogStream, Reason, TaskType, public_url};
 use isochrone_worker::{Attempt, Executor};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::remote::{failed, refused};
-use crate::remote_job::{RemoteJob, Seen, follow};
+use crate::remote_job::{RemoteJob, Seen, UnknownWord, follow};
 use crate::submission::{self, not_begun, submit_until_known};
 use crate::way_out::WayOut;
 use parameters::Parameters;
@@ -52,7 +53,8 @@ impl RemoteNotebook {
             }
             None => self.begin(&server, attempt).await?,
         };
-        let mut job = Following { server: &server, job_url: &job_url, told: 0, state: None };
+        let unknown = UnknownWord::default();
+        let mut job = Following { server: &server, job_url: &job_url, told: 0, state: None, unknown };
         follow(&mut job, attempt).await
     }
 
@@ -98,7 +100,8 @@ struct Following<'a> {
     job_url: &'a str,
     /// Messages that are in the log.
     told: usize,
-    state: Option<NotebookStatus>,
+    state: Option<JobState>,
+    unknown: UnknownWord,
 }
 
 #[async_trait]
@@ -109,32 +112,35 @@ impl RemoteJob for Following<'_> {
 
     async fn look(&mut self, attempt: &Attempt) -> Result<Seen, Error> {
         let job = self.server.job(self.job_url).await?;
-        let said: Vec<String> = job.messages().collect();
+        self.unknown.note(attempt, &job.state).await;
+        let said = &job.messages;
         for message in said.iter().skip(self.told) {
             attempt.log(LogStream::Stdout, message).await;
         }
-        let state = job.state();
-        let news = self.state != Some(state) || said.len() > self.told;
-        (self.state, self.told) = (Some(state), self.told.max(said.len()));
+        let news = self.state.as_ref() != Some(&job.state) || said.len() > self.told;
+        (self.state, self.told) = (Some(job.state.clone()), self.told.max(said.len()));
         let last = |otherwise: &str| -> String {
-            let last = said.last().map_or(otherwise, String::as_str);
+            let last = said.last().or(job.message.as_ref()).map_or(otherwise, String::as_str);
             last.chars().take(LONGEST).collect()
         };
-        let end = match state {
-            NotebookStatus::Waiting | NotebookStatus::Executing => {
-                if news {
-                    attempt.progress(None, job.status.to_lowercase()).await;
-                }
-                return Ok(Seen::GoesOn { news, again_in: None });
-            }
-            NotebookStatus::Completed => AttemptEnd::Succeeded {
+        let end = match job.state {
+            JobState::Succeeded => AttemptEnd::Succeeded {
                 result: json!({"backend": "notebookServer", "status": "succeeded", "jobUrl": self.job_url})
                     .to_string(),
             },
-            NotebookStatus::Failed => {
+            JobState::Failed => {
                 failed(Reason::ExecutionError, &last("the notebook failed; its server does not say why"))
             }
-            NotebookStatus::Cancelled => failed(Reason::Cancelled, "the job was cancelled at its server"),
+            JobState::TimedOut => {
+                failed(Reason::Timeout, &last("the server ended the job: it took longer than it allows"))
+            }
+            JobState::Cancelled => failed(Reason::Cancelled, "the job was cancelled at its server"),
+            _ => {
+                if news {
+                    attempt.progress(None, job.word.to_lowercase()).await;
+                }
+                return Ok(Seen::GoesOn { news, again_in: None });
+            }
         };
         Ok(Seen::Ended(end))
     }

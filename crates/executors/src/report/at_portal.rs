@@ -1,25 +1,21 @@
 //! A report that a portal makes: begun there, awaited, and kept as an artifact.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use isochrone_arcgis::Error;
+use isochrone_arcgis::jobs::{JobState, Part, Results};
 use isochrone_arcgis::reports::Reports;
 use isochrone_domain::{AttemptEnd, LogStream, Reason};
 use isochrone_worker::Attempt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::file_name;
 use super::portal_parameters::PortalReport;
 use crate::remote::{failed, refused};
-use crate::remote_job::{RemoteJob, Seen, follow};
+use crate::remote_job::{RemoteJob, Seen, UnknownWord, follow};
+use crate::remote_results::fetched;
 use crate::submission::{self, not_begun, submit_until_known};
-
-/// A new item may not be seen for a while.
-const UNSEEN: Duration = Duration::from_secs(15);
 
 /// What finds a report again.
 #[derive(Serialize, Deserialize)]
@@ -44,7 +40,8 @@ pub(super) async fn carry_out(
         None => begin(reports, attempt, report).await?,
     };
     let url = reports.url(&handle.item_id);
-    let mut job = Following { reports, report, handle: &handle, url, since: Instant::now(), ended: false };
+    let unknown = UnknownWord::default();
+    let mut job = Following { reports, report, handle: &handle, url, ended: false, unknown };
     follow(&mut job, attempt).await
 }
 
@@ -68,24 +65,38 @@ struct Following<'a> {
     report: &'a PortalReport,
     handle: &'a Handle,
     url: String,
-    since: Instant,
     /// It was removed.
     ended: bool,
+    unknown: UnknownWord,
 }
 
 impl Following<'_> {
-    async fn keep(&self, attempt: &Attempt) -> Result<AttemptEnd, Error> {
-        let data = self.reports.data(&self.handle.item_id).await?;
+    async fn keep(&self, attempt: &Attempt) -> AttemptEnd {
         let name = file_name(&self.report.name, self.report.span, attempt.run().planned);
-        if let Err(error) = attempt.keep(&name, "text/csv; charset=utf-8", Bytes::from(data)).await {
-            return Ok(failed(Reason::Internal, &format!("the report could not be kept: {error}")));
+        let fetch = async || {
+            let bytes = self.reports.data(&self.handle.item_id).await?;
+            let media_type = "text/csv; charset=utf-8".to_owned();
+            Ok(Results { parts: vec![Part { name: name.clone(), media_type, bytes }], note: None })
+        };
+        let results = fetched(attempt, fetch).await;
+        for part in &results.parts {
+            let data = Bytes::from(part.bytes.clone());
+            if let Err(error) = attempt.keep(&part.name, &part.media_type, data).await {
+                return failed(Reason::Internal, &format!("the report could not be kept: {error}"));
+            }
+        }
+        // It was made, and is at the portal.
+        let name = results.parts.first().map(|part| &part.name);
+        if let Some(note) = &results.note {
+            attempt.log(LogStream::System, note).await;
         }
         let result = json!({
             "backend": "portal", "status": "succeeded", "reportSubType": self.report.name, "report": name,
             "itemId": self.handle.item_id, "from": self.report.span.map(|span| span.from),
             "to": self.report.span.map(|span| span.to),
+            "note": results.note,
         });
-        Ok(AttemptEnd::Succeeded { result: result.to_string() })
+        AttemptEnd::Succeeded { result: result.to_string() }
     }
 }
 
@@ -96,21 +107,21 @@ impl RemoteJob for Following<'_> {
     }
 
     async fn look(&mut self, attempt: &Attempt) -> Result<Seen, Error> {
-        let state = match self.reports.state(&self.handle.owner, &self.handle.item_id).await {
-            Err(Error::Refused(_)) if !self.ended && self.since.elapsed() < UNSEEN => {
-                return Ok(Seen::GoesOn { news: false, again_in: None });
+        // A new item may not be seen for a while: it is looked for again.
+        let report = self.reports.state(&self.handle.owner, &self.handle.item_id).await?;
+        self.unknown.note(attempt, &report.state).await;
+        let why = || report.message.as_deref().unwrap_or("the portal does not say why");
+        Ok(match report.state {
+            JobState::Succeeded => Seen::Ended(self.keep(attempt).await),
+            JobState::Failed | JobState::TimedOut => {
+                Seen::Ended(failed(Reason::ExecutionError, &format!("the portal made no report: {}", why())))
             }
-            state => state?,
-        };
-        Ok(match state.status.to_lowercase().as_str() {
-            "completed" => Seen::Ended(self.keep(attempt).await?),
-            "failed" => {
-                let why = state.status_message.filter(|why| !why.is_empty());
-                let why = why.unwrap_or_else(|| "the portal does not say why".to_owned());
-                Seen::Ended(failed(Reason::ExecutionError, &format!("the portal made no report: {why}")))
-            }
-            other => {
-                attempt.progress(None, other).await;
+            JobState::Cancelled => Seen::Ended(failed(
+                Reason::Cancelled,
+                &format!("the report was ended at the portal: {}", why()),
+            )),
+            _ => {
+                attempt.progress(None, report.word.to_lowercase()).await;
                 Seen::GoesOn { news: false, again_in: None }
             }
         })

@@ -7,36 +7,42 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_arcgis::Error;
-use isochrone_arcgis::gp::NotSubmitted;
+use isochrone_arcgis::jobs::SubmitOutcome;
 use isochrone_arcgis::workflow::Workflow;
 use isochrone_domain::{AttemptEnd, LogStream, Reason, Run, TaskType};
 use isochrone_worker::{Attempt, Executor};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::remote::{SHORTEST, failed, refused};
+use crate::remote::{SHORTEST, failed, is_passing, refused};
 use crate::remote_job::{follow, until_next_try};
 use crate::submission;
 use crate::way_out::WayOut;
 use parameters::{Parameters, Wait};
 use stepping::Stepping;
 
-/// Tries to make a job. It has an id of ours: there are never two.
+/// Tries to make a job, or to see whether there is one. It has an id of ours: there are never two, unless a server
+/// gives its jobs ids of its own, and does not answer.
 const TRIES: u32 = 10;
+/// Of those, so many may leave it unknown whether there is one.
+const UNANSWERED: u32 = 3;
 
 /// What finds a job again (its id does, too), and how far its steps are.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename = "workflowJob", rename_all = "camelCase")]
 struct Handle {
     job_url: String,
+    /// Its id; none: the one that is made of the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job_id: Option<String>,
     /// The steps at which it was first told to run; none: not yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     run_at: Option<Vec<String>>,
 }
 
 impl Handle {
-    fn new(job_url: String) -> Handle {
-        Handle { job_url, run_at: None }
+    fn new(workflow: &Workflow, id: String) -> Handle {
+        Handle { job_url: workflow.job_url(&id), job_id: Some(id), run_at: None }
     }
 
     async fn keep(&self, attempt: &Attempt) {
@@ -66,47 +72,70 @@ impl ExecuteWorkflowManager {
         let item = task.item_id.ok_or_else(|| wrong("'itemId' is missing: the workflow item".to_owned()))?;
         let workflow = Workflow::new(self.way_out.of(&task.owner).await?, &self.server, &item.to_string());
         let workflow = workflow.map_err(|error| refused(&error))?;
-        let id = job_id(run);
-        if !self.make(&workflow, attempt, &parameters, &id).await? {
-            return Err(failed(Reason::Cancelled, "it was stopped before there was a job"));
-        }
-        let mut handle = submission::kept(attempt).unwrap_or_else(|| Handle::new(workflow.job_url(&id)));
+        let ours = job_id(run);
+        let mut handle = match submission::kept::<Handle>(attempt) {
+            Some(handle) => {
+                let goes_on = format!("goes on with the job {}", handle.job_url);
+                attempt.log(LogStream::System, goes_on).await;
+                handle
+            }
+            None => match self.make(&workflow, attempt, &parameters, &ours).await? {
+                Some(id) => Handle::new(&workflow, id),
+                None => return Err(failed(Reason::Cancelled, "it was stopped before there was a job")),
+            },
+        };
         handle.keep(attempt).await;
+        let id = handle.job_id.clone().unwrap_or(ours);
         if parameters.wait == Wait::Created {
             return Ok(succeeded(&workflow, &id));
         }
         follow(&mut Stepping::new(&workflow, &id, parameters.wait, &mut handle), attempt).await
     }
 
-    /// Makes the job, if an earlier attempt has not. False: the attempt was stopped before.
+    /// Makes the job, if an earlier attempt has not, and gives its id. None: the attempt was stopped before.
     async fn make(
         &self,
         workflow: &Workflow,
         attempt: &Attempt,
         parameters: &Parameters,
         id: &str,
-    ) -> Result<bool, AttemptEnd> {
-        let mut tries = 1;
+    ) -> Result<Option<String>, AttemptEnd> {
+        // Of a run's first attempt there can't be a job yet.
+        let (mut perhaps_made, mut tries, mut unanswered) = (attempt.run().attempt > 1, 1, 0);
         loop {
-            let error = match workflow.job(id).await {
-                Ok(_) => {
+            let looked = if perhaps_made { workflow.job(id).await.map(Some) } else { Ok(None) };
+            let error = match looked {
+                Ok(Some(_)) => {
                     let goes_on = format!("goes on with the job {}", workflow.job_url(id));
                     attempt.log(LogStream::System, goes_on).await;
-                    return Ok(true);
+                    return Ok(Some(id.to_owned()));
                 }
                 Err(error @ (Error::Token(_) | Error::Forbidden(_) | Error::Config(_))) => {
                     return Err(refused(&error));
                 }
-                Err(error) if error.may_pass() => error,
+                Err(error) if is_passing(&error) => error,
                 // There is none.
-                Err(_) if attempt.must_stop().is_some() => return Ok(false),
-                Err(_) => match workflow.create(&parameters.template, id, &parameters.fields).await {
-                    Ok(()) => {
-                        attempt.log(LogStream::System, format!("made: {}", workflow.job_url(id))).await;
-                        return Ok(true);
+                _ if attempt.must_stop().is_some() => return Ok(None),
+                _ => match workflow.create(&parameters.template, id, &parameters.fields).await {
+                    SubmitOutcome::Begun(made) => {
+                        let own = if made == id { "" } else { ", with an id of the server's own" };
+                        let line = format!("made{own}: {}", workflow.job_url(&made));
+                        attempt.log(LogStream::System, line).await;
+                        return Ok(Some(made));
                     }
-                    Err(NotSubmitted::Nothing(error)) if !error.may_pass() => return Err(refused(&error)),
-                    Err(NotSubmitted::Nothing(error) | NotSubmitted::Unknown(error)) => error,
+                    SubmitOutcome::BegunWithoutHandle(words) => {
+                        return self.found(workflow, attempt, id, &words).await.map(Some);
+                    }
+                    SubmitOutcome::NotBegun { error, retryable: false } => return Err(refused(&error)),
+                    SubmitOutcome::NotBegun { error, .. } => error,
+                    SubmitOutcome::Unknown(error) => {
+                        (perhaps_made, unanswered) = (true, unanswered + 1);
+                        if unanswered == UNANSWERED {
+                            let result = submission::unknown(&error);
+                            return Err(failed(Reason::SubmissionUnknown, &result));
+                        }
+                        error
+                    }
                 },
             };
             attempt.log(LogStream::System, format!("there is no job yet: {error}")).await;
@@ -116,6 +145,23 @@ impl ExecuteWorkflowManager {
             tries += 1;
             until_next_try(attempt, &error, SHORTEST).await;
         }
+    }
+
+    /// The job that the server made and does not name, if it has our id.
+    async fn found(
+        &self,
+        workflow: &Workflow,
+        attempt: &Attempt,
+        id: &str,
+        words: &str,
+    ) -> Result<String, AttemptEnd> {
+        for _ in 0..UNANSWERED {
+            match workflow.job(id).await {
+                Ok(_) => return Ok(id.to_owned()),
+                Err(error) => until_next_try(attempt, &error, SHORTEST).await,
+            }
+        }
+        Err(failed(Reason::SubmissionUnknown, &submission::lost_track(words)))
     }
 }
 

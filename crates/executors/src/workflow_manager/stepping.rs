@@ -101,8 +101,7 @@ impl RemoteJob for Stepping<'_> {
         let news = self.last.as_ref() != Some(&job);
         if news {
             let names: Vec<&str> = job.current_steps.iter().map(|step| step.step_name.as_str()).collect();
-            let percent = job.percent_complete.map(|percent| percent.clamp(0.0, 100.0) as u8);
-            attempt.progress(percent, names.join(", ")).await;
+            attempt.progress(job.percent_complete, names.join(", ")).await;
         }
         self.last = Some(job);
         Ok(Seen::GoesOn { news, again_in: None })

@@ -29,7 +29,6 @@ use crate::demo::Demo;
 use crate::demo::simulated::Simulated;
 use crate::logging;
 use crate::wiring::{House, Line};
-pub(crate) use presence::host;
 use stop::Stop;
 pub(crate) use worker::notebook_slots;
 

@@ -59,7 +59,7 @@ pub(crate) fn change(parameters: &Parameters) -> Result<Change, Failure> {
 }
 
 /// What createTask may be sent.
-const OPTIONAL: [&str; 16] = [
+const OPTIONAL: [&str; 15] = [
     "title",
     "itemId",
     "parameters",
@@ -75,7 +75,6 @@ const OPTIONAL: [&str; 16] = [
     "crashPolicy",
     "maxConsecutiveFailures",
     "itemChanges",
-    "allowUnknownParameters",
 ];
 
 /// What createTask must be sent.

@@ -2,7 +2,6 @@
 
 mod adoption;
 mod backfill;
-mod declared;
 mod error;
 mod pins;
 mod quotas;
@@ -11,7 +10,6 @@ mod runs;
 mod tasks;
 
 pub use adoption::{Adopted, Taken};
-pub use declared::{ParameterSource, Program};
 pub use error::SubmitError;
 pub use quotas::{Quota, Quotas};
 pub use reach::Reach;
@@ -47,8 +45,6 @@ pub struct Submissions {
     wake: Wake,
     metrics: Metrics,
     items: Arc<dyn ItemSource>,
-    /// None: parameters are checked by runs alone.
-    declared: Option<Arc<dyn ParameterSource>>,
 }
 
 /// A task that somebody wants to change.
@@ -91,27 +87,12 @@ impl Submissions {
     /// `wake` is the loop that must look when something changed.
     pub fn new(store: Arc<dyn Store>, limits: Limits, quotas: Quotas, wake: Wake) -> Submissions {
         let items = Arc::new(StoredItems(Arc::clone(&store)));
-        Submissions {
-            store,
-            limits,
-            quotas,
-            reach: None,
-            wake,
-            metrics: Metrics::new(),
-            items,
-            declared: None,
-        }
+        Submissions { store, limits, quotas, reach: None, wake, metrics: Metrics::new(), items }
     }
 
     /// With items that something else keeps than the store.
     pub fn with_items(mut self, items: Arc<dyn ItemSource>) -> Submissions {
         self.items = items;
-        self
-    }
-
-    /// Checks parameters against what this source knows.
-    pub fn with_parameters(mut self, source: Arc<dyn ParameterSource>) -> Submissions {
-        self.declared = Some(source);
         self
     }
 
