@@ -348,7 +348,52 @@ fn the_doctor_looks_at_everything() -> Result<()> {
     let checks: Vec<&str> = names.filter(|name| *name != "memory").collect();
     assert_eq!(
         checks,
-        ["store", "server", "disk", "clock", "notebooks", "sandbox", "network", "limits", "task types"]
+        [
+            "store",
+            "server",
+            "disk",
+            "clock",
+            "notebooks",
+            "packages",
+            "sandbox",
+            "network",
+            "limits",
+            "task types"
+        ]
     );
+    Ok(())
+}
+
+/// A list, as a variable of the environment has it.
+const PACKAGES: &str = "ISOCHRONE__NOTEBOOK__PACKAGES";
+
+#[test]
+fn the_doctor_says_what_becomes_of_packages() -> Result<()> {
+    let told = |packages: &str| -> Result<Value> {
+        let Place { dir: _dir, options } = place()?;
+        let checks = options.env(PACKAGES, packages).cli_json(&["doctor"])?;
+        let found =
+            checks.as_array().into_iter().flatten().find(|check| check["what"] == "packages").cloned();
+        found.context("no line about packages")
+    };
+    let none = told("[]")?;
+    ensure!(none["found"].as_str().is_some_and(|found| found.contains("on first use")), "{none}");
+    let some = told("[\"GeoPandas == 1.0.1\"]")?;
+    let words = ["geopandas==1.0.1: will be built in ", "when a worker starts"];
+    ensure!(
+        words.iter().all(|word| some["found"].as_str().is_some_and(|found| found.contains(word))),
+        "{some}"
+    );
+    ensure!(some["verdict"] == "good", "{some}");
+    Ok(())
+}
+
+#[test]
+fn what_is_no_package_is_refused_with_its_setting() -> Result<()> {
+    let Place { dir: _dir, options } = place()?;
+    let options = options.env(PACKAGES, "[\"geopandas\", \"--index-url=https://evil.example.com\"]");
+    let refused = options.cli(&["doctor"], "")?;
+    let told = text(&refused.stderr);
+    ensure!(!refused.status.success() && told.contains("notebook.packages[1]: "), "{told}");
     Ok(())
 }

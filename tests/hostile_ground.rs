@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use isochrone_testkit::{OtherUser, Server, ServerOptions, eventually, eventually_within, shared_python};
-use serde_json::json;
+use isochrone_testkit::{
+    OtherUser, Server, ServerOptions, base_of_python, eventually, eventually_within, shared_python,
+};
+use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
 const TASKS: &str = "/sharing/rest/community/users/admin/tasks";
@@ -107,17 +109,45 @@ impl Ground {
     }
 }
 
-fn base_of_python() -> Result<PathBuf> {
-    let code = "import sys; print(sys.base_prefix)";
-    let output = std::process::Command::new("python3").args(["-c", code]).output()?;
-    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
-}
-
 /// Whether a file below `folder` has this text in it.
 fn is_below(folder: &Path, text: &str) -> Result<bool> {
     let status = std::process::Command::new("grep").args(["-rqF", text]).arg(folder).status()?;
     ensure!(status.code().is_some_and(|code| code < 2), "grep: {status}");
     Ok(status.success())
+}
+
+fn limits_that_the_doctor_tells(options: &ServerOptions) -> Result<String> {
+    let checks = options.cli(&["--output", "json", "doctor"], "")?.stdout;
+    let checks: Vec<Value> = serde_json::from_slice(&checks)?;
+    let row = checks.iter().find(|check| check["what"] == "limits").context("no row on limits")?;
+    let found = row["found"].as_str().context("no text")?;
+    let (_, limits) = found.split_once("of notebooks started from here: ").context(found.to_owned())?;
+    ensure!((row["verdict"] == "good") != limits.contains("not held"), "{row}");
+    Ok(limits.to_owned())
+}
+
+/// Where the kernel counts what has a file of this data directory on its command line: in version 1, a folder for each
+/// controller; none where its worker could make none. The last but one is the worker's.
+fn cgroups_of_runs(data_dir: &Path) -> Vec<PathBuf> {
+    let data_dir = data_dir.as_os_str().as_encoded_bytes();
+    let mut found = std::collections::BTreeSet::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        if !command.windows(data_dir.len()).any(|window| window == data_dir) {
+            continue;
+        }
+        for line in std::fs::read_to_string(process.path().join("cgroup")).unwrap_or_default().lines() {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+            let is_runs = path.rsplit('/').next().is_some_and(|name| name.starts_with("run-"));
+            if let Some((worker, _)) = path.rsplit_once('/').filter(|_| is_runs) {
+                found.insert(
+                    Path::new("/sys/fs/cgroup").join(controllers).join(worker.trim_start_matches('/')),
+                );
+            }
+        }
+    }
+    found.into_iter().collect()
 }
 
 async fn killed_and_started_again(isolation: &str, ground: &Ground) -> Result<()> {
@@ -155,11 +185,20 @@ async fn killed_and_started_again(isolation: &str, ground: &Ground) -> Result<()
     if let Some(user) = &ground.user {
         ensure!(user.runs(server.pid())?, "the server is the other user's");
     }
+    let limits = limits_that_the_doctor_tells(&options)?;
+    let told = server.get(&log, &[]).await?.to_string();
+    ensure!(told.contains(&format!("limits: {limits}")), "the doctor: {limits}; the run: {told}");
+    let cgroups = cgroups_of_runs(&options.data_dir);
+    ensure!(cgroups.is_empty() != limits.contains("by cgroup"), "{limits}: {cgroups:?}");
     server.kill()?;
     ensure!(!folders(&options).is_empty(), "the dead run's folder is there");
 
     let server = Server::start(&options).await?.sign_in().await?;
     ensure!(server.ready_after < READY, "{isolation}: ready after {:?}", server.ready_after);
+    eventually("the dead worker's cgroups to be removed", async || {
+        Ok(cgroups.iter().all(|folder| !folder.exists()).then_some(()))
+    })
+    .await?;
     eventually_within(Duration::from_mins(1), "the dead run's folder to be removed", async || {
         Ok(folders(&options).is_empty().then_some(()))
     })
@@ -198,4 +237,64 @@ async fn another_users_start_is_quick_whatever_an_isolated_notebook_left() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn another_users_start_is_quick_whatever_an_unconfined_notebook_left() -> Result<()> {
     killed_and_started_again("none", &Ground::of_another_user()?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_users_start_is_quick_whatever_a_notebook_under_landlock_left() -> Result<()> {
+    killed_and_started_again("landlock", &Ground::of_another_user()?).await
+}
+
+/// A cgroup with a limit of memory around a command, where this test may make one; removed with this.
+struct MemoryLimit(PathBuf);
+
+impl MemoryLimit {
+    fn new(mib: u64) -> Option<MemoryLimit> {
+        let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+        let path = own.lines().find_map(|line| line.split_once(":memory:/"))?.1;
+        let name = format!("isochrone-test-{}", std::process::id());
+        let folder = Path::new("/sys/fs/cgroup/memory").join(path).join(name);
+        std::fs::create_dir(&folder).ok()?;
+        std::fs::write(folder.join("memory.limit_in_bytes"), (mib << 20).to_string()).ok()?;
+        Some(MemoryLimit(folder))
+    }
+}
+
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir(&self.0));
+    }
+}
+
+/// Whoever starts a worker in a container sees whether its slots fit in there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_compares_the_slots_with_the_memory_of_the_container() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let options = ServerOptions::new(BINARY, dir.path().join("data"))
+        .shared_python()?
+        .env("ISOCHRONE__WORKER__NOTEBOOK_SLOTS", 2)
+        .env("ISOCHRONE__NOTEBOOK__MEMORY_MIB", 1_024);
+    drop(Server::start(&options).await?);
+    let row = |options: &ServerOptions| -> Result<Option<Value>> {
+        let output = options.cli(&["--output", "json", "doctor"], "")?;
+        let checks: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+        Ok(checks.into_iter().find(|check| check["what"] == "memory"))
+    };
+    for (mib, verdict) in [(2_048, "warning"), (4_096, "good")] {
+        let Some(limit) = MemoryLimit::new(mib) else {
+            // Without such a right there is what is around the tests.
+            let told = row(&options)?.map(|row| row["found"].to_string());
+            ensure!(told.is_none_or(|told| told.contains("2 notebook slots x 1024 MiB")));
+            return Ok(());
+        };
+        let mut inside = options.clone();
+        let enter = "echo $$ > \"$0/cgroup.procs\" && exec \"$@\"";
+        inside.starter = ["sh", "-c", enter].map(str::to_owned).to_vec();
+        inside.starter.push(limit.0.to_str().context("a path of text")?.to_owned());
+        let row = row(&inside)?.context("no row on memory")?;
+        ensure!(row["verdict"] == verdict, "{mib}: {row}");
+        let found = row["found"].as_str().context("no text")?;
+        ensure!(found.contains("2 notebook slots x 1024 MiB"), "{found}");
+        ensure!(found.contains(&format!("2560 MiB of the {mib} MiB")), "{found}");
+    }
+    Ok(())
 }

@@ -1,10 +1,11 @@
 //! What works while nothing fails.
 
 use anyhow::{Result, ensure};
-use isochrone_domain::EpochMillis;
+use isochrone_domain::{EpochMillis, Outcome};
 use isochrone_store::{AuditStore, TaskStore};
 use isochrone_testkit::eventually;
 use isochrone_testkit::fleet::create_minutely;
+use serde_json::Value;
 
 use crate::fleet;
 
@@ -38,4 +39,41 @@ async fn a_task_runs_as_often_as_it_may_and_the_fleet_knows_its_members() -> Res
     eventually("one member to be left", || async { Ok((fleet.members()?.len() == 1).then_some(())) }).await?;
     ensure!(scheduler.terminate().await?);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_that_starts_before_its_broker_works_once_that_is_there() -> Result<()> {
+    let mut fleet = fleet(30).await?;
+    fleet.rabbit.stop().await?;
+    let scheduler = fleet.scheduler().await?;
+    let worker = fleet.worker(2).await?;
+    let task = create_minutely(&scheduler, "once", &[("maxOccurrences", "1")]).await?;
+    fleet.rabbit.restart().await?;
+    let store = fleet.store().await?;
+    eventually("the run to succeed", || async {
+        let fires = store.fires(Some(task), EpochMillis(0)..EpochMillis::MAX).await?;
+        Ok(fires.iter().any(|fire| matches!(fire.outcome, Some((Outcome::Succeeded, ..)))).then_some(()))
+    })
+    .await?;
+    ensure!(worker.terminate().await? && scheduler.terminate().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_killed_is_shown_as_ended() -> Result<()> {
+    let mut fleet = fleet(1).await?;
+    let (killed, other) = (fleet.worker(1).await?, fleet.worker(1).await?);
+    let pid = killed.pid();
+    killed.kill()?;
+    let state = |members: &[Value], pid: u32| {
+        let member = members.iter().find(|member| member["pid"] == pid);
+        member.map(|member| member["state"].as_str().unwrap_or_default().to_owned())
+    };
+    eventually("the killed one to be known as ended", || async {
+        let members = fleet.members()?;
+        assert_eq!(state(&members, other.pid()).as_deref(), Some("up"), "{members:?}");
+        ensure!(state(&members, pid).is_some(), "it was forgotten before it was known: {members:?}");
+        Ok((state(&members, pid).as_deref() == Some("ended")).then_some(()))
+    })
+    .await
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use isochrone_testkit::fleet::{Fleet, TASKS, never};
-use isochrone_testkit::{ADMIN_PASSWORD, PythonClient, Server, ServerOptions, eventually_within};
+use isochrone_testkit::{
+    ADMIN_PASSWORD, OtherUser, PythonClient, Server, ServerOptions, base_of_python, eventually_within,
+};
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
@@ -89,16 +91,35 @@ async fn run_notebook(server: &Server, options: &ServerOptions) -> Result<String
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unmodified_clients_reach_what_is_listed() -> Result<()> {
+    let (python, dir) = (python()?, tempfile::tempdir()?);
+    reach_what_is_listed(&python, ServerOptions::new(BINARY, dir.path().join("data"))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_they_do_where_the_worker_is_not_root() -> Result<()> {
+    let python = python()?;
+    let environment = python.ancestors().nth(2).context("bin/python")?;
+    // Where this test may not become another user, it is not root itself: the test above has shown it.
+    let Some(user) = OtherUser::new(&[Path::new(BINARY), environment, &base_of_python()?])? else {
+        return Ok(());
+    };
+    let options = ServerOptions::new(BINARY, user.folder().join("data")).as_user(&user);
+    reach_what_is_listed(&python, options.env("HOME", user.folder().display())).await
+}
+
+/// A Python with the clients.
+fn python() -> Result<PathBuf> {
     let requirements = here("requirements.txt").display().to_string();
-    let client = PythonClient::install("notebook-network", &[&["-r", &requirements]])?;
-    let python = client.program("python");
-    let servers = Servers::start(&python)?;
-    let dir = tempfile::tempdir()?;
+    Ok(PythonClient::install("notebook-network", &[&["-r", &requirements]])?.program("python"))
+}
+
+async fn reach_what_is_listed(python: &Path, options: ServerOptions) -> Result<()> {
+    let servers = Servers::start(python)?;
     let admin = free_address()?;
     let [web, mail, database, unlisted] =
         ["web", "mail", "database", "unlisted"].map(|name| servers.port(name));
     let reach = json!([format!("tcp://127.0.0.1:{mail}"), format!("tcp://127.0.0.1:{database}")]);
-    let options = ServerOptions::new(BINARY, dir.path().join("data"))
+    let options = options
         .env("ISOCHRONE__ADMIN__LISTEN", admin)
         .env("ISOCHRONE__NOTEBOOK__PYTHON", python.display())
         .env("ISOCHRONE__NOTEBOOK__NETWORK", "guarded")

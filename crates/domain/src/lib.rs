@@ -3,6 +3,7 @@
 
 mod account;
 mod audit;
+mod declared;
 mod edit;
 mod fire;
 mod id;
@@ -22,6 +23,10 @@ mod transfer;
 
 pub use account::{Role, User, UserChange, keeps_an_administrator};
 pub use audit::{Action, AuditEntry};
+pub use declared::{
+    DeclaredParameter, DeclaredParameters, ParameterKind, geoprocessing_parameters, given_parameters,
+    notebook_parameters,
+};
 pub use edit::{Change, disable, edit, enable};
 pub use fire::{
     Decision, FirePlan, PlannedFire, first_fire, plan_backfill, plan_fires, plan_request, planned_minutes,

@@ -99,6 +99,8 @@ pub struct Policies {
     pub max_consecutive_failures: Option<u32>,
     /// For items of others that change.
     pub item_changes: ItemChanges,
+    /// Whether parameters are passed on as they are that what runs does not declare, or declares otherwise.
+    pub allow_unknown_parameters: bool,
 }
 
 impl Default for Policies {
@@ -112,6 +114,7 @@ impl Default for Policies {
             timeout_ms: None,
             max_consecutive_failures: Some(5),
             item_changes: ItemChanges::default(),
+            allow_unknown_parameters: false,
         }
     }
 }
@@ -135,6 +138,8 @@ pub struct PolicyChange {
     pub max_consecutive_failures: Option<Option<u32>>,
     /// For items of others that change.
     pub item_changes: Option<ItemChanges>,
+    /// For parameters that are not declared.
+    pub allow_unknown_parameters: Option<bool>,
 }
 
 impl PolicyChange {
@@ -152,6 +157,7 @@ impl PolicyChange {
             timeout_ms: self.timeout_ms.unwrap_or(old.timeout_ms),
             max_consecutive_failures: self.max_consecutive_failures.unwrap_or(old.max_consecutive_failures),
             item_changes: self.item_changes.unwrap_or(old.item_changes),
+            allow_unknown_parameters: self.allow_unknown_parameters.unwrap_or(old.allow_unknown_parameters),
         }
     }
 }

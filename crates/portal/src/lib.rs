@@ -15,6 +15,7 @@
 //! | `timeoutSeconds` | 1 to 2592000, or -1 for the executor's own | -1 |
 //! | `crashPolicy` | `atLeastOnce`, `atMostOnce` | `atLeastOnce` |
 //! | `itemChanges` | `pinned`, `follow` | `pinned` |
+//! | `allowUnknownParameters` | `true`, `false` | `false` |
 //! | `maxConsecutiveFailures` | 1 to 1000000, or -1 for "never disable" | the operator's, 5 |
 
 mod answer;

@@ -91,7 +91,7 @@ const TYPES: Kind = Choice(&TYPE_NAMES);
 const CREATE: [Parameter; 6] =
     [("type", TYPES, "What kind of work"), SCHEDULE[0], SCHEDULE[1], SCHEDULE[2], SCHEDULE[3], SCHEDULE[4]];
 
-const TASK: [Parameter; 15] = [
+const TASK: [Parameter; 16] = [
     ("title", Text, "For people"),
     ("itemId", Id, "The item that the task works on; required but for ExecuteReport"),
     ("taskURL", Text, "Of a geoprocessing task; required for GPService"),
@@ -107,17 +107,18 @@ const TASK: [Parameter; 15] = [
     ("crashPolicy", Choice(&["atLeastOnce", "atMostOnce"]), "What a run does whose worker died"),
     ("maxConsecutiveFailures", Whole, "1 to 1000000; -1: never disable"),
     ("itemChanges", Choice(&["pinned", "follow"]), "What a run does where somebody else changed the item"),
+    ("allowUnknownParameters", Flag, "Whether parameters are passed on that what runs does not declare"),
 ];
 
-const UPDATE: [Parameter; 22] = {
-    let mut all = [("isActive", Flag, "Whether the task plans runs"); 22];
+const UPDATE: [Parameter; 23] = {
+    let mut all = [("isActive", Flag, "Whether the task plans runs"); 23];
     let mut at = 0;
-    while at < 6 {
+    while at < CREATE.len() {
         all[1 + at] = CREATE[at];
         at += 1;
     }
     at = 0;
-    while at < 15 {
+    while at < TASK.len() {
         all[7 + at] = TASK[at];
         at += 1;
     }

@@ -21,5 +21,8 @@ pub use event::Event;
 pub use fire_loop::Scheduler;
 pub use lead::Lead;
 pub use retention::{Forgotten, Retention, RetentionRules, delete_artifacts};
-pub use submissions::{Adopted, Caller, Once, Quota, Quotas, Reach, Submissions, SubmitError, Taken, Target};
+pub use submissions::{
+    Adopted, Caller, Once, ParameterSource, Program, Quota, Quotas, Reach, Submissions, SubmitError, Taken,
+    Target,
+};
 pub use wake::Wake;

@@ -16,7 +16,7 @@ mod wait;
 pub use foreign::{NodeClient, PythonClient};
 pub use ledger::{Ledger, TaskFires};
 pub use memory::{peak_memory, resident_memory};
-pub use other_user::OtherUser;
+pub use other_user::{OtherUser, base_of_python};
 pub use proxy::{Direction, Proxy};
 pub use server::{Server, ServerOptions, shared_python};
 pub use servers::{RabbitCluster, RabbitServer, RedisCluster, RedisSentinel, RedisServer};

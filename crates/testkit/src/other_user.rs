@@ -108,6 +108,16 @@ impl OtherUser {
     }
 }
 
+/// Where the Python is that environments are made from: another user must see it, too.
+///
+/// # Errors
+/// Where there is none.
+pub fn base_of_python() -> Result<PathBuf> {
+    let code = "import sys; print(sys.base_prefix)";
+    let output = std::process::Command::new("python3").args(["-c", code]).output()?;
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
+}
+
 /// Folders on the way to these paths that others may not enter, each with what is to be seen of it.
 fn closed_folders(paths: &[&Path]) -> Result<Vec<(PathBuf, Vec<PathBuf>)>> {
     let mut found: Vec<(PathBuf, Vec<PathBuf>)> = Vec::new();

@@ -41,10 +41,14 @@ impl GpTask {
         format!("{}/jobs/{}", self.url, segment(id).as_deref().unwrap_or(id))
     }
 
+    /// The task's description, as its server sends it.
+    pub async fn description(&self) -> Result<String> {
+        self.outbound.document(|client| get(client, &self.url)).await
+    }
+
     /// Whether the task runs as a job; a synchronous one has none.
     pub async fn is_asynchronous(&self) -> Result<bool> {
-        let described = self.outbound.document(|client| get(client, &self.url)).await?;
-        let described: documents::Task = answer::parse(&described)?;
+        let described: documents::Task = answer::parse(&self.description().await?)?;
         Ok(described.execution_type.as_deref() != Some("esriExecutionTypeSynchronous"))
     }
 

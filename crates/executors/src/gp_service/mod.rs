@@ -5,9 +5,9 @@ mod process;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use isochrone_arcgis::gp::Parameters;
+use isochrone_arcgis::gp::{GpTask, Parameters};
 use isochrone_arcgis::ogc::Process;
-use isochrone_domain::{AttemptEnd, TaskType};
+use isochrone_domain::{AttemptEnd, DeclaredParameters, TaskType, geoprocessing_parameters};
 use isochrone_worker::{Attempt, Executor};
 
 use crate::gp_job::GpJobs;
@@ -24,6 +24,21 @@ impl GpService {
     /// As ArcGIS's `jobs`, or as jobs of OGC API - Processes.
     pub fn new(jobs: GpJobs, way_out: WayOut) -> GpService {
         GpService { jobs, way_out }
+    }
+
+    /// What the task at the URL declares, asked as a task of this owner would be carried out. None: its server does not
+    /// say. The error is for people.
+    pub async fn declared(
+        way_out: &WayOut,
+        owner: &str,
+        url: &str,
+    ) -> Result<Option<DeclaredParameters>, String> {
+        if Process::is_named_by(url) {
+            return Ok(None);
+        }
+        let outbound = way_out.of(owner).await.map_err(|_| "its owner can't be read".to_owned())?;
+        let described = async { GpTask::new(outbound, url)?.description().await };
+        Ok(geoprocessing_parameters(&described.await.map_err(|error| error.to_string())?))
     }
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::config::Config;
 use super::environment::EnvironmentError;
 use super::limits::Excess;
+use super::missing_module;
 use super::supervise::{Seen, Verdict};
 
 /// Whether there is an executed notebook with the run.
@@ -52,7 +53,7 @@ pub(crate) fn no_notebook(content: &[u8]) -> Option<String> {
 }
 
 /// The same with a number of JSON in the place of each `NaN` and `Infinity`: Python writes and reads them.
-fn with_zeros(content: &[u8]) -> Vec<u8> {
+pub(super) fn with_zeros(content: &[u8]) -> Vec<u8> {
     let mut content = content.to_vec();
     let (mut at, mut in_text) = (0, false);
     while at < content.len() {
@@ -88,7 +89,10 @@ pub(super) fn ending(seen: &Seen, kept: &Kept, took: Duration, config: &Config) 
         Some(Verdict::CellFailed { ename, evalue, cell }) => {
             let colon = if evalue.trim().is_empty() { "" } else { ": " };
             let evalue = evalue.trim_end();
-            failed(Reason::ExecutionError, format!("{ename}{colon}{evalue} (cell {cell} of {})", seen.cells))
+            let advice = missing_module::advice(ename, evalue, config);
+            let advice = advice.map_or_else(String::new, |advice| format!(": {advice}"));
+            let told = format!("{ename}{colon}{evalue} (cell {cell} of {}){advice}", seen.cells);
+            failed(Reason::ExecutionError, told)
         }
         Some(Verdict::Stopped { cell }) => failed(
             Reason::ProcessDied,

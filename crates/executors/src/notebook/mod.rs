@@ -15,6 +15,7 @@ mod home;
 mod isolation;
 mod limits;
 mod lines;
+mod missing_module;
 mod network;
 mod processes;
 mod scratch;

@@ -1,8 +1,9 @@
 //! The machine's processes, as /proc tells them.
 
+use std::collections::HashMap;
 use std::fs;
 use std::iter::Sum;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// A process, or what is left of one.
@@ -82,6 +83,15 @@ pub(super) fn leads_namespace(pid: i32) -> bool {
     ids.split_ascii_whitespace().skip(1).last() == Some("1")
 }
 
+/// Whether it is in another network namespace than this process.
+pub(super) fn has_own_network(pid: i32) -> bool {
+    // Who is not root may not look at the driver's; what the kernel tells of its devices differs, too.
+    let network = |folder: &str| {
+        fs::metadata(Path::new("/proc").join(folder).join("net/netlink")).map(|found| found.ino())
+    };
+    matches!((network(&pid.to_string()), network("self")), (Ok(theirs), Ok(ours)) if theirs != ours)
+}
+
 /// How many processes are in the namespace whose first process this is, as that itself would see it. Quick however many there
 /// are, since none of them is looked at.
 pub(super) fn count_in_namespace(first: i32) -> usize {
@@ -102,6 +112,8 @@ pub(super) struct Unbacked {
     pub(super) own: u64,
     /// Which others may have, too: anonymous or in a file system that is in memory.
     pub(super) shared: u64,
+    /// Addresses that have a meaning, whether there is memory or not.
+    pub(super) mapped: u64,
 }
 
 impl Sum for Unbacked {
@@ -109,6 +121,7 @@ impl Sum for Unbacked {
         all.fold(Unbacked::default(), |sum, one| Unbacked {
             own: sum.own + one.own,
             shared: sum.shared + one.shared,
+            mapped: sum.mapped + one.mapped,
         })
     }
 }
@@ -116,16 +129,74 @@ impl Sum for Unbacked {
 /// What a process has. Pages that several processes share count for each.
 pub(super) fn unbacked_memory(pid: i32) -> Option<Unbacked> {
     let text = fs::read_to_string(file(pid, "status")).ok()?;
-    let own = kib(&text, "RssAnon:")? + kib(&text, "VmSwap:").unwrap_or(0);
-    Some(Unbacked { own, shared: kib(&text, "RssShmem:")? })
+    let own = kib(&text, "RssAnon:")? + kib(&text, "VmSwap:").unwrap_or(0) + page_tables(&text);
+    Some(Unbacked { own, shared: kib(&text, "RssShmem:")?, mapped: kib(&text, "VmSize:").unwrap_or(0) })
+}
+
+/// To map much and have nothing there takes memory, too.
+fn page_tables(status: &str) -> u64 {
+    kib(status, "VmPTE:").unwrap_or(0)
 }
 
 /// The same with shared pages counted in parts; slow for large processes, and not on Linux before 5.4.
 pub(super) fn proportional_memory(pid: i32) -> Option<Unbacked> {
     let text = fs::read_to_string(file(pid, "smaps_rollup")).ok()?;
-    let own = kib(&text, "Pss_Anon:")? + kib(&text, "SwapPss:").unwrap_or(0);
-    Some(Unbacked { own, shared: kib(&text, "Pss_Shmem:")? })
+    let status = fs::read_to_string(file(pid, "status")).ok()?;
+    let own = kib(&text, "Pss_Anon:")? + kib(&text, "SwapPss:").unwrap_or(0) + page_tables(&status);
+    let mapped = kib(&status, "VmSize:").unwrap_or(0);
+    Some(Unbacked { own, shared: kib(&text, "Pss_Shmem:")?, mapped })
 }
+
+/// Anonymous memory that processes share, in bytes: it is there even where none of them has it mapped in
+/// (MADV_DONTNEED). Only root may see how much there is of it; for others it is as large as it may become.
+pub(super) fn shared_anonymous_memory(pids: impl Iterator<Item = i32>) -> u64 {
+    let mut found: HashMap<u64, u64> = HashMap::new();
+    for pid in pids {
+        let text = fs::read_to_string(file(pid, "maps")).unwrap_or_default();
+        for (inode, range, size) in text.lines().filter_map(shared_anonymous_mapping) {
+            let bytes = fs::metadata(file(pid, "map_files").join(range)).map(|found| found.blocks() * BLOCK);
+            let known = found.entry(inode).or_default();
+            *known = bytes.unwrap_or(size).max(*known);
+        }
+    }
+    found.into_values().sum()
+}
+
+/// The unit of `st_blocks` (stat(3type)).
+const BLOCK: u64 = 512;
+
+/// The memory's inode, the range of addresses and its size, of a line of proc_pid_maps(5).
+fn shared_anonymous_mapping(line: &str) -> Option<(u64, &str, u64)> {
+    let mut fields = line.strip_suffix("/dev/zero (deleted)")?.split_ascii_whitespace();
+    let range = fields.next()?;
+    let (first, end) = range.split_once('-')?;
+    let address = |text| u64::from_str_radix(text, 16).ok();
+    Some((fields.nth(3)?.parse().ok()?, range, address(end)?.checked_sub(address(first)?)?))
+}
+
+/// What sockets in a process's network namespace hold of messages from the kernel that nobody has read, in bytes, by the
+/// sockets' inodes.
+pub(super) fn netlink_buffers(pid: i32) -> HashMap<u64, u64> {
+    let text = fs::read_to_string(file(pid, "net/netlink")).unwrap_or_default();
+    let read = |line: &str| {
+        // sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
+        let mut fields = line.split_ascii_whitespace().skip(4);
+        let bytes = fields.next()?.parse().ok()?;
+        Some((fields.last()?.parse().ok()?, bytes))
+    };
+    text.lines().filter_map(read).collect()
+}
+
+/// The inodes of the sockets that a process has open.
+pub(super) fn sockets(pid: i32) -> Vec<u64> {
+    let open = fs::read_dir(file(pid, "fd")).into_iter().flatten().flatten();
+    // This looks at what is open, and opens nothing.
+    let found = open.filter_map(|entry| fs::metadata(entry.path()).ok());
+    found.filter(|found| found.file_type().is_socket()).map(|found| found.ino()).collect()
+}
+
+/// What the kernel has of a file in memory beside its content: inode and name.
+const FILE: u64 = 1_024;
 
 /// What is in a process's `/dev/shm`, in bytes, if that is not the one of this process.
 pub(super) fn own_shared_folder(pid: i32) -> u64 {
@@ -135,7 +206,8 @@ pub(super) fn own_shared_folder(pid: i32) -> u64 {
     match (device(&theirs), device(folder)) {
         (Some(device), ours) if Some(device) != ours => rustix::fs::statfs(&theirs).map_or(0, |found| {
             let blocks = found.f_blocks.saturating_sub(found.f_bfree);
-            blocks.saturating_mul(u64::try_from(found.f_bsize).unwrap_or(0))
+            let files = found.f_files.saturating_sub(found.f_ffree);
+            blocks.saturating_mul(u64::try_from(found.f_bsize).unwrap_or(0)) + files.saturating_mul(FILE)
         }),
         _ => 0,
     }
@@ -172,5 +244,18 @@ mod tests {
         let process = parse(42, stat).unwrap();
         assert!(process.zombie);
         assert_eq!((process.parent, process.session, process.began), (3, 9, 777));
+    }
+
+    #[test]
+    fn shared_anonymous_memory_is_found_among_mappings() {
+        let line =
+            "7f0000000000-7f0000200000 rw-s 00000000 00:01 4242                       /dev/zero (deleted)";
+        let range = "7f0000000000-7f0000200000";
+        assert_eq!(shared_anonymous_mapping(line), Some((4242, range, 2 << 20)));
+        for other in
+            ["7f00-7f10 rw-p 00000000 00:00 0 ", "7f00-7f10 r--p 00000000 08:01 7 /usr/lib/libc.so.6", ""]
+        {
+            assert_eq!(shared_anonymous_mapping(other), None);
+        }
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Tree {
     user: Option<RunUser>,
     /// Whether all others end with the driver: it is the first process of their namespace.
     ends_with_driver: bool,
+    /// Whether nobody else is in its network namespace.
+    own_network: bool,
     /// The most memory that any look has found.
     pub(super) peak_memory: u64,
     /// What a look has found that was over a limit.
@@ -66,7 +68,18 @@ impl Tree {
     pub(super) fn new(driver: i32, mark: String, group: Option<Group>, user: Option<RunUser>) -> Tree {
         let seen = processes::read(driver).map(|process| (driver, process.began)).into_iter().collect();
         let ends_with_driver = processes::leads_namespace(driver);
-        Tree { driver, mark, seen, group, user, ends_with_driver, peak_memory: 0, too_much: None }
+        let own_network = processes::has_own_network(driver);
+        Tree {
+            driver,
+            mark,
+            seen,
+            group,
+            user,
+            ends_with_driver,
+            own_network,
+            peak_memory: 0,
+            too_much: None,
+        }
     }
 
     /// What the tree uses now. Memory is exact only where the sum that counts shared pages more than
@@ -75,9 +88,10 @@ impl Tree {
     pub(super) fn usage(&mut self, memory_limit: u64, processes_limit: usize) -> Usage {
         let counts = self.group.as_ref().map(Group::counts).unwrap_or_default();
         let (refused_forks, oom_kills) = (counts.refused_forks, counts.oom_kills);
+        let uncounted = self.netlink_buffers(memory_limit) + counts.socket_buffers;
         if self.group.as_ref().is_some_and(Group::counts_memory) {
             let processes = counts.processes;
-            return Usage { processes, threads: 0, memory: 0, refused_forks, oom_kills };
+            return Usage { processes, threads: 0, memory: uncounted, refused_forks, oom_kills };
         }
         let too_many = |tree: &Tree| {
             let processes = match &tree.user {
@@ -96,7 +110,14 @@ impl Tree {
         }
         let in_folder = processes::own_shared_folder(self.driver);
         // What is in that folder and mapped is in both.
-        let all = |found: Unbacked| found.own + found.shared.max(in_folder);
+        let all = |found: Unbacked| {
+            let anonymous = if found.mapped > memory_limit {
+                processes::shared_anonymous_memory(members.iter().map(|process| process.pid))
+            } else {
+                0
+            };
+            found.own + found.shared.max(in_folder + anonymous) + uncounted
+        };
         let rough = |process: &Process| processes::unbacked_memory(process.pid).unwrap_or_default();
         let mut memory = all(members.iter().map(rough).sum());
         if memory > memory_limit {
@@ -115,6 +136,18 @@ impl Tree {
         self.peak_memory = self.peak_memory.max(memory);
         let threads = members.iter().map(|process| process.threads).sum();
         Usage { processes: members.len().max(counts.processes), threads, memory, refused_forks, oom_kills }
+    }
+
+    /// What the kernel holds of messages to the tree that nobody has read, in bytes: no cgroup counts them. In a network of
+    /// others they are looked for only where there are more than `limit` in all.
+    fn netlink_buffers(&self, limit: u64) -> u64 {
+        let found = processes::netlink_buffers(self.driver);
+        let all = found.values().sum();
+        if self.own_network || all <= limit {
+            return if self.own_network { all } else { 0 };
+        }
+        let sockets: HashSet<u64> = self.processes().into_iter().flat_map(processes::sockets).collect();
+        sockets.iter().filter_map(|socket| found.get(socket)).sum()
     }
 
     /// The ids of all members.
@@ -332,6 +365,7 @@ mod tests {
             group: None,
             user: None,
             ends_with_driver: false,
+            own_network: false,
             peak_memory: 0,
             too_much: None,
         };

@@ -50,7 +50,8 @@ async fn an_isolated_notebook_runs_and_is_kept() {
         for line in ["temporary 3", "child 42", "pool [1, 2]", "home True", "over the network"] {
             assert!(outcome.printed(line), "{line}: {:?}", outcome.log);
         }
-        assert_eq!(outcome.artifacts.len(), 1);
+        // The executed notebook, and the file that it wrote.
+        assert_eq!(outcome.artifacts.len(), 2);
     })
     .await;
 }
@@ -134,6 +135,48 @@ async fn the_workers_secrets_and_processes_are_out_of_reach() {
         }
     })
     .await;
+}
+
+/// Who is the same user may set limits and priorities of the worker, and of other runs.
+#[tokio::test]
+async fn the_workers_limits_and_priority_are_out_of_reach() {
+    let source = TRIED.to_owned()
+        + "import os, resource\n\
+           tried('limit', lambda: resource.prlimit(WORKER, resource.RLIMIT_CPU))\n\
+           tried('scheduler', lambda: os.sched_setscheduler(WORKER, os.SCHED_OTHER, os.sched_param(0)))\n\
+           tried('priority', lambda: os.setpriority(os.PRIO_PROCESS, WORKER, 0))\n\
+           tried('priority of all', lambda: os.setpriority(os.PRIO_USER, 0, 19))\n\
+           print('own', resource.getrlimit(resource.RLIMIT_CORE)[0] < 2, os.nice(0) >= 0)";
+    in_each_tier(&source, |isolation, outcome| {
+        outcome.result();
+        let refused = |name: &str| outcome.printed(&format!("{name} refused"));
+        for name in ["limit", "scheduler", "priority"] {
+            assert!(refused(name), "{isolation:?}: {name}: {:?}", outcome.log);
+        }
+        // There all of its user's processes are the notebook's own.
+        assert!(isolation == Isolation::Bwrap || refused("priority of all"), "{:?}", outcome.log);
+        assert!(outcome.printed("own True True"), "{isolation:?}: {:?}", outcome.log);
+    })
+    .await;
+}
+
+/// What is the machine's and is counted by nobody.
+#[tokio::test]
+async fn messages_and_segments_of_the_machine_are_out_of_reach() {
+    let source = TRIED.to_owned()
+        + "import ctypes, os\n\
+           system = ctypes.CDLL(None, use_errno=True)\n\
+           def made(name, *arguments):\n    \
+               if getattr(system, name)(*arguments) < 0: raise OSError(ctypes.get_errno(), name)\n\
+           tried('mq_open', lambda: made('mq_open', b'/isochrone-test', os.O_CREAT | os.O_RDWR, 0o600, None))\n\
+           tried('msgget', lambda: made('msgget', 0, 0o1600))\n\
+           tried('semget', lambda: made('semget', 0, 1, 0o1600))\n\
+           tried('shmget', lambda: made('shmget', 0, 4096, 0o1600))";
+    let outcome = Bench::cells(&[&source]).isolated(Isolation::Landlock).run().await;
+    outcome.result();
+    for name in ["mq_open", "msgget", "semget", "shmget"] {
+        assert!(outcome.printed(&format!("{name} refused")), "{name}: {:?}", outcome.log);
+    }
 }
 
 #[tokio::test]

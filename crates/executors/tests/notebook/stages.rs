@@ -12,7 +12,8 @@ use crate::bench::{environment, environment_folder, unique};
 /// Whatever a test does, it gets no more than this.
 const MEMORY: u64 = 4 << 30;
 const PROCESSES: u64 = 6_000;
-const SECONDS: u32 = 400;
+const SHARED_MEMORY: u64 = 3 << 30;
+const SECONDS: u32 = 600;
 
 const OTHER_USER: u32 = 65_532;
 
@@ -51,6 +52,8 @@ impl Stage {
         ]);
         command.args(join).arg("--").args(["timeout", "--signal=KILL", &SECONDS.to_string()]);
         command.args(["bwrap", "--dev-bind", "/", "/", "--cap-add", "ALL", "--die-with-parent"]);
+        // What notebooks leave in the machine's shared memory goes with the stage.
+        command.args(["--perms", "1777", "--size", &SHARED_MEMORY.to_string(), "--tmpfs", "/dev/shm"]);
         let (exe, base) = (env::current_exe().unwrap(), base_of_python());
         for (hidden, shown) in opened(&[&exe, &environment_folder(), &base]) {
             command.args(["--perms", "0755", "--tmpfs"]).arg(&hidden);

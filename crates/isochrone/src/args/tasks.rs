@@ -98,6 +98,9 @@ pub(crate) struct WorkArgs {
     /// What a run does where somebody else changed the item: refuse it, or follow.
     #[arg(long, value_name = "pinned|follow", value_parser = item_changes)]
     pub(crate) item_changes: Option<ItemChanges>,
+    /// Whether parameters are passed on that what runs does not declare.
+    #[arg(long, value_name = "true|false")]
+    pub(crate) allow_unknown_parameters: Option<bool>,
     #[command(flatten)]
     pub(crate) cron: CronArgs,
 }

@@ -14,8 +14,8 @@ use crate::wiring::make_private_dir;
 
 /// Runs until Ctrl-C; `file`: where the configuration is written that leads there.
 pub(crate) async fn run(loaded: &Loaded, file: &Path) -> Result<ExitCode> {
-    make_private_dir(&loaded.config.data_dir)?;
-    let dir = std::path::absolute(&loaded.config.data_dir).context("the data directory's path")?;
+    let dir = &loaded.config.data_dir;
+    make_private_dir(dir)?;
     let python = PythonEnvironment::new(dir.join("python"), &loaded.config.notebook);
     prepare_python(&python).await?;
     let enterprise = Enterprise::start(python.ready().await?).await?;

@@ -170,8 +170,18 @@ async fn run_now(
 }
 
 fn submission(create: TaskCreate, policies: Policies) -> Result<Submission> {
-    let WorkArgs { title, item, task_url, parameters, start, end, max_occurrences, item_changes, cron } =
-        create.work;
+    let WorkArgs {
+        title,
+        item,
+        task_url,
+        parameters,
+        start,
+        end,
+        max_occurrences,
+        item_changes,
+        allow_unknown_parameters,
+        cron,
+    } = create.work;
     let CronArgs { minute, hour, day_of_month, month, day_of_week } = cron;
     let given = |name: &str, field: Option<String>| {
         field.ok_or_else(|| anyhow::anyhow!("--{name} is required (five Quartz fields, UTC)"))
@@ -192,13 +202,24 @@ fn submission(create: TaskCreate, policies: Policies) -> Result<Submission> {
         start: start.map(EpochMillis),
         end: end.map(EpochMillis),
         max_occurrences,
-        policies: PolicyChange { item_changes, ..PolicyChange::default() }.applied_to(&policies),
+        policies: PolicyChange { item_changes, allow_unknown_parameters, ..PolicyChange::default() }
+            .applied_to(&policies),
     })
 }
 
 fn change(update: TaskUpdate) -> Change {
-    let WorkArgs { title, item, task_url, parameters, start, end, max_occurrences, item_changes, cron } =
-        update.work;
+    let WorkArgs {
+        title,
+        item,
+        task_url,
+        parameters,
+        start,
+        end,
+        max_occurrences,
+        item_changes,
+        allow_unknown_parameters,
+        cron,
+    } = update.work;
     Change {
         title,
         kind: None,
@@ -214,6 +235,6 @@ fn change(update: TaskUpdate) -> Change {
         end: end.map(|at| Some(EpochMillis(at))),
         max_occurrences: max_occurrences.map(Some),
         active: None,
-        policies: PolicyChange { item_changes, ..PolicyChange::default() },
+        policies: PolicyChange { item_changes, allow_unknown_parameters, ..PolicyChange::default() },
     }
 }

@@ -258,6 +258,18 @@ impl Config {
         self.http_jobs.iter().map(server).collect()
     }
 
+    /// Child processes have working directories of their own.
+    fn make_absolute(&mut self) -> Result<()> {
+        for (setting, dir) in
+            [("data_dir", Some(&mut self.data_dir)), ("artifacts.dir", self.artifacts.dir.as_mut())]
+        {
+            if let Some(dir) = dir {
+                *dir = std::path::absolute(&*dir).with_context(|| format!("{setting} is no path"))?;
+            }
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<()> {
         tracing_subscriber::EnvFilter::try_new(&self.log.filter).context("log.filter can't be read")?;
         if self.worker.slots == 0 {
@@ -367,7 +379,12 @@ pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
     for flag in command.flags() {
         figment = figment.merge(Named { key: flag.key, value: flag.value, by: flag.name });
     }
-    let config: Config = figment.extract().context("the configuration can't be used")?;
+    let mut config: Config = figment.extract().context("the configuration can't be used")?;
+    if let Some(dir) = &global.data_dir {
+        // To the byte: a folder's name need not be UTF-8.
+        config.data_dir.clone_from(dir);
+    }
+    config.make_absolute()?;
     config.check()?;
     let loaded = Loaded { config, figment, secret_files };
     Ok(loaded)

@@ -29,6 +29,7 @@ use crate::demo::Demo;
 use crate::demo::simulated::Simulated;
 use crate::logging;
 use crate::wiring::{House, Line};
+pub(crate) use presence::host;
 use stop::Stop;
 pub(crate) use worker::notebook_slots;
 

@@ -87,6 +87,6 @@ pub(super) async fn announce(
 }
 
 /// The machine's name.
-pub(super) fn host() -> String {
+pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
+use isochrone_arcgis::SignedIn;
 use isochrone_arcgis::reports::Reports;
 use isochrone_domain::{Role, TaskType};
 use isochrone_executors::drill::Drill;
@@ -85,13 +86,22 @@ async fn prepare_packages(environment: &PythonEnvironment) {
     environment.remove_unused().await;
 }
 
-fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
-    // One sign-in for all of them.
-    let portal = config.arcgis()?;
-    let notebooks: Arc<dyn Notebooks> = match &portal {
+/// Where notebooks are read.
+pub(super) fn notebooks(store: &Arc<dyn Store>, portal: Option<&SignedIn>) -> Arc<dyn Notebooks> {
+    match portal {
         Some(portal) => Arc::new(PortalNotebooks(portal.clone())),
-        None => Arc::new(StoredNotebooks(Arc::clone(&house.store))),
-    };
+        None => Arc::new(StoredNotebooks(Arc::clone(store))),
+    }
+}
+
+/// How other servers are reached for tasks.
+pub(super) fn way_out(store: &Arc<dyn Store>, config: &Config, portal: Option<SignedIn>) -> Result<WayOut> {
+    Ok(WayOut::new(config.outbound(portal)?, Arc::new(Administrators(Arc::clone(store)))))
+}
+
+fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
+    let portal = house.portal.clone();
+    let notebooks = notebooks(&house.store, portal.as_ref());
     let homes: Arc<dyn Homes> = match &portal {
         Some(portal) => Arc::new(PortalHome(portal.clone())),
         None => Arc::new(OwnHome { store: Arc::clone(&house.store), url: Arc::clone(&house.portal_url) }),
@@ -107,8 +117,7 @@ fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
         Arc::new(StoreRecords(Arc::clone(&house.store))),
         portal.clone().map(Reports::new),
     );
-    let trust = Arc::new(Administrators(Arc::clone(&house.store)));
-    let way_out = WayOut::new(config.outbound(portal)?, trust);
+    let way_out = house.way_out.clone();
     let jobs = GpJobs::new(way_out.clone());
     let holds = Arc::new(StoreHolds(Arc::clone(&house.store)));
     let cook = ExecuteSceneCook::new(jobs.clone(), holds, config.scene_cook.server.clone());

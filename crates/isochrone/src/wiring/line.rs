@@ -30,6 +30,7 @@ impl Line {
             name: name.to_owned(),
             ca_file: config.amqp.ca_file.clone(),
             metrics: metrics.clone(),
+            may_be_away: true,
             ..Options::default()
         };
         let queue = RabbitQueue::connect(url.reveal(), options)

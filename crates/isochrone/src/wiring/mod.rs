@@ -1,6 +1,7 @@
 //! Puts the parts together: which store, which queue, which executors.
 
 pub(crate) mod artifacts;
+mod declared;
 mod executors;
 mod homes;
 mod line;
@@ -13,7 +14,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, bail};
+use isochrone_arcgis::SignedIn;
 use isochrone_domain::{Action, ArtifactsId, AuditEntry, EpochMillis, Role, User};
+use isochrone_executors::WayOut;
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_portal::passwords::Hasher;
 use isochrone_scheduler::{Caller, Submissions, Wake};
@@ -41,6 +44,10 @@ pub(crate) struct House {
     pub(crate) artifacts: Arc<dyn ObjectStore>,
     /// Which folder that is.
     pub(crate) artifacts_id: ArtifactsId,
+    /// The portal that this process stands in front of. One sign-in for all that ask it.
+    pub(crate) portal: Option<SignedIn>,
+    /// How other servers are reached for tasks. One for all, so that tokens are exchanged once.
+    pub(crate) way_out: WayOut,
     /// Where the items are that tasks run.
     pub(crate) items: Arc<dyn ItemSource>,
     pub(crate) submissions: Arc<Submissions>,
@@ -58,10 +65,8 @@ pub(crate) struct House {
 impl House {
     /// Opens the data directory; makes it where it is missing.
     pub(crate) async fn open(config: &Config) -> Result<House> {
-        let dir = &config.data_dir;
-        make_private_dir(dir)?;
-        // Absolute: child processes have working directories of their own.
-        let data_dir = std::path::absolute(dir).context("the data directory's path")?;
+        let data_dir = config.data_dir.clone();
+        make_private_dir(&data_dir)?;
         let metrics = Metrics::new();
         let sealed = open_sealed(config, &data_dir).await?;
         let admitted = sealed.admit().await.context("secrets")?;
@@ -80,11 +85,14 @@ impl House {
             Some(rule) => submissions.with_reach(Arc::new(rule)),
             None => submissions,
         };
-        let items: Arc<dyn ItemSource> = match config.arcgis()? {
-            Some(portal) => Arc::new(PortalNotebooks(portal)),
+        let portal = config.arcgis()?;
+        let way_out = executors::way_out(&store, config, portal.clone())?;
+        let items: Arc<dyn ItemSource> = match &portal {
+            Some(portal) => Arc::new(PortalNotebooks(portal.clone())),
             None => Arc::new(StoredItems(Arc::clone(&store))),
         };
-        let submissions = submissions.with_items(Arc::clone(&items));
+        let declared = declared::Declared::new(&store, config, portal.as_ref(), &way_out);
+        let submissions = submissions.with_items(Arc::clone(&items)).with_parameters(Arc::new(declared));
         let submissions = Arc::new(submissions.with_metrics(metrics.clone()));
         let python = PythonEnvironment::new(data_dir.join("python"), &config.notebook);
         let portal_url = Arc::new(config.http.public_url.clone().map_or_else(OnceLock::new, OnceLock::from));
@@ -94,6 +102,8 @@ impl House {
             sealed,
             artifacts,
             artifacts_id,
+            portal,
+            way_out,
             items,
             submissions,
             wake,

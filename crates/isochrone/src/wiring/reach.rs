@@ -24,16 +24,25 @@ impl EgressRule {
     /// has none of `[egress]` it is the workers' to refuse a run.
     pub(super) fn new(config: &Config) -> Result<Option<EgressRule>> {
         let egress = config.egress()?;
-        let knows = config.redis.url.is_none() || config.egress.open || !config.egress.servers.is_empty();
-        if !knows {
+        if !knows_servers(config) {
             return Ok(None);
         }
-        let sent_elsewhere = match &config.worker.drill_url {
-            Some(_) => TaskType::ALL.into_iter().collect(),
-            None => config.http_jobs.keys().copied().collect(),
-        };
+        let sent_elsewhere = sent_elsewhere(config);
         let scene_cook_server = config.scene_cook.server.clone();
         Ok(Some(EgressRule { egress, scene_cook_server, sent_elsewhere }))
+    }
+}
+
+/// Whether this process knows which servers tasks may name.
+pub(super) fn knows_servers(config: &Config) -> bool {
+    config.redis.url.is_none() || config.egress.open || !config.egress.servers.is_empty()
+}
+
+/// The types whose runs ask none but a server of the operator's.
+pub(super) fn sent_elsewhere(config: &Config) -> BTreeSet<TaskType> {
+    match &config.worker.drill_url {
+        Some(_) => TaskType::ALL.into_iter().collect(),
+        None => config.http_jobs.keys().copied().collect(),
     }
 }
 

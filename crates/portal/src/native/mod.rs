@@ -7,6 +7,7 @@
 mod artifacts;
 mod asked;
 mod cursor;
+mod declared;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod log;
@@ -50,6 +51,7 @@ pub(crate) fn routes() -> (Router<Arc<Served>>, OpenApi) {
         .routes(routes!(tasks::enable))
         .routes(routes!(tasks::disable))
         .routes(routes!(tasks::accept))
+        .routes(routes!(declared::show))
         .routes(routes!(runs::of_task, runs::run_now))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))

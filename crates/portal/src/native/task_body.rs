@@ -61,6 +61,8 @@ pub(super) struct NewTask {
     max_consecutive_failures: Option<i64>,
     /// pinned or follow: what a run does where somebody else changed the item.
     item_changes: Option<String>,
+    /// Whether parameters are passed on that what runs does not declare, or declares otherwise.
+    allow_unknown_parameters: Option<bool>,
 }
 
 /// Quartz's five fields, in UTC.
@@ -111,6 +113,7 @@ pub(super) struct TaskPatch {
     crash_policy: Option<String>,
     max_consecutive_failures: Option<i64>,
     item_changes: Option<String>,
+    allow_unknown_parameters: Option<bool>,
 }
 
 /// What changes of a schedule.
@@ -148,6 +151,10 @@ impl<'de> Deserialize<'de> for Patched {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Patched, D::Error> {
         Option::deserialize(deserializer).map(|given| given.map_or(Patched::Goes, Patched::Becomes))
     }
+}
+
+fn flag(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
 }
 
 /// What was sent, as the sharing API's parameters.
@@ -194,6 +201,7 @@ impl NewTask {
             ("overlapPolicy", self.overlap_policy.as_deref()),
             ("crashPolicy", self.crash_policy.as_deref()),
             ("itemChanges", self.item_changes.as_deref()),
+            ("allowUnknownParameters", self.allow_unknown_parameters.map(flag)),
         ])?;
         sending.numbers(&[
             ("startDate", self.start_date),
@@ -225,11 +233,12 @@ impl TaskPatch {
             ("dayOfMonth", day_of_month.as_deref()),
             ("month", month.as_deref()),
             ("dayOfWeek", day_of_week.as_deref()),
-            ("isActive", self.active.map(|active| if active { "true" } else { "false" })),
+            ("isActive", self.active.map(flag)),
             ("misfirePolicy", self.misfire_policy.as_deref()),
             ("overlapPolicy", self.overlap_policy.as_deref()),
             ("crashPolicy", self.crash_policy.as_deref()),
             ("itemChanges", self.item_changes.as_deref()),
+            ("allowUnknownParameters", self.allow_unknown_parameters.map(flag)),
         ])?;
         sending.numbers(&[
             ("startDate", self.start_date.number()),

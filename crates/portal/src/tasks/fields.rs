@@ -59,7 +59,7 @@ pub(crate) fn change(parameters: &Parameters) -> Result<Change, Failure> {
 }
 
 /// What createTask may be sent.
-const OPTIONAL: [&str; 15] = [
+const OPTIONAL: [&str; 16] = [
     "title",
     "itemId",
     "parameters",
@@ -75,6 +75,7 @@ const OPTIONAL: [&str; 15] = [
     "crashPolicy",
     "maxConsecutiveFailures",
     "itemChanges",
+    "allowUnknownParameters",
 ];
 
 /// What createTask must be sent.

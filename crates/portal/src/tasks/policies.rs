@@ -21,6 +21,7 @@ pub(crate) struct Shown {
     crash_policy: &'static str,
     max_consecutive_failures: i64,
     item_changes: &'static str,
+    allow_unknown_parameters: bool,
 }
 
 impl From<&Policies> for Shown {
@@ -48,6 +49,7 @@ impl From<&Policies> for Shown {
                 ItemChanges::Pinned => "pinned",
                 ItemChanges::Follow => "follow",
             },
+            allow_unknown_parameters: policies.allow_unknown_parameters,
         }
     }
 }
@@ -66,6 +68,7 @@ pub(super) fn read(parameters: &Parameters) -> Result<PolicyChange, Failure> {
         timeout_ms: timeout.map(|limit| limit.most().map(|seconds: u64| seconds * 1_000)),
         max_consecutive_failures: failures.map(Limit::most),
         item_changes: parameters.given("itemChanges").map(item_changes).transpose()?,
+        allow_unknown_parameters: parameters.flag("allowUnknownParameters")?,
     })
 }
 

@@ -100,6 +100,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("get", "/api/v1/runs/{run}/log", Reads),
     ("get", "/api/v1/runs/{run}/artifacts", Reads),
     ("get", "/api/v1/runs/{run}/artifacts/{name}", Reads),
+    ("get", "/api/v1/parameters", SignedIn),
     ("get", "/api/v1/workers", Admin),
     ("get", "/api/v1/users", Admin),
     ("get", "/api/v1/users/{name}", Reads),

@@ -43,6 +43,19 @@ impl Mender {
         }
     }
 
+    /// Declares all queues as soon as the broker can be reached.
+    pub(super) async fn declare_once_connected(&self) {
+        loop {
+            let link = self.keeper.link().await;
+            match timeout(DECLARE, declare(&link, Line::all())).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => tracing::warn!(%error, "the queues could not be declared"),
+                Err(_) => link.abandon(),
+            }
+            sleep(SETTLE).await;
+        }
+    }
+
     /// If it fails, whoever misses the queue next tells again.
     async fn declare(&self, line: Line) {
         let Ok(link) = self.keeper.usable() else { return };

@@ -41,6 +41,7 @@ use crate::rabbitmq::consumer::{Place, RabbitConsumer, Status};
 use crate::rabbitmq::dead::DeadLetters;
 use crate::rabbitmq::heartbeat::RabbitHeartbeats;
 use crate::rabbitmq::keeper::{Keeper, Purpose, State};
+use crate::rabbitmq::link::Link;
 use crate::rabbitmq::mender::Mender;
 use crate::rabbitmq::publisher::{Outgoing, Publisher};
 use crate::rabbitmq::topology::{Line, declare, ready};
@@ -55,6 +56,8 @@ pub struct Options {
     pub ca_file: Option<PathBuf>,
     /// How long a publish waits for the broker's confirms.
     pub publish_timeout: Duration,
+    /// Whether a broker that does not answer yet is waited for in the background, instead of an error.
+    pub may_be_away: bool,
     /// Where it counts what happens.
     pub metrics: Metrics,
 }
@@ -65,6 +68,7 @@ impl Default for Options {
             name: "isochrone".to_owned(),
             ca_file: None,
             publish_timeout: Duration::from_secs(10),
+            may_be_away: false,
             metrics: Metrics::new(),
         }
     }
@@ -105,23 +109,29 @@ pub struct RabbitQueue {
 impl RabbitQueue {
     /// Connects to the broker at `url`, `amqp://user:password@host:port/vhost` or `amqps://...`.
     ///
-    /// Fails at once, and says which setting is wrong, if the broker can't be reached or refuses; later
-    /// losses are mended in the background.
+    /// Fails at once, and says which setting is wrong, if the broker refuses, and if it can't be reached but where it
+    /// [may be away](Options::may_be_away); later losses are mended in the background.
     pub async fn connect(url: &str, options: Options) -> Result<RabbitQueue, QueueError> {
         let address = Address::parse(url, options.ca_file.as_deref())?;
         let keeper =
             |purpose| Arc::new(Keeper::new(address.clone(), &options.name, purpose, options.metrics.clone()));
         let (publishing, consuming) = (keeper(Purpose::Publishing), keeper(Purpose::Consuming));
-        let first = publishing.open().await?;
-        let declared = timeout(options.publish_timeout, declare(&first, Line::all())).await;
-        declared
-            .map_err(|_| QueueError::Unavailable("the broker did not declare the queues in time".to_owned()))?
-            .map_err(unavailable)?;
         let mender = Arc::new(Mender::new(Arc::clone(&publishing)));
+        let (tasks, closed) = (TaskTracker::new(), CancellationToken::new());
+        let first = match first_link(&publishing, options.publish_timeout).await {
+            Ok(link) => Some(link),
+            Err(error @ QueueError::Setting { .. }) => return Err(error),
+            Err(error) if !options.may_be_away => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the broker is awaited");
+                let (mender, closed) = (Arc::clone(&mender), closed.clone());
+                tasks.spawn(async move { closed.run_until_cancelled(mender.declare_once_connected()).await });
+                None
+            }
+        };
         let publisher = Publisher::new(Arc::clone(&publishing), Arc::clone(&mender), options.publish_timeout);
         let publisher = Arc::new(publisher);
-        let (tasks, closed) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(Arc::clone(&publishing).keep(Some(first), closed.clone()));
+        tasks.spawn(Arc::clone(&publishing).keep(first, closed.clone()));
         Ok(RabbitQueue {
             dead_letters: Arc::new(DeadLetters::new(Arc::clone(&publisher), options.metrics.clone())),
             publishing,
@@ -242,6 +252,16 @@ impl Queue for RabbitQueue {
         self.begin_consuming()?;
         Ok(Box::new(RabbitHeartbeats::new(Arc::clone(&self.consuming), self.closed.clone())))
     }
+}
+
+/// One try to connect, and to declare the queues.
+async fn first_link(publishing: &Keeper, within: Duration) -> Result<Arc<Link>, QueueError> {
+    let link = publishing.open().await?;
+    let declared = timeout(within, declare(&link, Line::all())).await;
+    declared
+        .map_err(|_| QueueError::Unavailable("the broker did not declare the queues in time".to_owned()))?
+        .map_err(unavailable)?;
+    Ok(link)
 }
 
 fn unavailable(error: lapin::Error) -> QueueError {

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod backfill;
+mod declared;
 mod error;
 mod pins;
 mod quotas;
@@ -10,6 +11,7 @@ mod runs;
 mod tasks;
 
 pub use adoption::{Adopted, Taken};
+pub use declared::{ParameterSource, Program};
 pub use error::SubmitError;
 pub use quotas::{Quota, Quotas};
 pub use reach::Reach;
@@ -45,6 +47,8 @@ pub struct Submissions {
     wake: Wake,
     metrics: Metrics,
     items: Arc<dyn ItemSource>,
+    /// None: parameters are checked by runs alone.
+    declared: Option<Arc<dyn ParameterSource>>,
 }
 
 /// A task that somebody wants to change.
@@ -87,12 +91,27 @@ impl Submissions {
     /// `wake` is the loop that must look when something changed.
     pub fn new(store: Arc<dyn Store>, limits: Limits, quotas: Quotas, wake: Wake) -> Submissions {
         let items = Arc::new(StoredItems(Arc::clone(&store)));
-        Submissions { store, limits, quotas, reach: None, wake, metrics: Metrics::new(), items }
+        Submissions {
+            store,
+            limits,
+            quotas,
+            reach: None,
+            wake,
+            metrics: Metrics::new(),
+            items,
+            declared: None,
+        }
     }
 
     /// With items that something else keeps than the store.
     pub fn with_items(mut self, items: Arc<dyn ItemSource>) -> Submissions {
         self.items = items;
+        self
+    }
+
+    /// Checks parameters against what this source knows.
+    pub fn with_parameters(mut self, source: Arc<dyn ParameterSource>) -> Submissions {
+        self.declared = Some(source);
         self
     }
 

@@ -66,6 +66,7 @@ impl Submissions {
         let now = self.now().await?;
         let task = Task { request, ..accept(submission, id, &owner.name, now, &self.limits)? };
         self.check_reach(None, &task)?;
+        self.check_declared(None, &task).await?;
         let task = self.pinned(None, task).await?;
         self.quotas.check(&*self.store, None, &task).await?;
         let audit = caller.did(Action::CreateTask, &task, None, now);
@@ -191,6 +192,7 @@ impl Submissions {
                 return Ok(old);
             }
             self.check_reach(Some(&old), &new)?;
+            self.check_declared(Some(&old), &new).await?;
             self.quotas.check(&*self.store, Some(&old), &new).await?;
             let audit = caller.did(action, &new, None, now);
             match self.store.save_task(&new, audit).await? {

@@ -91,10 +91,10 @@ def build(job):
     run("venv", base, "-m", "venv", target)
     python = os.path.join(target, "bin", "python")
     install = installer(job, python)
-    run("pins", *install, "--requirement", job["pins"])
-    for packages, constraints in job["packages"]:
-        bounds = [word for path in constraints for word in ("--constraint", path)]
-        run("packages", *install, "--requirement", packages, *bounds)
+    for step in job["installs"]:
+        files = [word for path in step["requirements"] for word in ("--requirement", path)]
+        bounds = [word for path in step["constraints"] for word in ("--constraint", path)]
+        run("packages" if len(step["requirements"]) + len(bounds) > 1 else "pins", *install, *files, *bounds)
     said = run("check", python, "-I", "-c", CHECK, tell=False)
     move(target, job["final"])
     try:

@@ -93,9 +93,15 @@ struct Job {
     target: NotebookPath,
     /// Where the environment will be.
     r#final: PathBuf,
-    pins: PathBuf,
-    /// Files of requirements, each with its files of constraints.
-    packages: Vec<(PathBuf, Vec<PathBuf>)>,
+    /// One after the other.
+    installs: Vec<Install>,
+}
+
+/// What is installed at once.
+#[derive(Serialize)]
+struct Install {
+    requirements: Vec<PathBuf>,
+    constraints: Vec<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -284,25 +290,30 @@ impl Builder {
             Ok(path)
         };
         let pins = write("pins.txt", &[PINS.to_owned()])?;
-        let mut packages = Vec::new();
-        // pip takes hashes for all of a file or for none, and what it installs next must not change them.
+        let lines = |some: &[&Requirement]| -> Vec<String> { some.iter().map(ToString::to_string).collect() };
+        // pip takes hashes for all that it installs at once or for none, and what it installs next must not change them.
         let (hashed, other): (Vec<_>, Vec<_>) = plan.requirements.iter().partition(|one| one.has_hashes());
-        let mut constraints = vec![pins.clone()];
+        let mut installs = Vec::new();
+        let (mut together, mut constraints) = (vec![pins.clone()], Vec::new());
         if !hashed.is_empty() {
-            let lines: Vec<String> = hashed.iter().map(ToString::to_string).collect();
-            packages.push((write("hashed.txt", &lines)?, constraints.clone()));
+            installs.push(Install { requirements: std::mem::take(&mut together), constraints: Vec::new() });
+            let file = write("hashed.txt", &lines(&hashed))?;
+            installs.push(Install { requirements: vec![file], constraints: vec![pins.clone()] });
             let names: Vec<String> = hashed.iter().map(|one| one.without_hashes()).collect();
             constraints.push(write("constraints.txt", &names)?);
         }
         if !other.is_empty() {
-            let lines: Vec<String> = other.iter().map(ToString::to_string).collect();
-            packages.push((write("packages.txt", &lines)?, constraints));
+            together.push(write("packages.txt", &lines(&other))?);
+            constraints.push(pins);
+        }
+        if !together.is_empty() {
+            installs.push(Install { requirements: together, constraints });
         }
         let folder = scratch.work();
         let target = scratch.own().join(TARGET);
         let (source_builds, r#final) = (self.notebooks.allow_source_builds, plan.folder.env());
         let python = plan.base.executable.clone();
-        Ok(Job { python, uv: self.uv.clone(), source_builds, folder, target, r#final, pins, packages })
+        Ok(Job { python, uv: self.uv.clone(), source_builds, folder, target, r#final, installs })
     }
 
     fn failure(&self, plan: &Plan<'_>, outcome: Outcome) -> EnvironmentError {

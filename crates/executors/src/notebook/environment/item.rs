@@ -8,6 +8,7 @@ use pep508_rs::pep440_rs::{Version, VersionSpecifiers};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::super::ending::with_zeros;
 use super::requirement::{BadRequirement, Requirement, parse_list, parse_text};
 
 const METADATA: &str = "metadata.isochrone.requirements";
@@ -39,7 +40,9 @@ impl ItemRequirements {
     /// Those of a notebook. What is no notebook has none.
     pub(in super::super) fn of(notebook: &[u8]) -> Result<ItemRequirements, BadRequirement> {
         let notebook = notebook.strip_prefix(b"\xef\xbb\xbf").unwrap_or(notebook);
-        let Ok(notebook) = serde_json::from_slice::<Notebook>(notebook) else { return Ok(Self::default()) };
+        let read = serde_json::from_slice::<Notebook>(notebook);
+        let read = read.or_else(|_| serde_json::from_slice::<Notebook>(&with_zeros(notebook)));
+        let Ok(notebook) = read else { return Ok(Self::default()) };
         let mut found = Self::default();
         if let Some(list) =
             notebook.metadata.pointer("/isochrone/requirements").filter(|list| !list.is_null())
@@ -197,6 +200,8 @@ mod tests {
         assert_eq!(with(json!(["a==1", "B"])), Ok(vec!["a==1".to_owned(), "b".to_owned()]));
         assert_eq!(with(json!("# these\na==1\nb\n")), Ok(vec!["a==1".to_owned(), "b".to_owned()]));
         assert_eq!(with(json!(null)), Ok(vec![]));
+        let pythons = br#"{"metadata": {"isochrone": {"requirements": ["a"]}, "x": NaN}, "cells": []}"#;
+        assert_eq!(ItemRequirements::of(pythons).unwrap().packages.len(), 1);
         for (wrong, field) in [
             (json!(["a", "--pre"]), "metadata.isochrone.requirements[1]: "),
             (json!("a\n-r x"), "metadata.isochrone.requirements, line 2: "),

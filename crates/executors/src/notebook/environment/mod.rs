@@ -19,12 +19,13 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, OnceCell, broadcast};
 
 use super::config::Config;
+use super::limits::let_pass;
 use super::network::{self, Lookup, Rules};
 use base::Base;
 use build::{BuildNetwork, Builder, Plan};
@@ -78,6 +79,8 @@ struct Shared {
     /// Makes the environments: a name on the search path.
     base: PathBuf,
     config: Config,
+    /// What was found out about it, and of when its program was then.
+    known_base: SyncMutex<Option<(Base, SystemTime)>>,
     builder: OnceCell<Builder>,
     network: SyncMutex<BuildNetwork>,
     /// By what a notebook asks for itself; the operator's own is under the empty text.
@@ -134,6 +137,7 @@ impl PythonEnvironment {
             folder,
             base,
             config: config.clone(),
+            known_base: SyncMutex::default(),
             builder: OnceCell::new(),
             network: SyncMutex::new(BuildNetwork { rules, lookup: None }),
             sets: SyncMutex::default(),
@@ -177,7 +181,7 @@ impl PythonEnvironment {
     pub async fn at_hand(&self) -> Result<PathBuf, EnvironmentError> {
         match &self.0.config.python {
             Some(python) => base::check(python).await.map(|()| python.clone()),
-            None => Ok(Base::of(&self.0.base).await?.executable),
+            None => Ok(self.0.base().await?.executable),
         }
     }
 
@@ -243,6 +247,20 @@ impl Shared {
         Arc::clone(sets.entry(key.to_owned()).or_insert_with(new))
     }
 
+    /// Each run wants to know, and it takes a start of Python to find out.
+    async fn base(&self) -> Result<Base, EnvironmentError> {
+        let changed =
+            |base: &Base| std::fs::metadata(&base.executable).and_then(|found| found.modified()).ok();
+        let known = self.known_base.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((base, _)) = known.filter(|(base, when)| changed(base) == Some(*when)) {
+            return Ok(base);
+        }
+        let base = Base::of(&self.base).await?;
+        let known = changed(&base).map(|when| (base.clone(), when));
+        *self.known_base.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(base)
+    }
+
     async fn for_run(
         &self,
         item: &ItemRequirements,
@@ -279,6 +297,8 @@ impl Shared {
 
     async fn made(&self, item: &ItemRequirements, asked: Instant) -> Result<Environment, EnvironmentError> {
         std::fs::create_dir_all(&self.folder).map_err(|error| self.io(&error))?;
+        // Notebooks may run as other users.
+        let_pass(&self.folder);
         let wanted = self.wanted(item).await?;
         if let Some(found) = Self::found(&wanted).map_err(|error| self.io(&error))? {
             return Ok(found);
@@ -386,7 +406,7 @@ impl Shared {
 
     /// What a notebook with these requirements wants.
     async fn wanted(&self, item: &ItemRequirements) -> Result<Wanted, EnvironmentError> {
-        let base = Base::of(&self.base).await?;
+        let base = self.base().await?;
         let mut requirements = parse_list("notebook.packages", &self.config.packages)?;
         requirements.extend(self.requirements_file()?);
         let settings = [

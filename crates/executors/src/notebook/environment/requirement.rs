@@ -5,6 +5,7 @@
 
 use std::str::FromStr;
 
+use isochrone_domain::redact;
 use pep508_rs::pep440_rs::Version;
 use pep508_rs::{MarkerEnvironment, VersionOrUrl};
 
@@ -42,7 +43,7 @@ pub struct BadRequirement {
 
 impl BadRequirement {
     pub(super) fn new(field: String, text: &str, problem: &str) -> BadRequirement {
-        let text = text.chars().take(LONGEST).collect();
+        let text = redact::urls(text).chars().take(LONGEST).collect();
         BadRequirement { field, text, problem: problem.to_owned() }
     }
 }
@@ -179,7 +180,10 @@ fn split_hashes(text: &str) -> Result<(&str, Vec<String>), String> {
     let mut hashes = Vec::new();
     for word in rest.split_whitespace() {
         let hash = word.strip_prefix(HASH).ok_or_else(|| {
-            format!("has the option {word:?}: beside a requirement only {HASH}sha256:... can stand")
+            format!(
+                "has the option {:?}: beside a requirement only {HASH}sha256:... can stand",
+                redact::urls(word)
+            )
         })?;
         let (kind, digits) = hash.split_once(':').unwrap_or((hash, ""));
         let length = HASHES.iter().find(|(known, _)| *known == kind).map(|(_, length)| *length);
@@ -317,6 +321,10 @@ mod tests {
     fn what_a_refusal_shows_has_no_value_of_a_variable() {
         let told = Requirement::parse("f", "pkg @ https://${PATH}/x").unwrap_err().to_string();
         assert!(told.contains("${PATH}") && !told.contains("/usr/bin"), "{told}");
+        for text in ["--index-url https://me:word@example.com/x", "pkg @ https://me:word@example.com/x"] {
+            let told = Requirement::parse("f", text).unwrap_err().to_string();
+            assert!(told.contains("example.com") && !told.contains("word"), "{told}");
+        }
     }
 
     #[test]

@@ -20,6 +20,14 @@ case "$*" in
         echo pip >> "$here/calls"
         echo "Collecting nbclient"
         sleep 0.3
+        case "$*" in */packages.txt*)
+            if [ -e "$here/no-packages" ]; then
+                echo "ERROR: No matching distribution found for nosuch==9" >&2
+                exit 1
+            fi
+            if [ -e "$here/no-end" ]; then sleep 60; fi
+            if [ -e "$here/no-room" ]; then head -c 8000000 /dev/urandom > "$HOME/large"; sleep 60; fi ;;
+        esac
         if [ -e "$here/no-index" ]; then
             echo "ERROR: No matching distribution found for nbclient" >&2
             exit 1

@@ -67,6 +67,11 @@ pub(super) fn command(
     }
     if network == NetworkTier::Guarded {
         command.args(TO_SET_UP_A_NETWORK.iter().flat_map(|capability| ["--cap-add", capability]));
+        if has_user_namespaces() {
+            // Any other number would be given in a second user namespace, whose privileges do not hold for the network,
+            // which is the first one's.
+            command.args(["--uid", "0", "--gid", "0"]);
+        }
     }
     for filter in syscalls::filters_in_files(limits.calls)? {
         command.arg("--add-seccomp-fd").arg(filter.as_raw_fd().to_string());
@@ -105,6 +110,11 @@ pub(super) fn command(
     command.arg("--chdir").arg(scratch.work());
     command.args(["--remount-ro", "/", "--"]).arg(program);
     Ok(command)
+}
+
+/// Whether bubblewrap makes one: as it looks itself.
+fn has_user_namespaces() -> bool {
+    fs::read_to_string("/proc/sys/user/max_user_namespaces").is_ok_and(|most| most.trim() != "0")
 }
 
 fn installed() -> io::Result<PathBuf> {

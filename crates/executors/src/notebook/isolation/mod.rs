@@ -349,7 +349,7 @@ impl Confinement {
     }
 
     fn calls(&self) -> Calls {
-        Calls { memory_is_counted: self.limits.count_memory(), own_ipc: self.tier == Tier::Bwrap }
+        Calls { memory_is_counted: self.limits.count_memory(), own_namespaces: self.tier == Tier::Bwrap }
     }
 
     /// Starts Python's `program` in a folder of its own, the only one to write in, with a network for these ports.

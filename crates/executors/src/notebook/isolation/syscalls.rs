@@ -74,7 +74,7 @@ const UNKNOWN: &[libc::c_long] =
     &[libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
 
 /// Memory that is in no process: where no cgroup counts it, only its end is.
-const UNCOUNTED_MEMORY: &[libc::c_long] = &[libc::SYS_memfd_create];
+const UNCOUNTED_MEMORY: &[libc::c_long] = &[libc::SYS_memfd_create, libc::SYS_vmsplice];
 
 /// What is the whole IPC namespace's, and stays when its maker ends; kernel memory, too.
 const SHARED_WITH_OTHERS: &[libc::c_long] = &[
@@ -93,8 +93,8 @@ const SHARED_WITH_OTHERS: &[libc::c_long] = &[
 pub(super) struct Calls {
     /// Whether a cgroup counts memory that is in no process.
     pub(super) memory_is_counted: bool,
-    /// Whether nobody else is in the IPC namespace.
-    pub(super) own_ipc: bool,
+    /// Whether nobody else is in its namespaces of IPC and of processes.
+    pub(super) own_namespaces: bool,
 }
 
 /// The flags of `clone` that make namespaces.
@@ -173,12 +173,12 @@ pub(super) fn sealed_file(bytes: &[u8]) -> io::Result<OwnedFd> {
 }
 
 fn filters(calls: Calls) -> io::Result<[BpfProgram; 2]> {
-    let refused = refused().and_then(|rules| compiled(rules, libc::EPERM));
+    let refused = refused(calls).and_then(|rules| compiled(rules, libc::EPERM));
     let mut unknown = always(UNKNOWN);
     if !calls.memory_is_counted {
         unknown.extend(always(UNCOUNTED_MEMORY));
     }
-    if !calls.memory_is_counted || !calls.own_ipc {
+    if !calls.memory_is_counted || !calls.own_namespaces {
         unknown.extend(always(SHARED_WITH_OTHERS));
     }
     let unknown = compiled(unknown, libc::ENOSYS);
@@ -191,7 +191,7 @@ fn always(calls: &[libc::c_long]) -> Rules {
     calls.iter().map(|call| (*call, Vec::new())).collect()
 }
 
-fn refused() -> Result<Rules, BackendError> {
+fn refused(calls: Calls) -> Result<Rules, BackendError> {
     use SeccompCmpArgLen::Dword;
     let mut rules = always(REFUSED);
     let makes_namespace = |flag: libc::c_int| {
@@ -212,8 +212,48 @@ fn refused() -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_shmget, huge(2, libc::SHM_HUGETLB as u64)?);
     let types_in = |code| SeccompRule::new(vec![SeccompCondition::new(1, Dword, SeccompCmpOp::Eq, code)?]);
     rules.insert(libc::SYS_ioctl, TERMINAL_INPUT.into_iter().map(types_in).collect::<Result<_, _>>()?);
+    if !calls.own_namespaces {
+        rules.extend(others_resources()?);
+    }
     Ok(rules)
 }
+
+/// Limits and priorities of other processes: who is the same user may set them, the worker's and other runs' included
+/// (a limit on its time of a processor ends it). What a process sets for itself has 0 for whose it is.
+fn others_resources() -> Result<Rules, BackendError> {
+    use SeccompCmpArgLen::Dword;
+    use SeccompCmpOp::{Eq, Ne};
+    let mut rules = Rules::new();
+    let another = |argument| SeccompCondition::new(argument, Dword, Ne, 0);
+    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![another(0)?])?]);
+    let worker = u64::from(std::process::id());
+    let is = |argument, value: u64| SeccompCondition::new(argument, Dword, Eq, value);
+    // Libraries (ZeroMQ) name their own threads by number.
+    for call in [libc::SYS_sched_setscheduler, libc::SYS_sched_setparam, libc::SYS_sched_setattr] {
+        rules.insert(call, vec![SeccompRule::new(vec![is(0, worker)?])?]);
+    }
+    // A notebook's kernel is made less urgent by its driver.
+    let priority = [
+        vec![is(0, PRIO_USER)?],
+        vec![is(0, PRIO_PGRP)?, another(1)?],
+        vec![is(0, PRIO_PROCESS)?, is(1, worker)?],
+    ];
+    rules
+        .insert(libc::SYS_setpriority, priority.map(SeccompRule::new).into_iter().collect::<Result<_, _>>()?);
+    let of_the_disk = [vec![is(0, IOPRIO_WHO_USER)?], vec![another(1)?]];
+    rules.insert(
+        libc::SYS_ioprio_set,
+        of_the_disk.map(SeccompRule::new).into_iter().collect::<Result<_, _>>()?,
+    );
+    Ok(rules)
+}
+
+/// linux/resource.h
+const PRIO_PROCESS: u64 = 0;
+const PRIO_PGRP: u64 = 1;
+const PRIO_USER: u64 = 2;
+/// linux/ioprio.h
+const IOPRIO_WHO_USER: u64 = 3;
 
 /// `socket` and `socketpair` that are refused.
 fn sockets() -> Result<(Vec<SeccompRule>, Vec<SeccompRule>), BackendError> {

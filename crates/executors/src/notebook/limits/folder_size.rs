@@ -15,8 +15,13 @@ use rustix::fs::{FileType, Stat};
 
 use crate::untrusted::{Refused, UntrustedDir, open_writable};
 
-/// A name takes space of its own: without this, files without content would be free.
-const NAME: u64 = 1_024;
+/// A name takes space of its own, and a file system has only so many files: without this, files without content
+/// would be free.
+const NAME: u64 = 4_096;
+
+/// Files from this size on are remembered: who removes one while it is counted has it once. Others are many, and the
+/// memory is the worker's.
+const LARGE: u64 = 1 << 20;
 
 /// Each level holds a file of the worker's open.
 const DEEPEST: usize = 100;
@@ -28,6 +33,7 @@ const BLOCK: u64 = 512;
 #[derive(Debug)]
 pub(super) struct FolderSize {
     device: u64,
+    /// What may be met again: files with several names, without any, or large.
     seen: HashSet<u64>,
     bytes: u64,
     /// Nobody needs to know how much more it is.
@@ -79,12 +85,13 @@ impl FolderSize {
     }
 
     fn add(&mut self, stat: &Stat) {
-        let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
-        self.add_inode(stat.st_ino, blocks.saturating_mul(BLOCK));
+        let bytes = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(BLOCK);
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        self.add_inode(stat.st_ino, bytes, bytes < LARGE && (is_folder || stat.st_nlink == 1));
     }
 
-    fn add_inode(&mut self, inode: u64, bytes: u64) {
-        if self.seen.insert(inode) {
+    fn add_inode(&mut self, inode: u64, bytes: u64, met_once: bool) {
+        if met_once || self.seen.insert(inode) {
             self.bytes = self.bytes.saturating_add(bytes);
         }
     }
@@ -101,7 +108,7 @@ impl FolderSize {
             let Ok(found) = fs::metadata(&path) else { continue };
             let special = found.file_type().is_fifo() || found.file_type().is_char_device();
             if !special && found.nlink() == 0 && found.dev() == self.device {
-                self.add_inode(found.ino(), found.blocks().saturating_mul(BLOCK));
+                self.add_inode(found.ino(), found.blocks().saturating_mul(BLOCK), false);
             }
         }
     }
@@ -164,10 +171,10 @@ mod tests {
         drop(open);
         assert!(grown() < 2 * MIB, "{}", grown());
 
-        for number in 0..2_000 {
+        for number in 0..1_000 {
             fs::write(path.join("a").join(number.to_string()), "").unwrap();
         }
-        assert!(grown() > 2 * MIB, "{}", grown());
+        assert!(grown() > 4 * MIB, "{}", grown());
     }
 
     #[test]

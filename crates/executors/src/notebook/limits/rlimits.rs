@@ -15,6 +15,10 @@ use super::{RunUser, THREADS_EACH};
 /// writable memory is meant, not address space: libraries reserve much of that and never touch it.
 const DATA_SLACK: u64 = 2;
 
+/// No core dumps: with one byte the kernel does not even start the machine's program for them, which writes elsewhere
+/// (core(5)).
+const CORE_DUMP: u64 = 1;
+
 /// Files, pipes and sockets: each holds memory of the kernel.
 const OPEN_FILES: u64 = 1_024;
 
@@ -34,7 +38,7 @@ pub(super) fn set(pid: Pid, config: &Config, user: Option<&RunUser>) -> io::Resu
     let limits = [
         (Resource::Data, "data", config.memory_bytes().saturating_mul(DATA_SLACK)),
         (Resource::Fsize, "fsize", config.file_bytes()),
-        (Resource::Core, "core", 0),
+        (Resource::Core, "core", CORE_DUMP),
         (Resource::Nofile, "nofile", OPEN_FILES),
         (Resource::Memlock, "memlock", LOCKED),
         (Resource::Msgqueue, "msgqueue", MESSAGE_QUEUES),

@@ -118,6 +118,13 @@ pub(in super::super) fn package_variables(own: &BTreeMap<String, String>) -> BTr
     found.retain(|name, _| PASSED_ON.iter().any(|known| name == known));
     for (pips, uvs) in UVS_NAMES {
         if let Some(value) = found.get(&OsString::from(pips)).cloned() {
+            // Several are between spaces for pip, and between commas for uv.
+            let value = match (uvs, value.to_str()) {
+                ("UV_FIND_LINKS", Some(several)) => {
+                    several.split_whitespace().collect::<Vec<_>>().join(",").into()
+                }
+                _ => value,
+            };
             found.entry(uvs.into()).or_insert(value);
         }
     }

@@ -12,7 +12,7 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
     let environment = PythonEnvironment::new(config.data_dir.join("python"), &config.notebook);
     // What isolates notebooks is told by another check.
     let Ok(python) = environment.at_hand().await else { return Vec::new() };
-    let folders = std::path::absolute(config.data_dir.join("tmp")).ok().filter(|folder| folder.is_dir());
+    let folders = Some(config.data_dir.join("tmp")).filter(|folder| folder.is_dir());
     let isolator = Isolator::new(folders.unwrap_or_else(std::env::temp_dir), &config.notebook);
     let Ok(found) = isolator.limits(&python).await else { return Vec::new() };
     [Some(held(&found)), container(config, found.memory_around)].into_iter().flatten().collect()

@@ -3,13 +3,16 @@
 mod fleet;
 mod limits;
 mod notebooks;
+mod packages;
 mod secrets;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use isochrone_domain::TaskType;
 use isochrone_store::sqlite;
+use rustix::fs::{Access, AtFlags, CWD};
 use serde::Serialize;
 
 use crate::args::OutputFormat;
@@ -74,6 +77,7 @@ pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCod
     checks.extend(secrets::files(loaded));
     checks.extend(real_portal(config).await);
     checks.extend([disk(config), clock(), notebooks::python(config).await]);
+    checks.extend(packages::checks(config).await);
     checks.extend(notebooks::isolation(config).await);
     checks.extend(limits::checks(config).await);
     checks.push(backends(config));
@@ -85,6 +89,14 @@ pub(crate) async fn run(loaded: &Loaded, format: OutputFormat) -> Result<ExitCod
 async fn data_directory(config: &Config) -> Check {
     const WHAT: &str = "store";
     let dir = config.data_dir.display();
+    const ANOTHER: &str = "name a folder of this user's with --data-dir, or make it this user's with chown";
+    if config.data_dir.exists() && !config.data_dir.is_dir() {
+        let advice = "name a folder with --data-dir";
+        return Check::other(WHAT, Verdict::Bad, format!("{dir} is no folder"), advice);
+    }
+    if let Some(barred) = barred(&config.data_dir) {
+        return Check::other(WHAT, Verdict::Bad, barred, ANOTHER);
+    }
     if !config.data_dir.is_dir() {
         return Check::other(
             WHAT,
@@ -102,6 +114,19 @@ async fn data_directory(config: &Config) -> Check {
             "check the directory's owner and free space; restore it from a backup if it is damaged",
         ),
     }
+}
+
+/// Why this user can't write in the folder, or make it, if that is so.
+fn barred(dir: &Path) -> Option<String> {
+    let there = dir.ancestors().find(|dir| dir.exists())?;
+    let needed = Access::WRITE_OK | Access::EXEC_OK;
+    let error = rustix::fs::accessat(CWD, there, needed, AtFlags::EACCESS).err()?;
+    let user = rustix::process::geteuid().as_raw();
+    Some(if there == dir {
+        format!("user {user} can't write in {}: {error}", dir.display())
+    } else {
+        format!("user {user} can't make {}: {}: {error}", dir.display(), there.display())
+    })
 }
 
 /// The portal that this one stands in front of, if it does.
@@ -161,7 +186,7 @@ fn server(config: &Config) -> Check {
 fn disk(config: &Config) -> Check {
     const WHAT: &str = "disk";
     let existing = config.data_dir.ancestors().find(|dir| dir.is_dir());
-    let dir = existing.unwrap_or(std::path::Path::new("."));
+    let dir = existing.unwrap_or(Path::new("."));
     match rustix::fs::statvfs(dir) {
         Ok(space) => {
             let mib = space.f_bavail.saturating_mul(space.f_frsize) >> 20;

@@ -54,7 +54,7 @@ pub(super) async fn isolation(config: &Config) -> [Check; 2] {
         return [untried(SANDBOX), untried(NETWORK)];
     };
     // Where notebooks have their folders, if any ran already.
-    let folders = std::path::absolute(config.data_dir.join("tmp")).ok().filter(|folder| folder.is_dir());
+    let folders = Some(config.data_dir.join("tmp")).filter(|folder| folder.is_dir());
     let isolator = Isolator::new(folders.unwrap_or_else(std::env::temp_dir), &config.notebook);
     [sandbox(config, &isolator, &python).await, network(config, &isolator, &python).await]
 }

@@ -135,6 +135,7 @@ impl House {
             ("itemId", &item),
             ("parameters", &parameters),
             ("crashPolicy", "atMostOnce"),
+            ("allowUnknownParameters", "true"),
         ];
         if kind == Kind::GpService {
             form.push(("taskURL", &slow));

@@ -40,6 +40,8 @@ pub(in super::super::super) struct Counts {
     pub(in super::super::super) refused_forks: u64,
     /// How many processes were killed because there was no more memory for them; 0 where that is not counted.
     pub(in super::super::super) oom_kills: u64,
+    /// Buffers of TCP and UDP, in bytes, where they are no part of the memory that has a limit (version 1).
+    pub(in super::super::super) socket_buffers: u64,
 }
 
 impl Group {
@@ -82,17 +84,21 @@ impl Group {
 
     /// What has been counted so far.
     pub(in super::super::super) fn counts(&self) -> Counts {
-        let oom_kills = self.memory.as_ref().map_or(0, |(version, folder)| {
-            let file = match version {
-                Version::One => "memory.oom_control",
-                Version::Two => "memory.events",
-            };
-            count(&folder.join(file), "oom_kill")
-        });
+        let (mut oom_kills, mut socket_buffers) = (0, 0);
+        match &self.memory {
+            None => {}
+            Some((Version::Two, folder)) => oom_kills = count(&folder.join("memory.events"), "oom_kill"),
+            Some((Version::One, folder)) => {
+                oom_kills = count(&folder.join("memory.oom_control"), "oom_kill");
+                let used = fs::read_to_string(folder.join("memory.kmem.tcp.usage_in_bytes"));
+                socket_buffers = used.unwrap_or_default().trim().parse().unwrap_or(0);
+            }
+        }
         Counts {
             processes: self.folders().map(|folder| members(folder).len()).max().unwrap_or(0),
             refused_forks: self.pids.as_ref().map_or(0, |folder| count(&folder.join("pids.events"), "max")),
             oom_kills,
+            socket_buffers,
         }
     }
 
@@ -134,8 +140,8 @@ impl Drop for Group {
     }
 }
 
-fn hold_memory(version: Version, folder: &Path, bytes: u64) -> io::Result<()> {
-    let bytes = bytes.to_string();
+fn hold_memory(version: Version, folder: &Path, limit: u64) -> io::Result<()> {
+    let bytes = limit.to_string();
     // Without swap there is no such file.
     let if_there = |name: &str, value: &str| {
         let file = folder.join(name);
@@ -152,8 +158,10 @@ fn hold_memory(version: Version, folder: &Path, bytes: u64) -> io::Result<()> {
         Version::One => {
             fs::write(folder.join("memory.limit_in_bytes"), &bytes)?;
             if_there("memory.memsw.limit_in_bytes", &bytes)?;
-            // Buffers of TCP are counted only where they have a limit.
-            if_there("memory.kmem.tcp.limit_in_bytes", &bytes)?;
+            // Buffers of TCP and UDP are counted only where they have a limit. It makes connections slow and ends nobody, so
+            // that the watch must come first.
+            let slow = u64::saturating_mul(2, limit).to_string();
+            if_there("memory.kmem.tcp.limit_in_bytes", &slow)?;
         }
     }
     Ok(())

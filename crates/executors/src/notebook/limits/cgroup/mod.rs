@@ -8,6 +8,8 @@
 mod group;
 mod hierarchy;
 mod scope;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, File};
 use std::io;
