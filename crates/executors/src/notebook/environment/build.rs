@@ -120,13 +120,15 @@ struct Written {
     lines: Vec<String>,
 }
 
-/// How it went.
-enum Outcome {
-    Done(Vec<(String, String)>),
-    Failed { step: String, lines: Vec<String> },
+/// Why there is nothing.
+enum Failed {
+    Step { step: String, lines: Vec<String> },
     Excess(Excess),
     Late,
 }
+
+/// What is installed, by name and version.
+type Outcome = Result<Vec<(String, String)>, Failed>;
 
 impl Builder {
     /// For environments below `parent`, as `config` wants notebooks to be isolated.
@@ -162,10 +164,8 @@ impl Builder {
         let scratch = Scratch::new(&self.parent).map_err(io)?;
         let outcome = self.run(plan, &scratch, network, say).await;
         let finished = match outcome {
-            Ok(Outcome::Done(packages)) => {
-                self.finish(plan, lock, &scratch, packages, began).await.map_err(io)
-            }
-            Ok(other) => Err(self.failure(plan, other)),
+            Ok(Ok(packages)) => self.finish(plan, lock, &scratch, packages, began).await.map_err(io),
+            Ok(Err(failed)) => Err(self.failure(plan, failed)),
             Err(error) => Err(error),
         };
         scratch.remove().await;
@@ -271,14 +271,14 @@ impl Builder {
         errors: ChildStderr,
         say: &(dyn Fn(String) + Send + Sync),
     ) -> Outcome {
-        let Ok(folder) = scratch.own_folder().again() else { return Outcome::Late };
+        let Ok(folder) = scratch.own_folder().again() else { return Err(Failed::Late) };
         let limit = Duration::from_secs(self.notebooks.environment_timeout_seconds);
         tokio::select! {
             biased;
             outcome = follow(events, errors, say) => outcome,
-            excess = limits::watch(Arc::clone(tree), &self.config) => Outcome::Excess(excess),
-            excess = limits::watch_folder(Arc::clone(tree), Arc::new(folder), &self.config) => Outcome::Excess(excess),
-            () = tokio::time::sleep(limit) => Outcome::Late,
+            excess = limits::watch(Arc::clone(tree), &self.config) => Err(Failed::Excess(excess)),
+            excess = limits::watch_folder(Arc::clone(tree), Arc::new(folder), &self.config) => Err(Failed::Excess(excess)),
+            () = tokio::time::sleep(limit) => Err(Failed::Late),
         }
     }
 
@@ -316,27 +316,26 @@ impl Builder {
         Ok(Job { python, uv: self.uv.clone(), source_builds, folder, target, r#final, installs })
     }
 
-    fn failure(&self, plan: &Plan<'_>, outcome: Outcome) -> EnvironmentError {
+    fn failure(&self, plan: &Plan<'_>, failed: Failed) -> EnvironmentError {
         let origin = plan.origin.to_owned();
         let limit = self.notebooks.environment_timeout_seconds;
-        match outcome {
-            Outcome::Failed { step, lines } => {
+        match failed {
+            Failed::Step { step, lines } => {
                 let lines: Vec<String> = lines.iter().map(|line| redact::urls(line).into_owned()).collect();
                 let said = Said { lines: &lines, source_builds: self.notebooks.allow_source_builds };
                 diagnosis::of(&step, &origin, &said)
             }
-            Outcome::Done(_) => EnvironmentError::Excess { origin, excess: String::new() },
-            Outcome::Excess(Excess::Disk) => {
+            Failed::Excess(Excess::Disk) => {
                 let most = self.notebooks.environment_mib;
                 let excess =
                     format!("it takes more than {most} MiB of the disk ([notebook] environment_mib)");
                 EnvironmentError::Excess { origin, excess }
             }
-            Outcome::Excess(excess) => {
+            Failed::Excess(excess) => {
                 let excess = excess.sentence(&self.config).replace("the notebook", "its build");
                 EnvironmentError::Excess { origin, excess }
             }
-            Outcome::Late => {
+            Failed::Late => {
                 let excess =
                     format!("it took longer than {limit} s ([notebook] environment_timeout_seconds)");
                 EnvironmentError::Excess { origin, excess }
@@ -399,9 +398,9 @@ async fn follow(events: ChildStdout, errors: ChildStderr, say: &(dyn Fn(String) 
                 }
                 Ok(Written { event: Event::Line(_), .. }) | Err(_) => {}
                 Ok(Written { event: Event::Failed(step), lines }) => {
-                    return Some(Outcome::Failed { step, lines });
+                    return Some(Err(Failed::Step { step, lines }));
                 }
-                Ok(Written { event: Event::Done(packages), .. }) => return Some(Outcome::Done(packages)),
+                Ok(Written { event: Event::Done(packages), .. }) => return Some(Ok(packages)),
             }
         }
         None
@@ -419,7 +418,7 @@ async fn follow(events: ChildStdout, errors: ChildStderr, say: &(dyn Fn(String) 
     };
     outcome.unwrap_or_else(|| {
         let text = String::from_utf8_lossy(&words);
-        Outcome::Failed { step: "venv".to_owned(), lines: text.lines().map(str::to_owned).collect() }
+        Err(Failed::Step { step: "venv".to_owned(), lines: text.lines().map(str::to_owned).collect() })
     })
 }
 

@@ -42,6 +42,9 @@ const PINS: &str = include_str!("../requirements.txt");
 /// Another layout of environments, and other ways to build them, make other environments.
 const LAYOUT: &str = "2";
 
+/// How often unused environments are looked for, at most.
+const BETWEEN_SWEEPS: Duration = Duration::from_hours(12);
+
 /// Between two tries of a lock.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -83,6 +86,8 @@ struct Shared {
     known_base: SyncMutex<Option<(Base, SystemTime)>>,
     builder: OnceCell<Builder>,
     network: SyncMutex<BuildNetwork>,
+    /// When this process last removed what is unused.
+    swept: SyncMutex<Option<Instant>>,
     /// By what a notebook asks for itself; the operator's own is under the empty text.
     sets: SyncMutex<HashMap<String, Arc<Set>>>,
 }
@@ -140,6 +145,7 @@ impl PythonEnvironment {
             known_base: SyncMutex::default(),
             builder: OnceCell::new(),
             network: SyncMutex::new(BuildNetwork { rules, lookup: None }),
+            swept: SyncMutex::default(),
             sets: SyncMutex::default(),
         }))
     }
@@ -173,7 +179,12 @@ impl PythonEnvironment {
         let (shared, item) = (Arc::clone(&self.0), item.clone());
         let asked = Instant::now();
         let making = tokio::spawn(async move { shared.for_run(&item, asked).await });
-        making.await.unwrap_or_else(|error| Err(self.0.io(&io::Error::other(error))))
+        let made = making.await.unwrap_or_else(|error| Err(self.0.io(&io::Error::other(error))));
+        if self.0.is_due() {
+            let shared = Arc::clone(&self.0);
+            tokio::spawn(async move { shared.remove_unused().await });
+        }
+        made
     }
 
     /// A Python that is there without making anything, and that is the operator's own: to find out with what there
@@ -318,6 +329,16 @@ impl Shared {
             self.remove_unused().await;
         }
         made
+    }
+
+    /// Whether it is time to look for what is unused: a worker may run for months.
+    fn is_due(&self) -> bool {
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = swept.is_none_or(|when| when.elapsed() > BETWEEN_SWEEPS);
+        if due {
+            *swept = Some(Instant::now());
+        }
+        due
     }
 
     /// What is there already.

@@ -57,6 +57,8 @@ impl Shared {
         let Ok(parent) = self.parent() else { return };
         let removing = move || {
             for folder in all(&parent) {
+                // What is not complete is there to be looked at, and for whoever is about to build it.
+                let age = if folder.manifest().is_some() { age } else { age.min(Duration::from_secs(DAY)) };
                 if folder.unused_for() > age && folder.path() != wanted.folder.path() {
                     remove(&folder, "unused");
                 }
@@ -72,7 +74,7 @@ impl Shared {
         let new = new.clone();
         let removing = move || {
             let mut others = all(&parent);
-            others.retain(|folder| folder.path() != new.path());
+            others.retain(|folder| folder.path() != new.path() && folder.manifest().is_some());
             let mut left = others.len();
             let unneeded = others.iter().filter(|folder| folder.path() != operators.path());
             for folder in unneeded {
