@@ -3,15 +3,16 @@
 //! `ISOCHRONE__SECTION__KEY` sets `section.key`; `ISOCHRONE_ADMIN_PASSWORD` and the like are short names, and a
 //! secret may come from a file named by the variable with `_FILE` added. An unknown key is an error.
 
+mod defaults;
 mod file_rights;
 mod list;
 mod portal;
 mod secret;
 mod secrets;
 mod sections;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,13 +23,14 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use secret::Secret;
 pub(crate) use sections::{Log, LogFormat};
+pub(crate) use shown::Setting;
 
 use isochrone_arcgis::http_job::HttpJobs;
 use isochrone_arcgis::{Egress, Outbound, Portal, SignedIn, Trust};
-use isochrone_domain::{Policies, TaskType, redact};
+use isochrone_domain::{Policies, TaskType};
 use isochrone_executors::notebook::Destination;
 use isochrone_executors::notebook::Secret as NotebookSecret;
-use isochrone_portal::client_address::{ForwardedHeader, TrustedProxies};
+use isochrone_portal::client_address::TrustedProxies;
 use isochrone_portal::{ItemQuota, ItemQuotas};
 use isochrone_scheduler::{Quota, Quotas, RetentionRules};
 
@@ -69,81 +71,6 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) items: Items,
     pub(crate) clock: Clock,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            data_dir: PathBuf::from("isochrone-data"),
-            admin_password: None,
-            http: Http {
-                listen: SocketAddr::from(([127, 0, 0, 1], 7080)),
-                insecure: false,
-                context: "portal".to_owned(),
-                public_url: None,
-                redirect_uris: Vec::new(),
-                trusted_proxies: Vec::new(),
-                forwarded_header: ForwardedHeader::Auto,
-                max_connections: 0,
-                max_connections_per_address: 0,
-            },
-            https: Https {
-                listen: SocketAddr::from(([127, 0, 0, 1], 7443)),
-                cert_file: None,
-                key_file: None,
-            },
-            oauth: OAuth { without_pkce: Vec::new() },
-            admin: Admin { listen: SocketAddr::from(([127, 0, 0, 1], 9600)), token: None },
-            portal: RealPortal {
-                url: None,
-                ca_file: None,
-                insecure_tls: false,
-                user: None,
-                password: None,
-                client_id: None,
-                client_secret: None,
-                api_key: None,
-                cache_seconds: 30,
-            },
-            secrets: Secrets::default(),
-            egress: Guarded { servers: Vec::new(), open: false, ca_file: None },
-            scene_cook: SceneCooking { server: None },
-            workflow_manager: WorkflowManager { server: None },
-            notebook_server: RemoteNotebooks { server: None },
-            http_jobs: BTreeMap::new(),
-            redis: Redis {
-                url: None,
-                ca_file: None,
-                prefix: "isochrone".to_owned(),
-                allow_weak_durability: false,
-            },
-            amqp: Amqp { url: None, ca_file: None },
-            artifacts: Artifacts { dir: None },
-            log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
-            worker: Worker {
-                types: Vec::new(),
-                slots: 128,
-                notebook_slots: 0,
-                drain_seconds: 20,
-                lease_seconds: 15,
-                drill_url: None,
-            },
-            retention: Retention { runs_per_task: 1_000, run_days: 90, record_days: 400 },
-            notebook: isochrone_executors::notebook::Config::default(),
-            // What ArcGIS Enterprise documents.
-            limits: Limits {
-                strict_cron: false,
-                active_tasks_per_user: 0,
-                notebook_tasks_per_user: 20,
-                notebook_tasks: 200,
-                insights_tasks_per_user: 20,
-                insights_tasks: 50,
-                consecutive_failures: 5,
-            },
-            items: Items { per_user: 1_000, mib_per_user: 1_024, total: 20_000, total_mib: 10_240 },
-            clock: Clock { speed: 1, origin: 0 },
-        }
-    }
 }
 
 impl Config {
@@ -333,7 +260,7 @@ pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
     if let Some(file) = config_file(global)? {
         check_syntax(&file)?;
         let alone = figment.clone().merge(Toml::file_exact(&file));
-        if has_secrets(&alone) {
+        if shown::has_secrets(&alone) {
             secret_files.push(file.clone());
         }
         figment = figment.merge(Toml::file_exact(file));
@@ -390,31 +317,6 @@ pub(crate) fn load(global: &Global, command: &Command) -> Result<Loaded> {
     Ok(loaded)
 }
 
-/// Whether a configuration has secrets in it.
-fn has_secrets(figment: &Figment) -> bool {
-    let Ok(config) = figment.extract::<Config>() else { return false };
-    let mut leaves = BTreeMap::new();
-    flatten("", serde_json::to_value(config).unwrap_or_default(), &mut leaves);
-    leaves.iter().any(|(key, value)| value == secret::HIDDEN || is_secret_variable(key))
-}
-
-/// What notebooks have in their environment is anything, so none of it is shown.
-const NOTEBOOK_VARIABLES: &str = "notebook.environment.";
-
-fn is_secret_variable(key: &str) -> bool {
-    key.strip_prefix(NOTEBOOK_VARIABLES).is_some_and(redact::is_secret_name)
-}
-
-/// A setting's value as it may be shown: URLs are without passwords and tokens.
-fn shown(key: &str, value: serde_json::Value) -> serde_json::Value {
-    match value {
-        _ if key.starts_with(NOTEBOOK_VARIABLES) => secret::HIDDEN.into(),
-        serde_json::Value::String(text) => redact::urls(&text).into(),
-        serde_json::Value::Array(values) => values.into_iter().map(|value| shown(key, value)).collect(),
-        value => value,
-    }
-}
-
 /// TOML's own errors show the line that they are about, and it may hold a password.
 fn check_syntax(file: &Path) -> Result<()> {
     let shown = file.display();
@@ -463,24 +365,7 @@ impl figment::Provider for Named {
     }
 }
 
-/// A setting as `config show` tells it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Setting {
-    pub(crate) key: String,
-    pub(crate) value: serde_json::Value,
-    pub(crate) from: String,
-}
-
 impl Loaded {
-    /// Every setting with its value and its origin; secrets are hidden.
-    pub(crate) fn settings(&self) -> Result<Vec<Setting>> {
-        let mut leaves = BTreeMap::new();
-        flatten("", serde_json::to_value(&self.config)?, &mut leaves);
-        let setting =
-            |(key, value): (String, _)| Setting { from: self.origin(&key), value: shown(&key, value), key };
-        Ok(leaves.into_iter().map(setting).collect())
-    }
-
     /// Files that hold secrets and that others on this machine may read, each with who may.
     pub(crate) fn readable_by_others(&self) -> Vec<String> {
         let of_notebooks = self.config.notebook.secrets.values().flat_map(BTreeMap::values);
@@ -514,20 +399,6 @@ impl Loaded {
                 _ => metadata.name.to_string(),
             },
             None => "default".to_owned(),
-        }
-    }
-}
-
-fn flatten(prefix: &str, value: serde_json::Value, leaves: &mut BTreeMap<String, serde_json::Value>) {
-    match value {
-        serde_json::Value::Object(object) => {
-            for (key, value) in object {
-                let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
-                flatten(&key, value, leaves);
-            }
-        }
-        value => {
-            leaves.insert(prefix.to_owned(), value);
         }
     }
 }
