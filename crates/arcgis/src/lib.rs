@@ -11,6 +11,9 @@ mod documents;
 mod egress;
 mod error;
 mod federated;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gp;
 mod http;
 pub mod http_job;

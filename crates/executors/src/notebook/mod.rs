@@ -11,6 +11,8 @@ mod ending;
 mod environment;
 mod events;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod home;
 mod isolation;
 mod limits;

@@ -1,6 +1,8 @@
 //! Items: the notebooks and the like that tasks point at.
 
 mod change;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod parts;
 mod query;
 pub(crate) mod quota;

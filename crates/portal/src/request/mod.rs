@@ -225,3 +225,16 @@ fn header_text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String>
 pub(crate) async fn parameters_of_multipart(content_type: &str, body: &[u8]) -> Result<Parameters, Failure> {
     multipart::read(multipart::Boundary::of(content_type)?, body).await
 }
+
+/// A multipart body that is read while it comes in these chunks, for the fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) async fn parameters_of_multipart_stream(
+    boundary: &str,
+    chunks: Vec<bytes::Bytes>,
+    uploads: &crate::items::uploads::Uploads,
+) -> Result<Parameters, Failure> {
+    let boundary = multipart::Boundary::of(&format!("multipart/form-data; boundary={boundary}"))?;
+    let chunks = futures::stream::iter(chunks.into_iter().map(Ok::<_, std::convert::Infallible>));
+    let body = PacedBody::new(axum::body::Body::from_stream(chunks), Pace::READ);
+    multipart::read_large(boundary, bytes::Bytes::new(), body, u64::MAX, uploads).await
+}

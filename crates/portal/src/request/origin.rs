@@ -8,7 +8,7 @@ use crate::{Config, OverTls};
 
 /// `scheme://host[:port]` as the request says, if that is an address of this portal: `Host` is the client's word, and
 /// whoever makes up another must not find it in links and redirects. None: it is none of ours.
-pub(super) fn of_request(headers: &HeaderMap, over_tls: Option<&OverTls>, config: &Config) -> Option<String> {
+pub(crate) fn of_request(headers: &HeaderMap, over_tls: Option<&OverTls>, config: &Config) -> Option<String> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next()?.to_str().ok()?;
     let own = hosts.next().is_none() && is_own(host_of(host)?, &config.names);

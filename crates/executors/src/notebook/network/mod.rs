@@ -9,6 +9,8 @@
 
 mod connect;
 mod destination;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod handover;
 mod names;
 mod passed_on;

@@ -86,7 +86,7 @@ impl Names {
     }
 
     /// None: it is no query, or none that can be answered.
-    fn answer(&self, query: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn answer(&self, query: &[u8]) -> Option<Vec<u8>> {
         let query = Packet::parse(query).ok()?;
         if query.has_flags(PacketFlag::RESPONSE) {
             return None;

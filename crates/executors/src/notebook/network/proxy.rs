@@ -81,8 +81,7 @@ async fn open(
     tunnel: &Tunnel,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, NoConnection> {
-    let authority = request.uri().authority();
-    let to = authority.and_then(|authority| serving.destination(authority.host(), authority.port_u16()?));
+    let to = connect_target(request.uri()).and_then(|(host, port)| serving.destination(host, port));
     let to = to.ok_or_else(|| NoConnection::Failed("CONNECT names no host and port".to_owned()))?;
     let outside = serving.connector.connect(&to, Scheme::Https).await?;
     *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some((hyper::upgrade::on(request), outside));
@@ -94,10 +93,7 @@ async fn forward(
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, NoConnection> {
     let uri = request.uri();
-    let to = uri
-        .authority()
-        .filter(|_| uri.scheme_str() == Some("http"))
-        .and_then(|authority| serving.destination(authority.host(), authority.port_u16().unwrap_or(80)));
+    let to = forward_target(uri).and_then(|(host, port)| serving.destination(host, port));
     let to = to.ok_or_else(|| NoConnection::Failed("this is a proxy: it needs an http:// URL".to_owned()))?;
     let host = uri.authority().and_then(|authority| {
         let host = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
@@ -124,6 +120,18 @@ async fn forward(
     let mut response = sender.send_request(request).await.map_err(failed)?;
     strip(response.headers_mut());
     Ok(response.map(BodyExt::boxed))
+}
+
+/// The host and port that a `CONNECT` names.
+pub(super) fn connect_target(uri: &Uri) -> Option<(&str, u16)> {
+    let authority = uri.authority()?;
+    Some((authority.host(), authority.port_u16()?))
+}
+
+/// The host and port of an `http://` URL.
+pub(super) fn forward_target(uri: &Uri) -> Option<(&str, u16)> {
+    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"))?;
+    Some((authority.host(), authority.port_u16().unwrap_or(80)))
 }
 
 /// Reads the body of a request that is refused: else its connection is closed after an answer that does not say so, and

@@ -127,6 +127,16 @@ impl Asked {
     }
 }
 
+/// Reads an `oauth_state`, or its JSON, for the fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_state(text: &str) {
+    for text in [text.to_owned(), hex::encode(text)] {
+        if let Some(asked) = Asked::from_text(&text) {
+            assert!(Asked::from_text(&asked.to_text()).is_some(), "what was written can be read");
+        }
+    }
+}
+
 /// `expiration` in minutes; -1, 0 and nothing are the usual life.
 fn minutes(parameters: &Parameters) -> Result<Option<i64>, Failure> {
     let given = parameters.whole("expiration", -1..=i64::from(i32::MAX))?;
