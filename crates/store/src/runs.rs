@@ -136,6 +136,9 @@ pub enum Cancelled {
     Missing,
 }
 
+/// How many of a task's latest ended runs are looked at when an amended one changes how many failed in a row.
+pub(crate) const RECOUNTED: i64 = 1_000;
+
 /// Runs, their leases and their logs.
 #[async_trait]
 pub trait RunStore: Send + Sync {

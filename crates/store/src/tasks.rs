@@ -78,7 +78,7 @@ pub trait TaskStore: Send + Sync {
         limit: u64,
     ) -> Result<Stretch<Task>>;
 
-    /// How many active tasks there are of each of these types, of one owner or of all.
+    /// How many active tasks ([`Task::is_active`]) there are of each of these types, of one owner or of all.
     async fn count_active(&self, owner: Option<&str>, kinds: &[TaskType]) -> Result<BTreeMap<TaskType, u64>>;
 
     /// How many runs of the task have not ended.

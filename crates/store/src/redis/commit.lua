@@ -3,7 +3,8 @@
 -- KEYS: every key of the step, all in one slot. ARGV: the number of checks; the checks, each as
 -- kind, key, x, y; then the commands, each as the number of its words, its name, its key, its
 -- arguments. A key stands as its number in KEYS. Answers 0, or the number of the first check that
--- does not hold.
+-- does not hold. One command is no command of Redis: TAKEUNLESS removes a member of a sorted set,
+-- unless the sorted set that it names behind it has any.
 local call, argv, keys = redis.call, ARGV, KEYS
 local at = 2
 for number = 1, tonumber(argv[1]) do
@@ -32,7 +33,12 @@ end
 local last = #argv
 while at < last do
     local words = tonumber(argv[at])
-    call(argv[at + 1], keys[tonumber(argv[at + 2])], unpack(argv, at + 3, at + words))
+    local name, key = argv[at + 1], keys[tonumber(argv[at + 2])]
+    if name ~= 'TAKEUNLESS' then
+        call(name, key, unpack(argv, at + 3, at + words))
+    elseif call('ZCARD', keys[tonumber(argv[at + 4])]) == 0 then
+        call('ZREM', key, argv[at + 3])
+    end
     at = at + words + 1
 end
 return 0

@@ -163,6 +163,12 @@ impl Commit {
         self.command("ZREM", key, &[member.as_bytes()]);
     }
 
+    /// Removes a member of a sorted set, unless another sorted set has any.
+    pub(super) fn take_unless(&mut self, key: &str, member: &str, other: &str) {
+        let other = self.number(other).to_string();
+        self.command("TAKEUNLESS", key, &[member.as_bytes(), other.as_bytes()]);
+    }
+
     /// Removes the members of a sorted set up to this score.
     pub(super) fn take_until(&mut self, key: &str, score: impl Display) {
         self.command("ZREMRANGEBYSCORE", key, &[b"-inf", score.to_string().as_bytes()]);

@@ -144,6 +144,7 @@ impl RedisStore {
         }
         commit.take(&keys.waiting_of(task), &member);
         commit.take(&keys.open_of(task), &member);
+        commit.take_unless(&keys.busy(shard), &task.to_string(), &keys.open_of(task));
         self.delete_run(commit, id, now);
     }
 

@@ -1,6 +1,6 @@
 //! The commits of fires: what a task's due fires became, and runs that a person asked for.
 
-use isochrone_domain::{AuditEntry, Run, RunStatus, Task};
+use isochrone_domain::{AuditEntry, Run, RunStatus, Task, without_runs};
 
 use super::RedisStore;
 use super::audit::note_audit;
@@ -71,10 +71,12 @@ impl RedisStore {
             let mut answers = self.ask(batch).await?;
             // A fire can be in the ledger already although the task is as it was read: the task was
             // deleted and imported again. It fires no second time, but the task moves past it.
-            let mut left = Vec::new();
+            let (mut left, mut left_out) = (Vec::new(), 0);
             for run in &runs {
                 if answers.int()? == 0 {
                     left.push(run.clone());
+                } else if !run.status.ended() {
+                    left_out += 1;
                 }
             }
             let repeated = left.is_empty() && !runs.is_empty();
@@ -85,6 +87,7 @@ impl RedisStore {
                 return Ok(if repeated { Saved::Repeated } else { Saved::Stale });
             }
             let mut commit = Commit::new(shard);
+            let task = without_runs(&task, left_out);
             self.advance_task(&mut commit, &task);
             if self.join(&mut commit, &line, &mut left, now).await? {
                 self.insert_runs(&mut commit, &task, &left);

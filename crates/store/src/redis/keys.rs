@@ -118,10 +118,21 @@ impl Keys {
         self.named(shard, &format!("tasks-of:{}", folded(owner)))
     }
 
-    /// Active tasks of a type, all or one owner's, by their creation.
+    /// Tasks of a type that plan a fire, all or one owner's, by their creation.
     pub(super) fn active(&self, shard: Shard, kind: TaskType, owner: Option<&str>) -> String {
         let owner = owner.map(|owner| format!(":{}", folded(owner))).unwrap_or_default();
         self.named(shard, &format!("active:{kind}{owner}"))
+    }
+
+    /// Enabled tasks of a type that plan none: they are active as long as they have an open run.
+    pub(super) fn spent(&self, shard: Shard, kind: TaskType, owner: Option<&str>) -> String {
+        let owner = owner.map(|owner| format!(":{}", folded(owner))).unwrap_or_default();
+        self.named(shard, &format!("spent:{kind}{owner}"))
+    }
+
+    /// Tasks that have an open run.
+    pub(super) fn busy(&self, shard: Shard) -> String {
+        self.named(shard, "busy")
     }
 
     /// Deleted tasks whose runs are still to be removed.

@@ -8,7 +8,7 @@
 //! | `p` | its parameters | |
 //! | `s` | its place in the order of creation | its place in its task's line |
 //! | `k` | its type | its type |
-//! | `i`, `a` | its item; 1 if it is active | |
+//! | `i`, `a` | its item; 1 if it plans a fire, `s` if it is enabled and plans none, else 0 | |
 //! | `t` | | its turn: `q` or `e` and the attempt while it is queued or executes, `w`, `x` |
 //! | `x` | | when it ended |
 //! | `l:n` | | attempt n's lease lapsed |
@@ -137,34 +137,45 @@ impl RedisStore {
     }
 
     /// The same where its owner, type and parameters are as they were: they may be long, and it fires often.
-    /// It may stop being active.
+    /// It may stop planning fires.
     pub(super) fn advance_task(&self, commit: &mut Commit, task: &Task) {
         commit.check_is(&self.keys.task(task.id), "v", task.version);
         self.set_task(commit, task, task.version + 1);
         if task.state != TaskState::Active {
             self.uncount_task(commit, task);
+        } else if task.next_fire.is_none() {
+            self.uncount_task(commit, task);
+            self.count_task(commit, task, 0);
         }
     }
 
-    /// Counts a task among the active ones, if it is.
+    /// Counts a task among those that plan fires, or among those that are active as long as they have an open run.
     fn count_task(&self, commit: &mut Commit, task: &Task, seq: u64) {
-        if task.state == TaskState::Active {
-            for key in self.counts(task) {
-                commit.put(&key, seq, &task.id.to_string());
-            }
+        let keys = match (task.state, task.next_fire) {
+            (TaskState::Active, Some(_)) => self.planning(task),
+            (TaskState::Active, None) => self.spent(task),
+            (TaskState::Paused | TaskState::Disabled, _) => return,
+        };
+        for key in keys {
+            commit.put(&key, seq, &task.id.to_string());
         }
     }
 
     /// Counts it no longer.
     pub(super) fn uncount_task(&self, commit: &mut Commit, task: &Task) {
-        for key in self.counts(task) {
+        for key in self.planning(task).into_iter().chain(self.spent(task)) {
             commit.take(&key, &task.id.to_string());
         }
     }
 
-    fn counts(&self, task: &Task) -> [String; 2] {
+    fn planning(&self, task: &Task) -> [String; 2] {
         let shard = Shard::of_task(task.id);
         [None, Some(task.owner.as_str())].map(|owner| self.keys.active(shard, task.kind, owner))
+    }
+
+    fn spent(&self, task: &Task) -> [String; 2] {
+        let shard = Shard::of_task(task.id);
+        [None, Some(task.owner.as_str())].map(|owner| self.keys.spent(shard, task.kind, owner))
     }
 
     /// Moves a task from one owner's tasks to another's.
@@ -186,7 +197,11 @@ impl RedisStore {
 
     fn set_task(&self, commit: &mut Commit, task: &Task, version: u64) {
         let item = task.item_id.map(|item| item.to_string()).unwrap_or_default();
-        let active = if task.state == TaskState::Active { "1" } else { "0" };
+        let active = match (task.state, task.next_fire) {
+            (TaskState::Active, Some(_)) => PLANS,
+            (TaskState::Active, None) => SPENT,
+            (TaskState::Paused | TaskState::Disabled, _) => "0",
+        };
         let body = json(&Task { parameters: None, version, ..task.clone() });
         let version = version.to_string();
         let fields: [(&str, &[u8]); 5] = [
@@ -210,6 +225,9 @@ impl RedisStore {
         let (all, of_task) = self.history(run);
         commit.put(&keys.index(shard, all), run.planned.0, &id);
         commit.put(&of_task, run.planned.0, &id);
+        if !run.status.ended() {
+            commit.put(&keys.busy(shard), 0, &run.task.to_string());
+        }
         let seq_text = seq.to_string();
         let fields: [(&str, &[u8]); 2] = [("s", seq_text.as_bytes()), ("k", run.kind.name().as_bytes())];
         self.set_run(commit, run, 1, seq, nth, &fields);
@@ -240,6 +258,12 @@ impl RedisStore {
             commit.take(&before_of_task, &id);
             commit.put(&keys.index(shard, now), run.planned.0, &id);
             commit.put(&now_of_task, run.planned.0, &id);
+            let task = run.task.to_string();
+            if run.status.ended() {
+                commit.take_unless(&keys.busy(shard), &task, &before_of_task);
+            } else {
+                commit.put(&keys.busy(shard), 0, &task);
+            }
         }
         self.set_run(commit, run, old.version + 1, old.seq, nth, &[]);
     }
@@ -305,6 +329,12 @@ fn turn(run: &Run) -> String {
         RunStatus::Ended { .. } => ENDED.to_owned(),
     }
 }
+
+/// Field `a` of an enabled task that plans a fire.
+pub(super) const PLANS: &str = "1";
+
+/// Field `a` of an enabled task that plans none.
+pub(super) const SPENT: &str = "s";
 
 /// The turn of a run that has ended.
 pub(super) const ENDED: &str = "x";

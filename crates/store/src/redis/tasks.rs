@@ -11,7 +11,7 @@ use super::batch::Batch;
 use super::commit::Commit;
 use super::keys::{Index, Shard};
 use super::lists::{Entry, From, Source, Span};
-use super::records::{ask_task, id_of, readable, take_task};
+use super::records::{PLANS, SPENT, ask_task, id_of, readable, take_task};
 use crate::{
     Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore, Tries,
 };
@@ -96,13 +96,15 @@ impl TaskStore for RedisStore {
         for kind in kinds {
             for shard in Shard::of_tasks() {
                 batch.add(shard, ["ZCARD", &self.keys.active(shard, *kind, owner)]);
+                let (spent, busy) = (self.keys.spent(shard, *kind, owner), self.keys.busy(shard));
+                batch.add(shard, ["ZINTER", "2", &spent, &busy]);
             }
         }
         let mut answers = self.ask(batch).await?;
         let mut counts = BTreeMap::new();
         for kind in kinds {
             for _ in Shard::of_tasks() {
-                *counts.entry(*kind).or_default() += answers.count()?;
+                *counts.entry(*kind).or_default() += answers.count()? + answers.members()?.len() as u64;
             }
         }
         Ok(counts)
@@ -242,17 +244,24 @@ impl RedisStore {
         }
         let mut batch = Batch::default();
         for id in &ids {
-            batch.add(Shard::of_task(*id), ["HMGET", &self.keys.task(*id), "k", "i", "a"]);
+            let shard = Shard::of_task(*id);
+            batch.add(shard, ["HMGET", &self.keys.task(*id), "k", "i", "a"]);
+            batch.add(shard, ["ZCARD", &self.keys.open_of(*id)]);
         }
         let mut answers = self.ask(batch).await?;
         let item = filter.item.map(|item| item.to_string().into_bytes());
-        let active = filter.active.map(|active| if active { b"1".to_vec() } else { b"0".to_vec() });
         let kinds: Vec<&[u8]> = filter.kinds.iter().copied().map(TaskType::name).map(str::as_bytes).collect();
         let mut passing = Vec::new();
         for id in ids {
-            let [kind, of_item, is_active] = answers.fields()?;
+            let [kind, of_item, enabled] = answers.fields()?;
+            let open = answers.count()?;
+            let is_active = match enabled.as_deref() {
+                Some(enabled) if enabled == PLANS.as_bytes() => true,
+                Some(enabled) if enabled == SPENT.as_bytes() => open > 0,
+                _ => false,
+            };
             let passes = (item.is_none() || item == of_item)
-                && (active.is_none() || active == is_active)
+                && filter.active.is_none_or(|active| active == is_active)
                 && (kinds.is_empty() || kind.is_some_and(|kind| kinds.contains(&kind.as_slice())));
             if passes {
                 passing.push(id);

@@ -1,7 +1,7 @@
 //! What people want of runs: that they end, or begin again.
 
 use isochrone_domain::{
-    Amendment, AuditEntry, CancelReason, OverlapPolicy, RunId, RunStatus, amend, cancel, retry,
+    Amendment, AuditEntry, CancelReason, OverlapPolicy, Run, RunId, RunStatus, amend, cancel, recount, retry,
 };
 
 use super::RedisStore;
@@ -10,7 +10,8 @@ use super::batch::Batch;
 use super::commit::Commit;
 use super::keys::Shard;
 use super::line::{ask_line, take_line};
-use super::records::{ask_task, take_task};
+use super::records::{ask_task, id_of, take_task};
+use crate::runs::RECOUNTED;
 use crate::{Cancelled, Result, Tries};
 
 impl RedisStore {
@@ -65,12 +66,35 @@ impl RedisStore {
             let mut commit = Commit::new(Shard::of_run(id));
             self.update_run(&mut commit, &stored, &amended, 0);
             self.note_run(&mut commit, &amended);
+            self.recount_failures(&mut commit, &stored.run, &amended).await?;
             note_audit(&mut commit, Shard::of_run(id), entry);
             if self.commit(commit).await? {
                 return Ok(Cancelled::Done(Box::new(amended)));
             }
             tries.again().await?;
         }
+    }
+
+    /// Counts the failures of an amended run's task as its runs stand now.
+    async fn recount_failures(&self, commit: &mut Commit, old: &Run, amended: &Run) -> Result<()> {
+        let (shard, task) = (Shard::of_run(old.id), old.task);
+        let mut batch = Batch::default();
+        ask_task(&mut batch, &self.keys, task);
+        let last = (RECOUNTED - 1).to_string();
+        batch.add(shard, ["ZREVRANGE", &self.keys.ended_of(task), "0", &last]);
+        batch.add_time(shard);
+        let mut answers = self.ask(batch).await?;
+        let found = take_task(&mut answers)?;
+        let ids = answers.members()?.iter().map(|member| id_of(member)).collect::<Result<Vec<RunId>>>()?;
+        let now = answers.now(self)?;
+        let Some(found) = found else { return Ok(()) };
+        let others = self.find_runs(&ids).await?.into_iter().map(|stored| stored.run);
+        let others: Vec<Run> = others.filter(|run| run.id != old.id).collect();
+        let recounted = recount(&found.task, old, amended, &others, now);
+        if recounted != found.task {
+            self.advance_task(commit, &recounted);
+        }
+        Ok(())
     }
 
     /// Forgets an ended run.

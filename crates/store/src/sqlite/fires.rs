@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use isochrone_domain::{
     AuditEntry, EpochMillis, FireId, Generation, Outcome, Reason, Run, RunId, RunStatus, Task, TaskId,
-    Trigger,
+    Trigger, without_runs,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
@@ -34,7 +34,10 @@ pub(super) fn commit(db: &Connection, commit: FireCommit, now: EpochMillis) -> R
         return Ok(if repeated { Saved::Repeated } else { Saved::Stale });
     }
     let mut known = known.into_iter();
+    let made = |runs: &[Run]| runs.iter().filter(|run| !run.status.ended()).count() as u64;
+    let planned_runs = made(&runs);
     runs.retain(|_| known.next() == Some(false));
+    let task = without_runs(&task, planned_runs - made(&runs));
     tasks::update(db, &task)?;
     for run in &runs {
         insert(db, &task, run)?;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use isochrone_domain::{
     Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, EpochMillis, ItemSnapshot, LogLine,
-    OverlapPolicy, Run, RunId, RunStatus, Task, TaskId, TaskType, amend, cancel, retry,
+    OverlapPolicy, Run, RunId, RunStatus, Task, TaskId, TaskType, amend, cancel, recount, retry,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
 
 use super::rows::{self, Conditions, signed};
 use super::{SqliteStore, audit, fires, leases, logs, retention, tasks};
+use crate::runs::RECOUNTED;
 use crate::{
     Backlog, Cancelled, Claim, Finished, Held, Keep, LONGEST_LEASE, Page, Paged, Place, Renewal, Result,
     RunFilter, RunStore, Stretch, Unclaimed,
@@ -131,7 +132,8 @@ impl RunStore for SqliteStore {
     }
 
     async fn amend_run(&self, run: RunId, amendment: Amendment, audit: AuditEntry) -> Result<Cancelled> {
-        self.write(move |db| amend_run(db, run, amendment, &audit)).await
+        let clock = self.clock;
+        self.write(move |db| amend_run(db, run, amendment, &audit, clock.now())).await
     }
 
     async fn delete_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
@@ -340,7 +342,13 @@ fn retry_run(db: &Connection, id: RunId, entry: &AuditEntry, now: EpochMillis) -
     Ok(Cancelled::Done(Box::new(again)))
 }
 
-fn amend_run(db: &Connection, id: RunId, amendment: Amendment, entry: &AuditEntry) -> Result<Cancelled> {
+fn amend_run(
+    db: &Connection,
+    id: RunId,
+    amendment: Amendment,
+    entry: &AuditEntry,
+    now: EpochMillis,
+) -> Result<Cancelled> {
     let Some(run) = find(db, id)? else {
         return Ok(Cancelled::Missing);
     };
@@ -349,6 +357,16 @@ fn amend_run(db: &Connection, id: RunId, amendment: Amendment, entry: &AuditEntr
     };
     update(db, &amended)?;
     fires::note(db, &amended)?;
+    if let Some(task) = tasks::find(db, run.task)? {
+        let sql = "SELECT body FROM runs WHERE task = ?1 AND id <> ?2 AND status = 'ended'
+                   ORDER BY planned DESC, seq DESC LIMIT ?3";
+        let values = params![run.task.as_bytes(), id.as_bytes(), RECOUNTED];
+        let others: Vec<Run> = rows::many(db, sql, values, rows::body)?;
+        let recounted = recount(&task, &run, &amended, &others, now);
+        if recounted != task {
+            tasks::update(db, &recounted)?;
+        }
+    }
     audit::insert(db, entry)?;
     Ok(Cancelled::Done(Box::new(amended)))
 }

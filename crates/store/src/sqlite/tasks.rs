@@ -11,6 +11,16 @@ use super::rows::{self, Conditions, signed};
 use super::{SqliteStore, audit, fires, leases, retention, runs};
 use crate::{Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore};
 
+/// Column `active` of an enabled task that plans a fire.
+const PLANS: i64 = 1;
+/// Of an enabled task that plans none: it is active as long as it has an open run.
+const SPENT: i64 = 2;
+
+const ACTIVE: &str = "(active = 1 OR (active = 2 AND EXISTS
+    (SELECT 1 FROM runs WHERE runs.task = tasks.id AND runs.status <> 'ended')))";
+const NOT_ACTIVE: &str = "(active = 0 OR (active = 2 AND NOT EXISTS
+    (SELECT 1 FROM runs WHERE runs.task = tasks.id AND runs.status <> 'ended')))";
+
 #[async_trait]
 impl TaskStore for SqliteStore {
     fn clock(&self) -> Clock {
@@ -140,7 +150,11 @@ fn write(db: &Connection, sql: &str, task: &Task) -> Result<usize> {
             task.owner,
             task.kind.name(),
             task.item_id.as_ref().map(isochrone_domain::ItemId::as_bytes),
-            task.state == TaskState::Active,
+            match (task.state, task.next_fire) {
+                (TaskState::Active, Some(_)) => PLANS,
+                (TaskState::Active, None) => SPENT,
+                (TaskState::Paused | TaskState::Disabled, _) => 0,
+            },
             task.next_fire.map(|at| at.0),
             signed(task.version),
             rows::json(task),
@@ -183,13 +197,24 @@ fn delete(db: &Connection, id: TaskId, entry: &AuditEntry, now: EpochMillis) -> 
 }
 
 fn count_active(db: &Connection, owner: Option<&str>, kind: TaskType) -> Result<u64> {
-    let all = "SELECT count(*) FROM tasks WHERE kind = ?1 AND active = 1";
+    // Spent tasks pile up, open runs do not: those are looked through, in this order.
+    let counts = [
+        "SELECT count(*) FROM tasks WHERE kind = ?1 AND active = 1",
+        "SELECT count(DISTINCT runs.task) FROM runs CROSS JOIN tasks ON tasks.id = runs.task
+         WHERE runs.status <> 'ended' AND tasks.kind = ?1 AND tasks.active = 2",
+    ];
     let count = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
-    let counted = match owner {
-        Some(owner) => rows::one(db, &format!("{all} AND owner = ?2"), [kind.name(), owner], count)?,
-        None => rows::one(db, all, [kind.name()], count)?,
-    };
-    Ok(counted.unwrap_or_default() as u64)
+    let mut active = 0;
+    for sql in counts {
+        let counted = match owner {
+            Some(owner) => {
+                rows::one(db, &format!("{sql} AND tasks.owner = ?2"), [kind.name(), owner], count)?
+            }
+            None => rows::one(db, sql, [kind.name()], count)?,
+        };
+        active += counted.unwrap_or_default() as u64;
+    }
+    Ok(active)
 }
 
 fn conditions(filter: &TaskFilter) -> Conditions {
@@ -201,7 +226,7 @@ fn conditions(filter: &TaskFilter) -> Conditions {
         conditions.and("item = ?", [Value::Blob(item.as_bytes().to_vec())]);
     }
     if let Some(active) = filter.active {
-        conditions.and("active = ?", [Value::Integer(active.into())]);
+        conditions.and(if active { ACTIVE } else { NOT_ACTIVE }, []);
     }
     if !filter.kinds.is_empty() {
         let places = vec!["?"; filter.kinds.len()].join(", ");

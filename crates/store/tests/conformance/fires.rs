@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isochrone_domain::{Action, EpochMillis, MisfirePolicy, OverlapPolicy, Task, disable, plan_request};
-use isochrone_store::{RunFilter, Saved};
+use isochrone_store::{FireCommit, RunFilter, Saved};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -239,4 +239,47 @@ pub(crate) async fn fires_no_minute_again_after_an_import(fresh: &impl Fresh) {
     assert_eq!(world.unfinished(exported.id).await.unwrap(), 0);
     let moved_on = world.read_task(exported.id).await;
     assert_eq!(moved_on.next_fire, commit.task.next_fire, "it is not due for ever");
+    assert_eq!(moved_on.occurrences, exported.occurrences, "what was not made is not counted");
+}
+
+pub(crate) async fn counts_of_an_import_only_what_it_makes(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let exported = world
+        .add(|task| {
+            task.max_occurrences = Some(2);
+            task.policies.misfire = MisfirePolicy::RunAll { max: 10 };
+            task.policies.overlap = OverlapPolicy::Allow;
+            task.next_fire = task.next_fire.map(|next| next - Duration::from_mins(3));
+        })
+        .await;
+    // The first two minutes ran; then the task was exported without its count, and came back.
+    let first = world.plan(exported.id).await;
+    assert_eq!((first.runs.len(), first.task.next_fire), (2, None));
+    assert_eq!(world.commit_fires(vec![first.clone()]).await.unwrap(), [Saved::Done]);
+    assert!(world.delete_task(exported.id, entry(Action::DeleteTask, exported.id)).await.unwrap());
+    assert_eq!(
+        world.insert_task(&exported, entry(Action::CreateTask, exported.id)).await.unwrap(),
+        Saved::Done
+    );
+    assert_eq!(world.commit_fires(vec![first.clone()]).await.unwrap(), [Saved::Repeated]);
+    let moved_on = world.read_task(exported.id).await;
+    assert_eq!(moved_on.occurrences, 0);
+    let last = first.runs.last().expect("two").planned;
+    assert_eq!(moved_on.next_fire, Some(last + Duration::from_mins(1)), "its limit is not reached");
+
+    // And of those that are partly known, the others are made and counted.
+    let mut mixed = world.plan(exported.id).await;
+    assert_eq!(mixed.runs.len(), 2);
+    let again =
+        FireCommit { fires: mixed.fires[..1].to_vec(), runs: mixed.runs[..1].to_vec(), ..mixed.clone() };
+    assert_eq!(world.commit_fires(vec![again]).await.unwrap(), [Saved::Done]);
+    assert!(world.delete_task(exported.id, entry(Action::DeleteTask, exported.id)).await.unwrap());
+    let back = Task { next_fire: moved_on.next_fire, ..exported.clone() };
+    assert_eq!(world.insert_task(&back, entry(Action::CreateTask, back.id)).await.unwrap(), Saved::Done);
+    mixed.task.version = back.version;
+    assert_eq!(world.commit_fires(vec![mixed]).await.unwrap(), [Saved::Done]);
+    assert_eq!(
+        (world.read_task(back.id).await.occurrences, world.unfinished(back.id).await.unwrap()),
+        (1, 1)
+    );
 }

@@ -40,11 +40,13 @@ macro_rules! store_conformance {
         $crate::store_conformance! { $fresh;
             tasks: keeps_a_task_whole, keeps_text_as_it_came, saves_only_over_what_was_read,
                 filters_tasks, pages_tasks_in_the_order_of_their_creation,
-                goes_on_behind_a_task, goes_on_behind_a_run, counts_active_tasks;
+                goes_on_behind_a_task, goes_on_behind_a_run, counts_active_tasks,
+                a_spent_task_is_active_as_long_as_it_has_an_open_run;
             fires: gives_due_tasks_the_earliest_first, keeps_a_disabled_tasks_fire_due, counts_what_has_not_ended, commits_a_fire_whole,
                 commits_nothing_of_a_stale_fire, answers_each_commit_in_order, one_of_many_schedulers_wins,
                 counts_a_repeated_commit_once, counts_a_repeated_request_once, refuses_a_stale_request,
-                fires_no_minute_again_after_an_import;
+                fires_no_minute_again_after_an_import,
+                counts_of_an_import_only_what_it_makes;
             outbox: holds_a_run_until_it_is_published, holds_a_run_again_for_each_attempt,
                 holds_a_retry_until_it_is_due, gives_the_longest_due_first, knows_what_nobody_claimed, counts_what_waits,
                 wakes_for_the_earliest_thing_to_do;
@@ -63,7 +65,8 @@ macro_rules! store_conformance {
                 lets_all_go_once_they_may_overlap;
             wishes: cancels_what_waits, cancels_what_is_queued, tells_an_attempt_of_its_cancel,
                 cancels_no_ended_run, retries_an_ended_run, retries_nothing_else,
-                retries_behind_the_run_that_is_ahead, amends_what_has_ended, deletes_what_has_ended;
+                retries_behind_the_run_that_is_ahead, amends_what_has_ended,
+                amended_runs_count_as_they_stand, deletes_what_has_ended;
             deletion: forgets_a_task_and_its_runs, takes_the_run_from_its_worker,
                 keeps_ledger_and_audit_of_the_deleted;
             logs: keeps_lines_in_order, keeps_a_line_once, joins_the_attempts, pages_lines;

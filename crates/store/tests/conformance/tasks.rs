@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use isochrone_domain::{Action, ItemId, Task, TaskId, TaskState, TaskType, disable};
-use isochrone_store::{Page, RunFilter, Saved, Stretch, TaskFilter};
+use isochrone_domain::{
+    Action, Decision, ItemId, Outcome, Reason, RunStatus, Task, TaskId, TaskState, TaskType, disable,
+};
+use isochrone_store::{Cancelled, Page, RunFilter, Saved, Stretch, TaskFilter};
 
 use super::Fresh;
-use super::world::{ALL, World, entry, failed, new_task};
+use super::world::{ALL, KIND, World, entry, failed, new_task};
 
 pub(crate) async fn keeps_a_task_whole(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
@@ -128,7 +130,7 @@ pub(crate) async fn counts_active_tasks(fresh: &impl Fresh) {
     assert_eq!(count(Some("ann")).await, (0, 1));
     save(&mut task, &|task| *task = disable(task, task.created)).await;
     assert_eq!(count(Some("ann")).await, (0, 0));
-    save(&mut task, &|task| task.state = TaskState::Active).await;
+    save(&mut task, &|task| (task.state, task.next_fire) = (TaskState::Active, Some(task.created))).await;
     save(&mut task, &|task| task.owner = "bob".into()).await;
     assert_eq!((count(Some("ann")).await, count(Some("bob")).await), ((0, 0), (1, 1)));
 
@@ -140,6 +142,75 @@ pub(crate) async fn counts_active_tasks(fresh: &impl Fresh) {
     assert_eq!(count(None).await, (1, 0));
     assert!(world.delete_task(bobs.id, entry(Action::DeleteTask, bobs.id)).await.unwrap());
     assert_eq!((count(None).await, count(Some("bob")).await), ((0, 0), (0, 0)));
+}
+
+pub(crate) async fn a_spent_task_is_active_as_long_as_it_has_an_open_run(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let agree = async |owner: &str, active: &[TaskId], not: &[TaskId]| {
+        for (filter, expected) in [(true, active), (false, not)] {
+            let filter =
+                TaskFilter { active: Some(filter), owner: Some(owner.to_owned()), ..TaskFilter::default() };
+            let found = world.tasks(&filter, ALL).await.unwrap();
+            let ids: Vec<_> = found.rows.iter().map(|task| task.id).collect();
+            assert_eq!((ids.as_slice(), found.total), (expected, expected.len() as u64), "{filter:?}");
+            assert_eq!(world.tasks_from(&filter, None, 10).await.unwrap().rows, found.rows);
+        }
+        for owner in [None, Some(owner)] {
+            assert_eq!(world.count_active(owner, &[KIND]).await.unwrap()[&KIND], active.len() as u64);
+        }
+    };
+    // Its last planned fire, which runs; one whose last fire was skipped; one that never had any.
+    let last = world.add(|task| task.max_occurrences = Some(1)).await.id;
+    let skipped = world.add(|task| task.end = task.next_fire).await.id;
+    let never = world.add(|task| task.next_fire = None).await.id;
+    let both = [last, skipped];
+    agree("ann", &both, &[never]).await;
+
+    let mut commits = vec![world.plan(last).await, world.plan(skipped).await];
+    for fire in &mut commits[1].fires {
+        fire.decision = Decision::Skip;
+    }
+    let now = world.now().await.unwrap();
+    for run in &mut commits[1].runs {
+        run.status = RunStatus::Ended { outcome: Outcome::Skipped, reason: Reason::SkippedMisfire, at: now };
+    }
+    let run = commits[0].runs[0].id;
+    assert_eq!(world.commit_fires(commits).await.unwrap(), [Saved::Done; 2]);
+    agree("ann", &[last], &[skipped, never]).await;
+    world.carried_out(run, failed()).await;
+    agree("ann", &[], &[last, skipped, never]).await;
+
+    // A retry opens it again, and a cancel ends it.
+    assert!(matches!(world.retry_run(run, entry(Action::RetryRun, last)).await.unwrap(), Cancelled::Done(_)));
+    agree("ann", &[last], &[skipped, never]).await;
+    assert!(matches!(
+        world.cancel_run(run, entry(Action::CancelRun, last)).await.unwrap(),
+        Cancelled::Done(_)
+    ));
+    agree("ann", &[], &[last, skipped, never]).await;
+
+    // Several runs: it is active until the last of them has ended. A loss of its worker ends none for good.
+    let runs = [world.request(never).await.id, world.request(never).await.id];
+    agree("ann", &[never], &both).await;
+    world.carried_out(runs[0], failed()).await;
+    world.lost(runs[1]).await;
+    agree("ann", &[never], &both).await;
+
+    // Another owner, another kind, disabled, deleted: it is counted where it is.
+    let save = async |change: &dyn Fn(&mut Task)| {
+        let mut task = world.read_task(never).await;
+        change(&mut task);
+        assert_eq!(world.save_task(&task, entry(Action::UpdateTask, never)).await.unwrap(), Saved::Done);
+    };
+    save(&|task| task.owner = "bob".into()).await;
+    agree("bob", &[never], &[]).await;
+    save(&|task| *task = disable(task, task.created)).await;
+    agree("bob", &[], &[never]).await;
+    save(&|task| task.state = TaskState::Active).await;
+    agree("bob", &[never], &[]).await;
+    assert!(world.delete_task(never, entry(Action::DeleteTask, never)).await.unwrap());
+    agree("bob", &[], &[]).await;
+    agree("ann", &[], &both).await;
 }
 
 pub(crate) async fn goes_on_behind_a_task(fresh: &impl Fresh) {

@@ -2,6 +2,7 @@
 
 use isochrone_domain::{
     Action, Amendment, AuditEntry, CancelReason, Outcome, OverlapPolicy, Reason, Run, RunId, RunStatus,
+    TaskState,
 };
 use isochrone_store::{Cancelled, Held, Page, Renewal, RunFilter, Saved};
 
@@ -168,6 +169,47 @@ pub(crate) async fn amends_what_has_ended(fresh: &impl Fresh) {
     assert_eq!(noted(&world, Action::UpdateRun).await, 2);
     let unknown = world.amend_run(RunId::random(), said, asks(Action::UpdateRun, &run)).await.unwrap();
     assert_eq!(unknown, Cancelled::Missing);
+}
+
+pub(crate) async fn amended_runs_count_as_they_stand(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let task = world.add_queueing().await.id;
+    let count = async || world.read_task(task).await.consecutive_failures;
+    let ended = async |end| {
+        let run = world.request(task).await;
+        world.carried_out(run.id, end).await
+    };
+    let amend = async |run: &Run, outcome| {
+        let said = Amendment { outcome: Some(outcome), result: None };
+        done(&world, world.amend_run(run.id, said, asks(Action::UpdateRun, run)).await.unwrap()).await
+    };
+    let mut failures = Vec::new();
+    for _ in 0..3 {
+        failures.push(ended(failed()).await);
+        // Two runs that end in one millisecond have no order.
+        let now = world.now().await.unwrap();
+        world.reach(now + std::time::Duration::from_millis(2)).await;
+    }
+    assert_eq!(count().await, 3);
+    amend(&failures[1], Outcome::Succeeded).await;
+    assert_eq!(count().await, 1, "one has failed since");
+    amend(&failures[1], Outcome::Failed).await;
+    assert_eq!(count().await, 3);
+    amend(&failures[0], Outcome::Skipped).await;
+    assert_eq!(count().await, 2);
+    amend(&failures[2], Outcome::Succeeded).await;
+    assert_eq!(count().await, 0);
+    amend(&failures[1], Outcome::Succeeded).await;
+    amend(&failures[1], Outcome::SubmitFailed).await;
+    assert_eq!(count().await, 0, "a later success has forgiven it");
+
+    // As many failures in a row as the policy bears disable the task, whoever says so.
+    let mut strict = world.read_task(task).await;
+    strict.policies.max_consecutive_failures = Some(2);
+    assert_eq!(world.save_task(&strict, entry(Action::UpdateTask, task)).await.unwrap(), Saved::Done);
+    amend(&failures[2], Outcome::Failed).await;
+    let disabled = world.read_task(task).await;
+    assert_eq!((disabled.consecutive_failures, disabled.state), (2, TaskState::Disabled));
 }
 
 pub(crate) async fn deletes_what_has_ended(fresh: &impl Fresh) {
