@@ -215,6 +215,28 @@ async fn no_task_of_a_disabled_user_runs_and_none_is_left_without_an_owner() -> 
     fixture.good(&["enable", "ann"])?;
     assert_eq!(ended().await?["status"], "succeeded");
 
+    // An owner who is only a viewer now: the same, until somebody else has the task.
+    fixture.good(&["role", "ann", "viewer"])?;
+    for _ in 0..6 {
+        let run = ended().await?;
+        assert_eq!(
+            (&run["status"], &run["reason"]),
+            (&json!("submitfailed"), &json!("owner_not_allowed")),
+            "{run}"
+        );
+    }
+    let shown = fixture.options.cli_json(&["task", "show", &task])?;
+    assert_eq!((&shown["state"], &shown["consecutiveFailures"]), (&json!("active"), &json!(0)), "{shown}");
+    assert!(
+        fixture.options.cli_json(&["task", "hand-over", &task, "--to", "ann"]).is_err(),
+        "not to a viewer"
+    );
+    assert_eq!(fixture.options.cli_json(&["task", "hand-over", &task, "--to", "bob"])?["owner"], "bob");
+    assert_eq!(ended().await?["status"], "succeeded");
+    fixture.good(&["role", "ann", "admin"])?;
+    assert_eq!(fixture.options.cli_json(&["task", "hand-over", &task, "--to", "ann"])?["owner"], "ann");
+    assert_eq!(ended().await?["status"], "succeeded");
+
     fixture.refused(&["delete", "ann"], "", "owns 1 tasks and 1 items")?;
     for heir in ["ANN", "zoe"] {
         fixture.refused(&["delete", "ann", "--tasks-to", heir], "", "")?;

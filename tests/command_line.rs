@@ -117,6 +117,32 @@ fn a_task_lives_its_life_on_the_command_line() -> Result<()> {
     let filled = options.cli_json(&["task", "backfill", id, "--from", &from.to_string(), "--to", &to])?;
     assert_eq!(filled.as_array().map(Vec::len), Some(2), "{filled}");
     assert_eq!(options.cli_json(&["task", "show", id])?["occurrences"], 3);
+    let again = options.cli(&["task", "backfill", id, "--from", &from.to_string(), "--to", &to], "")?;
+    let said = text(&again.stderr);
+    assert_eq!(said.matches("left out: ").count(), 5, "{said}");
+    assert!(said.contains("has not ended") && said.contains("maxOccurrences"), "{said}");
+
+    let bounded =
+        options.cli_json(&["task", "update", id, "--start", "1589428800000", "--end", "1589428800000"])?;
+    assert_eq!(bounded["state"], "completed");
+    let unbounded = options.cli_json(&[
+        "task",
+        "update",
+        id,
+        "--start",
+        "none",
+        "--end",
+        "none",
+        "--max-occurrences",
+        "none",
+    ])?;
+    assert_eq!(unbounded["state"], "active", "{unbounded}");
+    for (option, wrong) in
+        [("--minute", "1;15"), ("--minute", "1\u{2013}5"), ("--end", "soon"), ("--end", "1893456000")]
+    {
+        let refused = options.cli(&["task", "update", id, option, wrong], "")?;
+        ensure!(!refused.status.success(), "{option} {wrong}");
+    }
 
     let deleted = options.cli(&["task", "delete", id], "")?;
     ensure!(deleted.status.success());

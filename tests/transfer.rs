@@ -119,6 +119,8 @@ fn tasks_move_to_another_house_with_all_that_matters() -> Result<()> {
 
     let (good, tally, _) = import(&new.options, &[], &lines)?;
     assert!(good && counts(&tally) == [0, 3, 0, 0], "a second time does nothing: {tally}");
+    let (good, tally, said) = import(&new.options, &[], &format!("\u{feff}{lines}"))?;
+    assert!(good && counts(&tally) == [0, 3, 0, 0], "nor with a byte order mark: {tally} {said}");
     Ok(())
 }
 

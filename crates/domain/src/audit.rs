@@ -18,6 +18,8 @@ pub enum Action {
     DisableTask,
     /// Agreed to what its item does.
     AcceptItem,
+    /// Made it another user's.
+    ReassignTask,
     /// Deleted it.
     DeleteTask,
     /// Asked for a run.
@@ -57,6 +59,7 @@ impl Action {
             Action::EnableTask => "enableTask",
             Action::DisableTask => "disableTask",
             Action::AcceptItem => "acceptItem",
+            Action::ReassignTask => "reassignTask",
             Action::DeleteTask => "deleteTask",
             Action::RunTask => "runTask",
             Action::CancelRun => "cancelRun",

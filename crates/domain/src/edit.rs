@@ -1,6 +1,8 @@
 //! What update, enable and disable do to a task.
 
 use crate::submission::check;
+use crate::window::{check_units, check_window};
+use crate::written_schedule::check_schedule;
 use crate::{
     CronFields, EpochMillis, Generation, ItemId, Limits, PolicyChange, Problem, Task, TaskState, TaskType,
     first_fire,
@@ -63,6 +65,19 @@ pub fn edit(task: &Task, change: Change, now: EpochMillis, limits: &Limits) -> R
     set(&mut task.start, change.start);
     set(&mut task.end, change.end);
     check(&task, limits)?;
+    if task.cron != old.cron {
+        check_schedule(&task.cron, limits.strict_cron)?;
+    }
+    if (&task.cron, task.start, task.end) != (&old.cron, old.start, old.end) {
+        check_units(
+            task.start.filter(|_| task.start != old.start),
+            task.end.filter(|_| task.end != old.end),
+        )?;
+        // An end that is near ends the task, which somebody may want. Dates still to come must have a fire.
+        if let Some(start) = task.start.filter(|start| *start > now) {
+            check_window(&task, EpochMillis(start.0 - 1_000), now)?;
+        }
+    }
     task.updated = now;
     if (&task.cron, task.start, task.end, task.max_occurrences)
         != (&old.cron, old.start, old.end, old.max_occurrences)

@@ -109,18 +109,71 @@ pub fn plan_fires(
     now: EpochMillis,
     limit: usize,
 ) -> FirePlan {
+    plan_fires_but(task, schedule, unfinished, now, limit, |_| None)
+}
+
+/// Decides them before the task becomes `changed` (none: it is deleted): those that are overdue and that it would not
+/// have any more are skipped, with that reason. Somebody who disables a task while nobody fires wants no run of it.
+pub fn plan_fires_before(
+    task: &Task,
+    schedule: &Schedule,
+    unfinished: u64,
+    (changed, now): (Option<&Task>, EpochMillis),
+    limit: usize,
+) -> FirePlan {
+    let excluded = |planned: EpochMillis| {
+        let Some(changed) = changed else { return Some(Reason::TaskDeleted) };
+        if changed.state != TaskState::Active {
+            Some(Reason::SkippedDisabled)
+        } else if now.since(planned) > ON_TIME_MS && !has_minute(changed, planned) {
+            Some(Reason::SkippedExcluded)
+        } else {
+            None
+        }
+    };
+    plan_fires_but(task, schedule, unfinished, now, limit, excluded)
+}
+
+/// Whether a minute is within the task's dates.
+fn has_minute(task: &Task, minute: EpochMillis) -> bool {
+    let start = task.start.map_or(i64::MIN, |start| start.0.div_euclid(1_000) * 1_000);
+    minute.0 >= start && task.end.is_none_or(|end| minute <= end)
+}
+
+fn plan_fires_but(
+    task: &Task,
+    schedule: &Schedule,
+    unfinished: u64,
+    now: EpochMillis,
+    limit: usize,
+    excluded: impl Fn(EpochMillis) -> Option<Reason>,
+) -> FirePlan {
     let mut plan = FirePlan { fires: Vec::new(), task: task.clone() };
     let active = task.state == TaskState::Active;
     let misfire = task.policies.misfire;
     let until = if active { now } else { now.min(task.updated) };
     // As far ahead as the policy must see: a year's backlog is not walked again for each plan.
-    let due: Vec<EpochMillis> =
-        due_minutes(task, schedule, until).take(limit.saturating_add(looks_ahead(misfire))).collect();
+    let (mut due, mut ahead) = (Vec::new(), looks_ahead(misfire));
+    for planned in due_minutes(task, schedule, until) {
+        let excluded = excluded(planned).filter(|_| active);
+        if due.len() >= limit && excluded.is_none() {
+            ahead -= 1;
+        }
+        due.push((planned, excluded));
+        if ahead == 0 {
+            break;
+        }
+    }
+    let mut from_last = due.iter().filter(|(_, excluded)| excluded.is_none()).count() + 1;
     let mut of_this_plan = 0;
-    for (index, &planned) in due.iter().enumerate().take(limit) {
+    for &(planned, excluded) in due.iter().take(limit) {
         let late_ms = now.since(planned);
-        let from_last = due.len() - index;
-        let (decision, reason) = if active && may_run(misfire, from_last, late_ms) {
+        if excluded.is_none() {
+            from_last -= 1;
+        }
+        let (decision, reason) = if let Some(reason) = excluded {
+            (Decision::Skip, reason)
+        } else if active && may_run(misfire, from_last, late_ms) {
             let reason = match (late_ms > ON_TIME_MS, from_last) {
                 (false, _) => Reason::OnTime,
                 (true, 1) => Reason::Late,
@@ -134,7 +187,7 @@ pub fn plan_fires(
         };
         if decision != Decision::Skip {
             of_this_plan += 1;
-            plan.task.occurrences += 1;
+            plan.task.occurrences = plan.task.occurrences.saturating_add(1);
         }
         let id = FireId::scheduled(task.id, task.generation, planned);
         plan.fires.push(PlannedFire { id, planned, decision, reason });
@@ -150,6 +203,19 @@ pub fn plan_fires(
         _ => None,
     };
     plan
+}
+
+/// The task of a plan of which only a part is kept: `left_out` of its runs are not made, as their fires were decided
+/// before. They are no occurrences, and take no later fire away.
+pub fn without_runs(task: &Task, left_out: u64) -> Task {
+    let mut task = task.clone();
+    let reached = task.occurrences_left() == 0;
+    task.occurrences = task.occurrences.saturating_sub(left_out);
+    if left_out > 0 && reached && task.next_fire.is_none() && task.state == TaskState::Active {
+        let after = task.last_fire.map_or(i64::MIN, |last| last.0);
+        task.next_fire = next_within(&task, &task.schedule(), after);
+    }
+    task
 }
 
 /// The planned minutes from the task's next fire up to now.
@@ -203,15 +269,20 @@ pub fn plan_request(
 }
 
 /// A run that a person asks for in place of a planned minute of the past; it counts as an occurrence.
-/// Asked for twice it is the same fire. None: the task's limit is reached.
+/// `filled_before`: how often the minute was filled by a run that was never carried out. Asked for twice it is the
+/// same fire. None: the task's limit is reached.
 pub fn plan_backfill(
     task: &Task,
     unfinished: u64,
     by: &str,
-    planned: EpochMillis,
+    (planned, filled_before): (EpochMillis, u16),
     now: EpochMillis,
 ) -> Option<(Task, Run)> {
     let mut nonce = *b"backfill........";
+    if filled_before > 0 {
+        nonce[..6].copy_from_slice(b"refill");
+        nonce[6..8].copy_from_slice(&filled_before.to_be_bytes());
+    }
     nonce[8..].copy_from_slice(&planned.0.to_be_bytes());
     let id = FireId::requested(task.id, nonce);
     plan_by_hand(task, unfinished, by, (id, planned, Reason::Backfilled), now)
@@ -231,7 +302,7 @@ fn plan_by_hand(
     let decision = if waits { Decision::RunAfterOthers } else { Decision::Run };
     let fire = PlannedFire { id, planned, decision, reason };
     let mut task = task.clone();
-    task.occurrences += 1;
+    task.occurrences = task.occurrences.saturating_add(1);
     if task.occurrences_left() == 0 {
         task.next_fire = None;
     }

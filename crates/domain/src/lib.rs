@@ -20,6 +20,8 @@ mod submission;
 mod task;
 mod time;
 mod transfer;
+mod window;
+mod written_schedule;
 
 pub use account::{Role, User, UserChange, keeps_an_administrator};
 pub use audit::{Action, AuditEntry};
@@ -29,7 +31,8 @@ pub use declared::{
 };
 pub use edit::{Change, disable, edit, enable};
 pub use fire::{
-    Decision, FirePlan, PlannedFire, first_fire, plan_backfill, plan_fires, plan_request, planned_minutes,
+    Decision, FirePlan, PlannedFire, first_fire, plan_backfill, plan_fires, plan_fires_before, plan_request,
+    planned_minutes, without_runs,
 };
 pub use id::{ArtifactsId, FireId, IdError, InstallationId, ItemId, RunId, TaskId};
 pub use item::{Access, Item, ItemDetails, ItemSnapshot, ItemVersion};
@@ -41,7 +44,7 @@ pub use policy::{
 };
 pub use run::{Artifact, Cancel, CancelReason, Lease, LogLine, LogStream, Progress, Run, RunStatus, Trigger};
 pub use scene_cook::SceneCook;
-pub use settle::{Amendment, AttemptEnd, Settled, amend, cancel, retry, settle};
+pub use settle::{Amendment, AttemptEnd, Settled, amend, cancel, recount, retry, settle};
 pub use submission::{Limits, Problem, Submission, accept};
 pub use task::{CronFields, Generation, Task, TaskState, TaskType, UnknownTaskType, public_url};
 pub use time::EpochMillis;

@@ -56,6 +56,8 @@ reasons! {
     SkippedMisfire = "skipped_misfire": "Its minute passed while no scheduler was running, and the task's misfire policy runs only later ones.",
     /// The task was disabled when the fire was decided.
     SkippedDisabled = "skipped_disabled": "The task was disabled before this fire was decided.",
+    /// Somebody changed the task's dates so that they leave the fire out, before it was decided.
+    SkippedExcluded = "skipped_excluded": "The task's dates were changed to leave its minute out before this fire was decided.",
     /// An earlier run had not ended.
     SkippedOverlap = "skipped_overlap": "An earlier run of the task had not ended.",
     /// The work was done.
@@ -94,6 +96,8 @@ reasons! {
     ItemChanged = "item_changed": "The item was changed by somebody else since the task's owner agreed to it.",
     /// The task's owner is disabled or deleted.
     OwnerDisabled = "owner_disabled": "The task's owner is disabled or deleted.",
+    /// The task's owner became a viewer.
+    OwnerNotAllowed = "owner_not_allowed": "The task's owner may have no tasks any more.",
     /// The item or the parameters can't be used.
     BadInput = "bad_input": "The task's item or parameters can't be used.",
     /// Something in Isochrone or its machine failed.
@@ -108,7 +112,10 @@ impl Reason {
     /// Whether a run that ends so counts towards disabling its task: what somebody decided about it is no failure
     /// of its work.
     pub fn counts_as_failure(self) -> bool {
-        !matches!(self, Reason::Cancelled | Reason::ItemChanged | Reason::OwnerDisabled)
+        !matches!(
+            self,
+            Reason::Cancelled | Reason::ItemChanged | Reason::OwnerDisabled | Reason::OwnerNotAllowed
+        )
     }
 }
 

@@ -88,7 +88,7 @@ pub fn settle(
 
 impl Settled {
     fn failed(&mut self, reason: Reason, result: String, now: EpochMillis) {
-        self.run.failures += 1;
+        self.run.failures = self.run.failures.saturating_add(1);
         self.run.result = Some(result);
         let retry = &self.task.policies.retry;
         if self.run.cancel.is_none() && reason != Reason::Cancelled && self.run.failures <= retry.max_retries
@@ -108,7 +108,7 @@ impl Settled {
     }
 
     fn lapsed(&mut self, now: EpochMillis) {
-        self.run.crashes += 1;
+        self.run.crashes = self.run.crashes.saturating_add(1);
         if self.blind() || self.run.crashes > self.task.policies.max_crashes {
             self.run.result = Some(format!(
                 "{} ({} of its workers were lost)",
@@ -146,14 +146,8 @@ impl Settled {
         match outcome {
             Outcome::Succeeded => task.consecutive_failures = 0,
             Outcome::Failed | Outcome::SubmitFailed if reason.counts_as_failure() => {
-                task.consecutive_failures += 1;
-                let too_many = task
-                    .policies
-                    .max_consecutive_failures
-                    .is_some_and(|max| task.consecutive_failures >= max);
-                if too_many && task.state == TaskState::Active {
-                    *task = crate::edit::stop_planning(task, TaskState::Disabled, now);
-                }
+                task.consecutive_failures = task.consecutive_failures.saturating_add(1);
+                *task = disabled_by_failures(task.clone(), now);
             }
             Outcome::Failed | Outcome::SubmitFailed | Outcome::Skipped => {}
         }
@@ -210,6 +204,69 @@ pub fn amend(run: &Run, amendment: Amendment) -> Option<Run> {
     }
     run.result = amendment.result.or(run.result);
     Some(run)
+}
+
+/// The task as it stands once its run `old` is `amended`: its failures in a row are those that its ended runs show.
+/// `others`: its other ended runs, in any order.
+pub fn recount(task: &Task, old: &Run, amended: &Run, others: &[Run], now: EpochMillis) -> Task {
+    let mut task = task.clone();
+    let (Some(before), Some((at, after))) = (verdict(old), verdict(amended)) else { return task };
+    if before.1 == after {
+        return task;
+    }
+    let mut others: Vec<(EpochMillis, Verdict)> = others.iter().filter_map(verdict).collect();
+    others.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let (later, earlier): (Vec<_>, Vec<_>) = others.into_iter().partition(|(other, _)| *other > at);
+    let failures_until_success = |runs: &[(EpochMillis, Verdict)]| {
+        let until = runs.iter().take_while(|(_, verdict)| *verdict != Verdict::Success);
+        until.filter(|(_, verdict)| *verdict == Verdict::Failure).count()
+    };
+    if later.iter().any(|(_, verdict)| *verdict == Verdict::Success) {
+        // A later success has forgiven whatever was before it.
+        return task;
+    }
+    let since = u32::try_from(failures_until_success(&later)).unwrap_or(u32::MAX);
+    task.consecutive_failures = match (before.1, after) {
+        (_, Verdict::Success) => since,
+        (Verdict::Success, _) => {
+            let earlier = u32::try_from(failures_until_success(&earlier)).unwrap_or(u32::MAX);
+            let this = u32::from(after == Verdict::Failure);
+            since.saturating_add(earlier).saturating_add(this)
+        }
+        // Counted as it was: runs that count, too, may be forgotten.
+        (_, Verdict::Failure) => task.consecutive_failures.saturating_add(1),
+        (_, Verdict::Nothing) => task.consecutive_failures.saturating_sub(1),
+    };
+    if after == Verdict::Failure { disabled_by_failures(task, now) } else { task }
+}
+
+/// What a run's end says of its task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Success,
+    Failure,
+    Nothing,
+}
+
+fn verdict(run: &Run) -> Option<(EpochMillis, Verdict)> {
+    let RunStatus::Ended { outcome, reason, at } = run.status else { return None };
+    let verdict = match outcome {
+        Outcome::Succeeded => Verdict::Success,
+        Outcome::Failed | Outcome::SubmitFailed if reason.counts_as_failure() => Verdict::Failure,
+        Outcome::Failed | Outcome::SubmitFailed | Outcome::Skipped => Verdict::Nothing,
+    };
+    Some((at, verdict))
+}
+
+/// The task, disabled if as many of its runs in a row have failed as its policy bears.
+fn disabled_by_failures(task: Task, now: EpochMillis) -> Task {
+    let most = task.policies.max_consecutive_failures;
+    let too_many = most.is_some_and(|most| task.consecutive_failures >= most);
+    if too_many && task.state == TaskState::Active {
+        crate::edit::stop_planning(&task, TaskState::Disabled, now)
+    } else {
+        task
+    }
 }
 
 /// An ended run, to be tried again because a person asks for it. It is no further occurrence.

@@ -1,5 +1,7 @@
 //! What a client asks createTask for, and whether it is accepted.
 
+use crate::window::{check_units, check_window};
+use crate::written_schedule::check_schedule;
 use crate::{
     CronFields, EpochMillis, Generation, ItemId, Policies, SceneCook, Task, TaskId, TaskState, TaskType,
     first_fire,
@@ -78,7 +80,22 @@ impl std::fmt::Debug for Submission {
 }
 
 /// The task that a submission makes, its first fire computed; or what is wrong with it.
+///
+/// Dates that leave the schedule no fire are refused, unless they have passed: ArcGIS's own examples have such.
 pub fn accept(
+    submission: Submission,
+    id: TaskId,
+    owner: &str,
+    now: EpochMillis,
+    limits: &Limits,
+) -> Result<Task, Problem> {
+    let task = take(submission, id, owner, now, limits)?;
+    check_window(&task, now, now)?;
+    Ok(task)
+}
+
+/// The same, whatever fires it has left.
+pub(crate) fn take(
     submission: Submission,
     id: TaskId,
     owner: &str,
@@ -111,6 +128,8 @@ pub fn accept(
         version: 0,
     };
     check(&task, limits)?;
+    check_schedule(&task.cron, limits.strict_cron)?;
+    check_units(task.start, task.end)?;
     task.next_fire = first_fire(&task, &task.schedule(), now);
     Ok(task)
 }
@@ -118,7 +137,6 @@ pub fn accept(
 /// The rules that hold for every task that is stored.
 pub(crate) fn check(task: &Task, limits: &Limits) -> Result<(), Problem> {
     check_text("title", &task.title, limits.title_bytes)?;
-    check_schedule(&task.cron, limits.strict_cron)?;
     check_dates(task.start, task.end)?;
     if task.max_occurrences == Some(0) {
         return Err(Problem::new("maxOccurrences", "is 0; expected a whole number of at least 1"));
@@ -147,32 +165,6 @@ fn check_text(parameter: &'static str, text: &str, max: usize) -> Result<(), Pro
     }
     if text.contains('\0') {
         return Err(Problem::new(parameter, "has a NUL character"));
-    }
-    Ok(())
-}
-
-fn check_schedule(cron: &CronFields, strict: bool) -> Result<(), Problem> {
-    let fields = [
-        ("minute", &cron.minute),
-        ("hour", &cron.hour),
-        ("dayOfMonth", &cron.day_of_month),
-        ("month", &cron.month),
-        ("dayOfWeek", &cron.day_of_week),
-    ];
-    if let Some((name, _)) = fields.into_iter().find(|(_, text)| text.trim().is_empty()) {
-        return Err(Problem::new(name, "is required"));
-    }
-    let schedule = cron.compile(strict).map_err(|error| {
-        Problem::new(
-            error.field.name(),
-            format!("is no valid Quartz field: '{}' {}", error.text, error.problem),
-        )
-    })?;
-    if schedule.never_fires() {
-        return Err(Problem::new(
-            "dayOfMonth",
-            "never meets the other fields: the schedule would never fire (a day that its months do not have)",
-        ));
     }
     Ok(())
 }

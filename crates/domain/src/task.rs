@@ -234,6 +234,12 @@ impl Task {
         hex::encode(&Sha256::digest(written)[..16])
     }
 
+    /// Whether it counts among its owner's active tasks: it is enabled, and plans a fire or has a run that has not
+    /// ended. `unfinished`: how many such runs it has.
+    pub fn is_active(&self, unfinished: u64) -> bool {
+        self.state == TaskState::Active && (self.next_fire.is_some() || unfinished > 0)
+    }
+
     /// How many further runs the limit allows.
     pub fn occurrences_left(&self) -> u64 {
         self.max_occurrences.map_or(u64::MAX, |max| max.saturating_sub(self.occurrences))

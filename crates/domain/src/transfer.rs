@@ -2,8 +2,8 @@
 
 use crate::edit::plan_anew;
 use crate::pin::keeps_pin;
-use crate::submission::check_date;
-use crate::{EpochMillis, Generation, Limits, Problem, Submission, Task, TaskId, TaskState, accept};
+use crate::submission::{check_date, take};
+use crate::{EpochMillis, Generation, Limits, Problem, Submission, Task, TaskId, TaskState};
 
 /// A task of another store or another portal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Transfer {
 pub fn adopt(transfer: Transfer, now: EpochMillis, limits: &Limits) -> Result<Task, Problem> {
     let Transfer { id, owner, submission, state, occurrences, consecutive_failures, created } = transfer;
     check_date("created", created)?;
-    let mut task = accept(submission, id, &owner, now, limits)?;
+    let mut task = take(submission, id, &owner, now, limits)?;
     task.state = state;
     task.occurrences = occurrences;
     task.consecutive_failures = consecutive_failures;

@@ -4,7 +4,7 @@ use isochrone_domain::{
     AttemptEnd, CancelReason, Change, CronFields, Decision, EpochMillis, ItemId, Lease, Limits,
     MisfirePolicy, Outcome, OverlapPolicy, Policies, Reason, RetryPolicy, Run, RunStatus, Submission, Task,
     TaskId, TaskState, TaskType, accept, cancel, disable, edit, enable, plan_backfill, plan_fires,
-    planned_minutes, settle,
+    plan_fires_before, planned_minutes, settle,
 };
 
 const MINUTE: i64 = 60_000;
@@ -258,13 +258,82 @@ fn a_cancel_reaches_a_remote_job_whose_worker_is_gone() {
 }
 
 #[test]
+fn failures_are_counted_as_far_as_there_are_numbers() {
+    let mut task = task_of(submission(), HOUR_BEGINS);
+    task.policies.max_consecutive_failures = None;
+    task.consecutive_failures = u32::MAX;
+    let mut run = a_run(&task);
+    (run.failures, run.crashes) = (u32::MAX, u32::MAX);
+    let failed = AttemptEnd::Failed { reason: Reason::ExecutionError, result: String::new() };
+    for end in [failed, AttemptEnd::Lapsed] {
+        let settled = settle(&task, &run, end, Vec::new(), minutes_after(1));
+        assert_eq!(settled.task.consecutive_failures, u32::MAX);
+    }
+    task.occurrences = u64::MAX;
+    assert_eq!(
+        plan_backfill(&task, 0, "nora", (HOUR_BEGINS, 0), HOUR_BEGINS).expect("no limit").0.occurrences,
+        u64::MAX
+    );
+    let planned = plan_fires(&task, &task.schedule(), 0, minutes_after(3), 10);
+    assert_eq!(planned.task.occurrences, u64::MAX);
+}
+
+#[test]
+fn overdue_fires_are_skipped_when_somebody_disables_or_excludes_them() {
+    let decided = |task: &Task, change: Change, minutes: i64| -> Vec<(i64, Decision, Reason)> {
+        let now = minutes_after(minutes);
+        let changed = edit(task, change, now, &Limits::default()).expect("a good change");
+        plan_fires_before(task, &task.schedule(), 0, (Some(&changed), now), 100)
+            .fires
+            .iter()
+            .map(|fire| ((fire.planned.0 - HOUR_BEGINS.0) / 60_000, fire.decision, fire.reason))
+            .collect()
+    };
+    let skips = |minutes: std::ops::RangeInclusive<i64>, reason| {
+        minutes.map(move |minute| (minute, Decision::Skip, reason)).collect::<Vec<_>>()
+    };
+    let task = task_of(submission(), HOUR_BEGINS);
+    let off = || Change { active: Some(false), ..Change::default() };
+    assert_eq!(decided(&task, off(), 4), skips(1..=4, Reason::SkippedDisabled));
+    let latest = decided(&task, Change::default(), 4);
+    assert_eq!(latest.last(), Some(&(4, Decision::Run, Reason::OnTime)), "another change excludes nothing");
+
+    // Dates: what they leave in follows the misfire policy, as if the rest had never been planned.
+    let until = |minute| Change { end: Some(Some(minutes_after(minute))), ..Change::default() };
+    let now = EpochMillis(minutes_after(4).0 + 30_000);
+    let changed = edit(&task, until(2), now, &Limits::default()).expect("a good change");
+    let plan = plan_fires_before(&task, &task.schedule(), 0, (Some(&changed), now), 100);
+    let told: Vec<_> = plan.fires.iter().map(|fire| (fire.decision, fire.reason)).collect();
+    assert_eq!(
+        told,
+        [
+            (Decision::Skip, Reason::SkippedMisfire),
+            (Decision::Run, Reason::Late),
+            (Decision::Skip, Reason::SkippedExcluded),
+            (Decision::Skip, Reason::SkippedExcluded),
+        ]
+    );
+    assert_eq!(plan.task.occurrences, 1);
+    let from = Change { start: Some(Some(minutes_after(60))), ..Change::default() };
+    let changed = edit(&task, from, now, &Limits::default()).expect("a good change");
+    let plan = plan_fires_before(&task, &task.schedule(), 0, (Some(&changed), now), 2);
+    assert_eq!(plan.fires.len(), 2, "the rest is for the next plan");
+    assert!(plan.fires.iter().all(|fire| fire.reason == Reason::SkippedExcluded));
+    assert_eq!(plan.task.next_fire, Some(minutes_after(3)));
+}
+
+#[test]
 fn a_backfill_names_the_planned_minutes_and_is_the_same_fire_when_repeated() {
     let dated = Submission { start: Some(minutes_after(3)), ..submission() };
     let task = task_of(dated, HOUR_BEGINS);
     let minutes: Vec<_> = planned_minutes(&task, HOUR_BEGINS..=minutes_after(5)).collect();
     assert_eq!(minutes, [minutes_after(3), minutes_after(4), minutes_after(5)]);
-    let make = || plan_backfill(&task, 0, "nora", minutes[0], minutes_after(9)).expect("no limit");
+    let again =
+        |before| plan_backfill(&task, 0, "nora", (minutes[0], before), minutes_after(9)).expect("no limit");
+    let make = || again(0);
     assert_eq!(make().1.id, make().1.id);
+    assert_ne!(make().1.id, again(1).1.id, "what was filled in vain is filled by another run");
+    assert_ne!(again(1).1.id, again(2).1.id);
     assert_eq!((make().1.planned, make().1.fired), (minutes_after(3), Reason::Backfilled));
     assert_eq!(make().0.occurrences, 1);
 }

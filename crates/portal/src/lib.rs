@@ -21,6 +21,7 @@
 mod answer;
 mod budget;
 pub mod client_address;
+pub mod cors;
 mod counted;
 pub mod front;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -93,6 +94,8 @@ pub struct Config {
     pub name: String,
     /// Where OAuth may send tokens, beside this machine and the portal itself.
     pub redirect_uris: Vec<String>,
+    /// The sites whose pages may ask the portal from a browser.
+    pub allowed_origins: Vec<cors::AllowedOrigin>,
     /// The reverse proxies whose word on the client's address counts.
     pub trusted_proxies: TrustedProxies,
     /// OAuth clients that may ask for a code without PKCE.
@@ -112,6 +115,7 @@ impl Default for Config {
             own_url: "http://localhost".to_owned(),
             strict_transport: false,
             name: "Isochrone".to_owned(),
+            allowed_origins: vec![cors::AllowedOrigin::Any],
             redirect_uris: Vec::new(),
             trusted_proxies: TrustedProxies::none(),
             without_pkce: Vec::new(),
@@ -138,8 +142,17 @@ pub fn router(portal: Portal) -> Router {
     }
     let proxies = portal.config.trusted_proxies.clone();
     let identified = axum::middleware::from_fn_with_state(proxies, client_address::identify);
+    let allowed = portal.config.allowed_origins.clone().into();
+    let cors = cors::Cors { allowed, in_front: portal.front.is_some() };
+    let shared = axum::middleware::from_fn_with_state(cors, cors::allow);
     let served = Arc::new(serve::Served::new(portal));
     let counted = axum::middleware::from_fn_with_state(Arc::clone(&served), counted::count);
     let secured = axum::middleware::from_fn_with_state(Arc::clone(&served), transport_security::add_headers);
-    router.fallback(serve::handle).layer(counted).layer(identified).layer(secured).with_state(served)
+    router
+        .fallback(serve::handle)
+        .layer(counted)
+        .layer(identified)
+        .layer(shared)
+        .layer(secured)
+        .with_state(served)
 }

@@ -60,6 +60,7 @@ async fn of_user(portal: &Served, call: &Call, user: &str, below: &[&str]) -> Re
         ["tasks", task, "enable"] => tasks::enable(of, task).await,
         ["tasks", task, "disable"] => tasks::disable(of, task).await,
         ["tasks", task, "accept"] => tasks::accept(of, task).await,
+        ["tasks", task, "reassign"] => tasks::reassign(of, task).await,
         ["tasks", task, "delete"] => tasks::delete(of, task).await,
         ["tasks", task, "run"] => tasks::run_now(of, task).await,
         ["tasks", task, "runs"] => tasks::runs(of, task).await,

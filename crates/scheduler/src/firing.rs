@@ -1,7 +1,9 @@
 //! Decides what is due and keeps it: ledger rows, counts, runs and next fires, in one commit a batch.
 
 use futures::stream::{Stream, StreamExt, TryStreamExt, try_unfold};
-use isochrone_domain::{Decision, EpochMillis, FirePlan, PlannedFire, Reason, Task, plan_fires};
+use isochrone_domain::{
+    Decision, EpochMillis, FirePlan, PlannedFire, Reason, Task, plan_fires, plan_fires_before,
+};
 use isochrone_store::{DueTask, FireCommit, Saved, Store, StoreError, Unclaimed};
 use isochrone_telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -47,20 +49,27 @@ pub(crate) fn fire_due(
 }
 
 /// Decides what of one task is due at `now`. False: nothing is, or somebody else was first.
+///
+/// It is about to become `changed`, or to be deleted: what is left out then is skipped.
 pub(crate) async fn fire_task(
     store: &dyn Store,
     task: Task,
+    changed: Option<&Task>,
     now: EpochMillis,
     metrics: &Metrics,
 ) -> Result<bool, StoreError> {
     let unfinished = store.unfinished(task.id).await?;
-    let fired = fire_all(store, vec![DueTask { task, unfinished }], now).await?;
+    let plans = plan(vec![DueTask { task, unfinished }], Some(changed), now);
+    let fired = keep(store, plans, now).await?;
     fired.tell(metrics);
     Ok(fired.any())
 }
 
 async fn fire_all(store: &dyn Store, due: Vec<DueTask>, now: EpochMillis) -> Result<Fired, StoreError> {
-    let plans = plan(due, now);
+    keep(store, plan(due, None, now), now).await
+}
+
+async fn keep(store: &dyn Store, plans: Vec<FirePlan>, now: EpochMillis) -> Result<Fired, StoreError> {
     let answers = store.commit_fires(plans.iter().map(|plan| commit(plan, now)).collect()).await?;
     let mut fired = Fired { kept: Vec::new(), decided: now };
     for (plan, answer) in plans.into_iter().zip(answers) {
@@ -74,7 +83,8 @@ async fn fire_all(store: &dyn Store, due: Vec<DueTask>, now: EpochMillis) -> Res
     Ok(fired)
 }
 
-fn plan(due: Vec<DueTask>, now: EpochMillis) -> Vec<FirePlan> {
+/// `changed`: what they are about to become, if they are; none within: they are deleted.
+fn plan(due: Vec<DueTask>, changed: Option<Option<&Task>>, now: EpochMillis) -> Vec<FirePlan> {
     let mut room = FIRES;
     // A share for each, so that those with a backlog leave room for those without.
     let share = (FIRES / due.len().max(1)).clamp(FIRES_AMONG_MANY, FIRES_OF_A_TASK);
@@ -87,7 +97,11 @@ fn plan(due: Vec<DueTask>, now: EpochMillis) -> Vec<FirePlan> {
             error!(task_id = %task.id, "a stored schedule can't be read; the task does not fire");
             continue;
         };
-        let plan = plan_fires(&task, &schedule, unfinished, now, share.min(room));
+        let limit = share.min(room);
+        let plan = match changed {
+            Some(changed) => plan_fires_before(&task, &schedule, unfinished, (changed, now), limit),
+            None => plan_fires(&task, &schedule, unfinished, now, limit),
+        };
         // A disabled task without an undecided fire leaves the due index by its plan.
         if plan.fires.is_empty() && plan.task.next_fire == task.next_fire {
             warn!(task_id = %task.id, "the due index names a task that plans no fire");

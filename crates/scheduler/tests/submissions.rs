@@ -6,10 +6,10 @@ mod world;
 use std::sync::Arc;
 
 use isochrone_domain::{
-    Action, Change, ItemId, MisfirePolicy, OverlapPolicy, Policies, Problem, Reason, Role, RunStatus,
+    Action, Change, ItemId, MisfirePolicy, OverlapPolicy, Policies, Problem, Reason, Role, Run, RunStatus,
     Submission, Task, TaskId, TaskType,
 };
-use isochrone_scheduler::{Caller, Quota, Quotas, SubmitError};
+use isochrone_scheduler::{Caller, LeftOut, Quota, Quotas, SubmitError};
 use isochrone_store::{Page, RunFilter, TaskFilter};
 use world::{
     KIND, LEASE, MINUTE, NOON, World, caller, clock_at, cron, every_minute, slow_clock_at, submission,
@@ -342,15 +342,107 @@ async fn the_last_run_asked_for_forgets_no_fire_that_is_due() {
 }
 
 #[tokio::test]
-async fn a_backfill_names_no_run_that_was_cancelled() {
+async fn a_backfill_goes_on_behind_what_is_forgotten_and_fills_again_what_was_cancelled() {
     let now = isochrone_domain::EpochMillis(NOON.0 + 20_000);
     let world = World::new(slow_clock_at(now)).await;
     let from = isochrone_domain::EpochMillis(NOON.0 - 3 * MINUTE);
     let task = world.insert(every_minute(allow()), from).await.id;
+    let s = &world.submissions;
+    let made = s.backfill(&pia(), task, from..=now).await.unwrap();
+    assert_eq!(made.runs.len(), 3);
+    assert_eq!(made.left_out, [(NOON, LeftOut::UnderWay)], "the latest ran by the misfire policy");
+    // The first and the second are cancelled, and the first is forgotten.
+    for run in &made.runs[..2] {
+        s.cancel_run(&pia(), run.id).await.unwrap();
+    }
+    s.delete_run(&pia(), made.runs[0].id).await.unwrap();
+    let again = s.backfill(&pia(), task, from..=now).await.unwrap();
+    let minutes = |runs: &[Run]| runs.iter().map(|run| run.planned).collect::<Vec<_>>();
+    assert_eq!(minutes(&again.runs), minutes(&made.runs[..2]));
+    assert_eq!(again.left_out, [(made.runs[2].planned, LeftOut::UnderWay), (NOON, LeftOut::UnderWay)]);
+    let third = s.backfill(&pia(), task, from..=now).await.unwrap();
+    assert_eq!((third.runs.len(), third.left_out.len()), (0, 4), "nothing is made twice");
+}
+
+#[tokio::test]
+async fn a_backfill_says_what_it_leaves_out() {
+    let now = isochrone_domain::EpochMillis(NOON.0 + 20_000);
+    let world = World::new(slow_clock_at(now)).await;
+    let from = isochrone_domain::EpochMillis(NOON.0 - 3 * MINUTE);
+    let thrice = Submission { max_occurrences: Some(3), ..every_minute(allow()) };
+    let task = world.insert(thrice, from).await.id;
     let made = world.submissions.backfill(&pia(), task, from..=now).await.unwrap();
-    assert_eq!(made.len(), 3);
-    world.submissions.cancel_run(&pia(), made[1].id).await.unwrap();
-    assert_eq!(world.submissions.backfill(&pia(), task, from..=now).await.unwrap(), []);
+    assert_eq!(made.runs.len(), 2);
+    let third = isochrone_domain::EpochMillis(NOON.0 - MINUTE);
+    assert_eq!(made.left_out, [(third, LeftOut::LimitReached), (NOON, LeftOut::UnderWay)]);
+}
+
+#[tokio::test]
+async fn a_request_whose_run_is_gone_is_told_so() {
+    let world = world().await;
+    let task = world.create(daily()).await.id;
+    let s = &world.submissions;
+    let run = s.run_now(&pia(), task, [1; 16]).await.unwrap().id;
+    s.cancel_run(&pia(), run).await.unwrap();
+    s.delete_run(&pia(), run).await.unwrap();
+    let gone = s.run_now(&pia(), task, [1; 16]).await;
+    let Err(SubmitError::Conflict(text)) = gone else { panic!("{gone:?}") };
+    assert!(text.contains("no longer kept") && text.contains("requestId"), "{text}");
+    s.run_now(&pia(), task, [2; 16]).await.expect("another request makes another run");
+}
+
+#[tokio::test]
+async fn what_is_overdue_is_skipped_by_whoever_disables_excludes_or_deletes_it() {
+    let now = isochrone_domain::EpochMillis(NOON.0 + 20_000);
+    let before = isochrone_domain::EpochMillis(NOON.0 - 2 * MINUTE);
+    for policy in [MisfirePolicy::RunLatest, MisfirePolicy::RunAll { max: 10 }] {
+        let off = Change { active: Some(false), ..Change::default() };
+        let ended = Change { end: Some(Some(before)), start: Some(Some(before)), ..Change::default() };
+        for (change, reason, ran) in [
+            (None, Reason::SkippedDisabled, 0),
+            (Some(off), Reason::SkippedDisabled, 0),
+            (Some(ended), Reason::SkippedExcluded, 1),
+        ] {
+            let world = World::new(slow_clock_at(now)).await;
+            let task = world.insert(every_minute(Policies { misfire: policy, ..allow() }), before).await.id;
+            match change {
+                None => world.submissions.disable(&pia(), task).await.unwrap(),
+                Some(change) => world.submissions.update(&pia(), task, change).await.unwrap(),
+            };
+            let rows = world.ledger(task).await;
+            assert_eq!(rows.len(), 3, "each is recorded");
+            assert_eq!(rows.iter().filter(|row| row.reason == reason).count(), 3 - ran, "{rows:?}");
+            assert_eq!(world.task(task).await.occurrences, ran as u64);
+        }
+        let world = World::new(slow_clock_at(now)).await;
+        let task = world.insert(every_minute(Policies { misfire: policy, ..allow() }), before).await.id;
+        world.submissions.delete(&pia(), task).await.unwrap();
+        assert!(world.ledger(task).await.iter().all(|row| row.reason == Reason::TaskDeleted));
+    }
+}
+
+#[tokio::test]
+async fn finished_tasks_leave_room_for_others() {
+    let quota = Quota { per_user: Some(2), per_organization: Some(2) };
+    let world = World::with_quotas(slow_clock_at(NOON), Quotas::default().with(KIND, quota)).await;
+    let s = &world.submissions;
+    let room = async || s.room(&pia(), "pia", &[KIND]).await.unwrap();
+    let past = isochrone_domain::EpochMillis(NOON.0 - MINUTE);
+    for _ in 0..5 {
+        world.create(Submission { start: Some(past), end: Some(past), ..daily() }).await;
+    }
+    assert_eq!(room().await, Some(2), "they plan no fire and have no run");
+    // One that has made its only run counts until that has ended.
+    let once = world.create(Submission { max_occurrences: Some(1), ..daily() }).await.id;
+    let run = s.run_now(&pia(), once, [1; 16]).await.unwrap().id;
+    world.create(daily()).await;
+    assert_eq!(room().await, Some(0));
+    assert!(matches!(s.create(&pia(), "pia", daily()).await, Err(SubmitError::Quota(_))));
+    s.cancel_run(&pia(), run).await.unwrap();
+    assert_eq!(room().await, Some(1));
+    world.create(daily()).await;
+    let filter = TaskFilter { active: Some(true), ..TaskFilter::default() };
+    assert_eq!(s.tasks(&ada(), &filter, Page { offset: 0, limit: 10 }).await.unwrap().total, 2);
 }
 
 #[tokio::test]
@@ -361,9 +453,9 @@ async fn a_backfill_runs_what_was_not_run_and_once() {
         world.insert(every_minute(allow()), isochrone_domain::EpochMillis(NOON.0 - 5 * MINUTE)).await.id;
     let span = || isochrone_domain::EpochMillis(NOON.0 - 5 * MINUTE)..=now;
     let made = world.submissions.backfill(&pia(), task, span()).await.unwrap();
-    assert_eq!(made.len(), 5, "the latest of the six ran by the misfire policy");
-    assert!(made.iter().all(|run| run.planned < NOON));
-    assert_eq!(world.submissions.backfill(&pia(), task, span()).await.unwrap(), []);
+    assert_eq!(made.runs.len(), 5, "the latest of the six ran by the misfire policy");
+    assert!(made.runs.iter().all(|run| run.planned < NOON));
+    assert_eq!(world.submissions.backfill(&pia(), task, span()).await.unwrap().runs, []);
     assert_eq!(world.task(task).await.occurrences, 6);
 
     let paul = caller("paul", Role::Publisher);

@@ -127,12 +127,14 @@ impl AuthFailure {
 }
 
 /// How a fire was decided and why, of all that the schedule makes.
-pub(crate) const FIRES: [(&str, Reason); 6] = [
+pub(crate) const FIRES: [(&str, Reason); 8] = [
     ("run", Reason::OnTime),
     ("late", Reason::Late),
     ("late", Reason::CaughtUp),
     ("skipped", Reason::SkippedMisfire),
     ("skipped", Reason::SkippedDisabled),
+    ("skipped", Reason::SkippedExcluded),
+    ("skipped", Reason::TaskDeleted),
     ("skipped", Reason::SkippedOverlap),
 ];
 

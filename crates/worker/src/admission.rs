@@ -30,13 +30,17 @@ pub(crate) async fn refused(
     }
 }
 
-/// An owner who is disabled or gone has no runs.
+/// An owner who is disabled or gone has no runs, nor has one who is only a viewer now.
 async fn owner_refused(parts: &WorkerParts, attempt: &Attempt) -> Option<AttemptEnd> {
     let owner = &attempt.task().owner;
     let mut tries = 0;
     loop {
         match parts.store.user(owner).await {
-            Ok(Some(user)) if user.disabled.is_none() => return None,
+            Ok(Some(user)) if user.disabled.is_none() && user.may_write(owner) => return None,
+            Ok(Some(user)) if user.disabled.is_none() => {
+                let problem = format!("the task's owner {owner} is a viewer, who may have no tasks");
+                return Some(refusal(Reason::OwnerNotAllowed, problem));
+            }
             Ok(Some(_)) => {
                 return Some(refusal(Reason::OwnerDisabled, format!("the task's owner {owner} is disabled")));
             }

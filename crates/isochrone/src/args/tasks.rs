@@ -31,6 +31,13 @@ pub(crate) enum TaskCommand {
         #[arg(long)]
         digest: Option<String>,
     },
+    /// Make a task another user's.
+    HandOver {
+        task: TaskId,
+        /// Whose it becomes.
+        #[arg(long, value_name = "USER")]
+        to: String,
+    },
     /// Delete a task and its runs.
     Delete { task: TaskId },
     /// Run a task now.
@@ -86,15 +93,15 @@ pub(crate) struct WorkArgs {
     /// A JSON object.
     #[arg(long, value_name = "JSON")]
     pub(crate) parameters: Option<String>,
-    /// No fire before this moment (epoch ms).
-    #[arg(long, value_name = "MS")]
-    pub(crate) start: Option<i64>,
-    /// No fire after this moment (epoch ms).
-    #[arg(long, value_name = "MS")]
-    pub(crate) end: Option<i64>,
-    /// How many runs the task may make.
-    #[arg(long, value_name = "N")]
-    pub(crate) max_occurrences: Option<u64>,
+    /// No fire before this moment (epoch ms); none: from the beginning.
+    #[arg(long, value_name = "MS|none", value_parser = date)]
+    pub(crate) start: Option<Date>,
+    /// No fire after this moment (epoch ms); none: without an end.
+    #[arg(long, value_name = "MS|none", value_parser = date)]
+    pub(crate) end: Option<Date>,
+    /// How many runs the task may make; none: any number.
+    #[arg(long, value_name = "N|none", value_parser = most)]
+    pub(crate) max_occurrences: Option<Most>,
     /// What a run does where somebody else changed the item: refuse it, or follow.
     #[arg(long, value_name = "pinned|follow", value_parser = item_changes)]
     pub(crate) item_changes: Option<ItemChanges>,
@@ -103,6 +110,30 @@ pub(crate) struct WorkArgs {
     pub(crate) allow_unknown_parameters: Option<bool>,
     #[command(flatten)]
     pub(crate) cron: CronArgs,
+}
+
+/// A moment in milliseconds since 1970 UTC, or none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Date(pub(crate) Option<i64>);
+
+fn date(text: &str) -> Result<Date, &'static str> {
+    match text {
+        "none" => Ok(Date(None)),
+        text => {
+            text.parse().map(|date| Date(Some(date))).map_err(|_| "expected milliseconds since 1970, or none")
+        }
+    }
+}
+
+/// A limit, or none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Most(pub(crate) Option<u64>);
+
+fn most(text: &str) -> Result<Most, &'static str> {
+    match text {
+        "none" => Ok(Most(None)),
+        text => text.parse().map(|most| Most(Some(most))).map_err(|_| "expected a whole number, or none"),
+    }
 }
 
 fn item_changes(text: &str) -> Result<ItemChanges, &'static str> {

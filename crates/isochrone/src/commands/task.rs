@@ -121,6 +121,7 @@ pub(crate) async fn run(loaded: &Loaded, command: TaskCommand, output: OutputFor
         TaskCommand::Enable { task } => tasks.enable(caller, task).await?,
         TaskCommand::Disable { task } => tasks.disable(caller, task).await?,
         TaskCommand::Accept { task, digest } => tasks.accept_item(caller, task, digest).await?,
+        TaskCommand::HandOver { task, to } => tasks.hand_over(caller, task, &to).await?,
         TaskCommand::Delete { task } => {
             tasks.delete(caller, task).await?;
             output::one(output, &Deleted { id: task.to_string(), deleted: true })?;
@@ -140,9 +141,15 @@ pub(crate) async fn run(loaded: &Loaded, command: TaskCommand, output: OutputFor
             return Ok(ExitCode::SUCCESS);
         }
         TaskCommand::Backfill { task, from, to } => {
-            let runs = tasks.backfill(caller, task, EpochMillis(from)..=EpochMillis(to)).await?;
-            let rows: Vec<RunView> = runs.into_iter().map(RunView::from).collect();
+            let backfill = tasks.backfill(caller, task, EpochMillis(from)..=EpochMillis(to)).await?;
+            let rows: Vec<RunView> = backfill.runs.into_iter().map(RunView::from).collect();
             output::list(output, &rows)?;
+            for (planned, why) in &backfill.left_out {
+                eprintln!("left out: {planned}: {why}");
+            }
+            if rows.is_empty() && backfill.left_out.is_empty() {
+                eprintln!("the task's schedule and dates plan no minute there");
+            }
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -199,9 +206,9 @@ fn submission(create: TaskCreate, policies: Policies) -> Result<Submission> {
             month: given("month", month)?,
             day_of_week: given("day-of-week", day_of_week)?,
         },
-        start: start.map(EpochMillis),
-        end: end.map(EpochMillis),
-        max_occurrences,
+        start: start.and_then(|date| date.0).map(EpochMillis),
+        end: end.and_then(|date| date.0).map(EpochMillis),
+        max_occurrences: max_occurrences.and_then(|most| most.0),
         policies: PolicyChange { item_changes, allow_unknown_parameters, ..PolicyChange::default() }
             .applied_to(&policies),
     })
@@ -231,9 +238,9 @@ fn change(update: TaskUpdate) -> Change {
         day_of_month: cron.day_of_month,
         month: cron.month,
         day_of_week: cron.day_of_week,
-        start: start.map(|at| Some(EpochMillis(at))),
-        end: end.map(|at| Some(EpochMillis(at))),
-        max_occurrences: max_occurrences.map(Some),
+        start: start.map(|date| date.0.map(EpochMillis)),
+        end: end.map(|date| date.0.map(EpochMillis)),
+        max_occurrences: max_occurrences.map(|most| most.0),
         active: None,
         policies: PolicyChange { item_changes, allow_unknown_parameters, ..PolicyChange::default() },
     }

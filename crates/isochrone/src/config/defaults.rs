@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use isochrone_portal::client_address::ForwardedHeader;
+use isochrone_portal::cors::AllowedOrigin;
 
 use super::Config;
 use super::portal::RealPortal;
@@ -25,6 +26,7 @@ impl Default for Config {
                 context: "portal".to_owned(),
                 public_url: None,
                 redirect_uris: Vec::new(),
+                allowed_origins: vec![AllowedOrigin::Any],
                 trusted_proxies: Vec::new(),
                 forwarded_header: ForwardedHeader::Auto,
                 max_connections: 0,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use isochrone_domain::TaskType;
 use isochrone_portal::client_address::{ForwardedHeader, Network};
+use isochrone_portal::cors::AllowedOrigin;
 use serde::{Deserialize, Serialize};
 
 use super::{Secret, list};
@@ -23,6 +24,10 @@ pub(crate) struct Http {
     /// Where OAuth may send tokens, beside this machine and the portal itself; to the letter.
     #[serde(with = "list")]
     pub(crate) redirect_uris: Vec<String>,
+    /// The sites whose pages may ask the portal from a browser, as `https://host[:port]`; `*`: any, as ArcGIS has it.
+    /// Those that are named may send credentials for a reverse proxy along.
+    #[serde(with = "list")]
+    pub(crate) allowed_origins: Vec<AllowedOrigin>,
     /// The reverse proxies in front of the portal, as addresses or networks: of a request of theirs, the client is
     /// whom they name.
     #[serde(with = "list")]

@@ -43,6 +43,7 @@ pub(super) fn router(house: &House, config: &Config, names: Vec<String>) -> Resu
             strict_transport: config.https.cert_file.is_some()
                 && config.http.public_url.as_deref().is_some_and(transport_security::suits),
             redirect_uris: config.http.redirect_uris.clone(),
+            allowed_origins: config.http.allowed_origins.clone(),
             trusted_proxies: config.trusted_proxies(),
             without_pkce: config.oauth.without_pkce.clone(),
             policies: config.policies(),

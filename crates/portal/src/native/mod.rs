@@ -52,6 +52,7 @@ pub(crate) fn routes() -> (Router<Arc<Served>>, OpenApi) {
         .routes(routes!(tasks::disable))
         .routes(routes!(tasks::accept))
         .routes(routes!(declared::show))
+        .routes(routes!(tasks::reassign))
         .routes(routes!(runs::of_task, runs::run_now))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))

@@ -208,6 +208,32 @@ pub(super) async fn accept(
     Ok(with_tag(served.submissions.accept_item(&caller, target(task.id, &headers)?, digest).await?))
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct NewOwner {
+    /// Whose the task becomes.
+    owner: String,
+}
+
+/// Makes a task another user's. For administrators.
+#[utoipa::path(post, path = "/tasks/{task}/reassign", tag = "tasks",
+    params(NewOwner, ("task" = String, Path, description = "32 hex digits"), ("If-Match" = Option<String>, Header, description = "Only if the task's ETag is still this one")),
+    responses(
+        (status = 200, description = "Done", body = TaskView, headers(("ETag" = String))),
+        (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn reassign(
+    State(served): State<Arc<Served>>,
+    SignedIn(caller): SignedIn,
+    Path(task): Path<String>,
+    Asked(NewOwner { owner }): Asked<NewOwner>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let task = found(&served, &caller, &task).await?;
+    Ok(with_tag(served.submissions.hand_over(&caller, target(task.id, &headers)?, &owner).await?))
+}
+
 /// The task with this id. Another one's is not told from one that is not there.
 pub(super) async fn found(served: &Served, caller: &Caller, task: &str) -> Result<Task, Problem> {
     match served.submissions.task(caller, id::<TaskId>(task, "task")?).await {

@@ -2,6 +2,7 @@
 
 mod generate_token;
 pub(crate) mod oauth;
+mod referer;
 mod refusals;
 mod throttle;
 
@@ -15,6 +16,8 @@ use isochrone_telemetry::{AuthFailure, Metrics};
 use sha2::{Digest, Sha256};
 
 pub(crate) use generate_token::{Given, generate_token, random_token};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use oauth::read_state;
 
 use crate::answer::Failure;
 use crate::client_address::TrustedProxies;
@@ -160,15 +163,11 @@ pub(crate) fn hash(token: &str) -> TokenHash {
     TokenHash(Sha256::digest(token.as_bytes()).into())
 }
 
-/// Whether the request has what the token is bound to. A referer stands for its site: the pages below it
-/// are it too.
+/// Whether the request has what the token is bound to.
 fn fits(token: &Token, ip: Option<IpAddr>, referer: Option<&str>) -> bool {
     match &token.binding {
         TokenBinding::None => true,
         TokenBinding::Ip(bound) => ip.is_some_and(|from| from.to_string() == *bound),
-        TokenBinding::Referer(bound) => referer.is_some_and(|referer| {
-            let below = referer.strip_prefix(bound.trim_end_matches('/'));
-            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        }),
+        TokenBinding::Referer(bound) => referer.is_some_and(|sent| referer::is_of(sent, bound)),
     }
 }

@@ -48,6 +48,16 @@ pub(crate) async fn accept(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     Ok(changed(&admitted, "Item accepted", task.id))
 }
 
+/// `POST tasks/<id>/reassign`: Isochrone's own, with the parameter of ArcGIS's operation on items. For administrators.
+pub(crate) async fn reassign(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let task = admitted.task(id).await?;
+    let to = admitted.call.parameters.required("targetUsername")?;
+    let task = admitted.portal.submissions.hand_over(&admitted.caller, task.id, to).await?;
+    let path = super::wire::task_path(&task.owner, task.id);
+    Ok(Document::new("Task reassigned", Changed::task(task.id)).link("Task", path).into())
+}
+
 /// `POST tasks/<id>/delete`
 pub(crate) async fn delete(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     let admitted = of.changer().await?;

@@ -13,8 +13,7 @@ pub(crate) fn submission(parameters: &Parameters, policies: &Policies) -> Result
     // A required one that is missing is told of as missing, with the same hint.
     let there: Vec<_> = REQUIRED.into_iter().filter(|name| parameters.given(name).is_some()).collect();
     rightly_spelt(parameters, &there)?;
-    let field =
-        |name| parameters.required(name).and_then(|_| cron(parameters, name)).map(Option::unwrap_or_default);
+    let field = |name| parameters.required(name).map(str::to_owned);
     Ok(Submission {
         title: text(parameters, "title").unwrap_or_default(),
         kind: kind(parameters)?.ok_or_else(|| Failure::parameter("type", "is required"))?,
@@ -45,13 +44,13 @@ pub(crate) fn change(parameters: &Parameters) -> Result<Change, Failure> {
         item_id: parameters.id("itemId")?,
         task_url: text(parameters, "taskURL"),
         parameters: text(parameters, "parameters"),
-        minute: cron(parameters, "minute")?,
-        hour: cron(parameters, "hour")?,
-        day_of_month: cron(parameters, "dayOfMonth")?,
-        month: cron(parameters, "month")?,
-        day_of_week: cron(parameters, "dayOfWeek")?,
-        start: date(parameters, "startDate")?.map(Some),
-        end: date(parameters, "endDate")?.map(Some),
+        minute: text(parameters, "minute"),
+        hour: text(parameters, "hour"),
+        day_of_month: text(parameters, "dayOfMonth"),
+        month: text(parameters, "month"),
+        day_of_week: text(parameters, "dayOfWeek"),
+        start: changed_date(parameters, "startDate")?,
+        end: changed_date(parameters, "endDate")?,
         max_occurrences: max_occurrences(parameters)?.map(Limit::most),
         active: parameters.flag("isActive")?,
         policies: policies::read(parameters)?,
@@ -95,39 +94,6 @@ fn text(parameters: &Parameters, name: &str) -> Option<String> {
     parameters.given(name).map(str::to_owned)
 }
 
-/// A field of the schedule. Quartz reads `1e400` and `1.5` as 1, by the lenience that reads `5x` as 5, and
-/// digits of any script as digits; whoever sends these means something else.
-fn cron(parameters: &Parameters, name: &'static str) -> Result<Option<String>, Failure> {
-    let Some(field) = parameters.given(name) else { return Ok(None) };
-    let floating = field.as_bytes().windows(3).any(|three| {
-        three[0].is_ascii_digit() && b".eE".contains(&three[1]) && matches!(three[2], b'0'..=b'9' | b'-')
-    });
-    if floating {
-        return Err(Failure::parameter(name, "has a number in floating-point form; expected whole numbers"));
-    }
-    // Quartz's own marks for "every" and "none" look like numbers, and whoever sends these means numbers.
-    let first_number = |part: &str| -> String {
-        part.trim_start().chars().take_while(char::is_ascii_digit).skip_while(|digit| *digit == '0').collect()
-    };
-    if field.split(',').any(|part| matches!(first_number(part).as_str(), "98" | "99")) {
-        let (low, high) = match name {
-            "minute" => (0, 59),
-            "hour" => (0, 23),
-            "dayOfMonth" => (1, 31),
-            "month" => (1, 12),
-            _ => (1, 7),
-        };
-        return Err(Failure::parameter(
-            name,
-            format!("has a number that is out of range; expected {low} to {high}"),
-        ));
-    }
-    if field.chars().any(|letter| letter.is_numeric() && !letter.is_ascii()) {
-        return Err(Failure::parameter(name, "has a digit other than 0 to 9"));
-    }
-    Ok(Some(field.to_owned()))
-}
-
 fn kind(parameters: &Parameters) -> Result<Option<TaskType>, Failure> {
     let parse = |text: &str| {
         text.parse().map_err(|_| {
@@ -141,6 +107,14 @@ fn kind(parameters: &Parameters) -> Result<Option<TaskType>, Failure> {
 
 fn date(parameters: &Parameters, name: &'static str) -> Result<Option<EpochMillis>, Failure> {
     Ok(parameters.whole(name, 0..=EpochMillis::MAX.0)?.map(EpochMillis))
+}
+
+/// `-1` and `null` take away the one that there is; what is empty leaves it.
+fn changed_date(parameters: &Parameters, name: &'static str) -> Result<Option<Option<EpochMillis>>, Failure> {
+    match parameters.given(name) {
+        Some("-1" | "null") => Ok(Some(None)),
+        _ => Ok(date(parameters, name)?.map(Some)),
+    }
 }
 
 fn max_occurrences(parameters: &Parameters) -> Result<Option<Limit>, Failure> {

@@ -115,6 +115,7 @@ impl From<Task> for TaskDocument {
             run_interval_seconds: interval.unwrap_or(0),
             created: task.created,
             updated: task.updated,
+            // As `isActive` set it, which clients send back; `taskState` says whether there is a fire left.
             active: task.state == TaskState::Active,
             task_state: state(&task),
             schedule_description: schedule.describe(),

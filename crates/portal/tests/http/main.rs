@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bad_input;
+mod cors;
 mod items;
 mod native;
 mod oauth;
@@ -11,6 +12,7 @@ mod reference;
 mod rights;
 mod rights_table;
 mod runs;
+mod schedules;
 mod server;
 mod sign_in;
 mod tasks;

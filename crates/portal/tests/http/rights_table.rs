@@ -54,6 +54,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("post", "/community/users/{user}/tasks/{task}/enable", Writes),
     ("post", "/community/users/{user}/tasks/{task}/disable", Writes),
     ("post", "/community/users/{user}/tasks/{task}/accept", Writes),
+    ("post", "/community/users/{user}/tasks/{task}/reassign", Admin),
     ("post", "/community/users/{user}/tasks/{task}/delete", Writes),
     ("post", "/community/users/{user}/tasks/{task}/run", Writes),
     ("get", "/community/users/{user}/tasks/{task}/runs", Reads),
@@ -91,6 +92,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("post", "/api/v1/tasks/{task}/enable", Writes),
     ("post", "/api/v1/tasks/{task}/disable", Writes),
     ("post", "/api/v1/tasks/{task}/accept", Writes),
+    ("post", "/api/v1/tasks/{task}/reassign", Admin),
     ("get", "/api/v1/tasks/{task}/runs", Reads),
     ("post", "/api/v1/tasks/{task}/runs", Writes),
     ("get", "/api/v1/runs", SignedIn),
@@ -225,6 +227,7 @@ fn form(path: &str) -> Vec<(&'static str, &'static str)> {
         Some("addItem") => vec![("title", "t"), ("type", "Notebook"), ("text", "{}")],
         Some("update") if path.contains("/runs/") => vec![("result", "r")],
         Some("update") => vec![("title", "another")],
+        Some("reassign") => vec![("targetUsername", "GPadmin")],
         _ => Vec::new(),
     }
 }
@@ -257,6 +260,7 @@ async fn ask(server: &Server, case: Case, method: &str, path: &str, things: &Thi
             "schedule": {"minute": "0", "hour": "*", "dayOfMonth": "*", "month": "*", "dayOfWeek": "?"},
         })),
         (true, "PATCH", _) => request.json(&json!({"title": "another"})),
+        (true, _, path) if path.ends_with("/reassign") => request.query(&[("owner", "GPadmin")]),
         (true, ..) => request,
         (false, "POST", _) => {
             let mut form = form(path);

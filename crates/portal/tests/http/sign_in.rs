@@ -58,6 +58,29 @@ async fn a_token_for_a_referer_holds_with_that_referer_only() {
 }
 
 #[tokio::test]
+async fn a_referer_is_compared_by_its_site_in_any_case_of_letters() {
+    let server = with_alice().await;
+    for (bound, sent, good) in [
+        ("app.example.com", "https://app.example.com/viewer/", true),
+        ("HTTPS://APP.Example.com/", "https://app.example.com", true),
+        ("https://app.example.com/viewer", "https://APP.EXAMPLE.COM/", true),
+        ("app.example.com", "https://evil.example/app.example.com", false),
+        ("https://app.example.com", "https://app.example.com@evil.example/", false),
+    ] {
+        let form =
+            [("username", "alice"), ("password", "correct horse"), ("client", "referer"), ("referer", bound)];
+        let given = generate(&server, &form).await;
+        let token = given["token"].as_str().expect("a token");
+        let answer = ask(&server, |r| r.bearer_auth(token).header("Referer", sent)).await;
+        if good {
+            assert_eq!(answer["username"], "alice", "{bound} {sent}: {answer}");
+        } else {
+            assert_eq!(error(&answer).0, 498, "{bound} {sent}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_taken_from_four_places() {
     let server = with_alice().await;
     let form =

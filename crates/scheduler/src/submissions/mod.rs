@@ -11,6 +11,7 @@ mod runs;
 mod tasks;
 
 pub use adoption::{Adopted, Taken};
+pub use backfill::{Backfill, LeftOut};
 pub use declared::{ParameterSource, Program};
 pub use error::SubmitError;
 pub use quotas::{Quota, Quotas};
@@ -158,6 +159,17 @@ impl Submissions {
     /// The task, if the caller may change it, and the moment at which nothing of it was due: what is due
     /// is decided first, for a change would forget it.
     async fn decided(&self, caller: &Caller, id: TaskId) -> Result<(Task, EpochMillis), SubmitError> {
+        self.decided_before(caller, id, |task, _| Ok(Some(task.clone()))).await
+    }
+
+    /// The same where the task is about to become another one, or none: what is overdue and is left out then is
+    /// skipped.
+    async fn decided_before(
+        &self,
+        caller: &Caller,
+        id: TaskId,
+        becomes: impl Fn(&Task, EpochMillis) -> Result<Option<Task>, SubmitError>,
+    ) -> Result<(Task, EpochMillis), SubmitError> {
         loop {
             let task = self.writable(caller, id).await?;
             let now = self.now().await?;
@@ -165,7 +177,8 @@ impl Submissions {
                 return Ok((task, now));
             }
             let version = task.version;
-            if !fire_task(&*self.store, task, now, &self.metrics).await?
+            let changed = becomes(&task, now)?;
+            if !fire_task(&*self.store, task, changed.as_ref(), now, &self.metrics).await?
                 && self.found(id).await?.version == version
             {
                 // Nothing can be decided, whoever tries.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use isochrone_domain::{Task, TaskState, TaskType};
+use isochrone_domain::{Task, TaskType};
 use isochrone_store::Store;
 use serde::{Deserialize, Serialize};
 
@@ -49,11 +49,14 @@ impl Quotas {
         old: Option<&Task>,
         new: &Task,
     ) -> Result<(), SubmitError> {
-        let counted = |task: &Task| task.state == TaskState::Active;
-        let counts_already = old.is_some_and(|old| counted(old) && old.kind == new.kind);
-        let Some(quota) = self.0.get(&new.kind).filter(|_| counted(new) && !counts_already) else {
+        let Some(quota) = self.0.get(&new.kind) else { return Ok(()) };
+        let unfinished = if old.is_some() { store.unfinished(new.id).await? } else { 0 };
+        let counts_already = old.is_some_and(|old| {
+            old.is_active(unfinished) && old.kind == new.kind && old.owner.eq_ignore_ascii_case(&new.owner)
+        });
+        if !new.is_active(unfinished) || counts_already {
             return Ok(());
-        };
+        }
         if let Some(limit) = quota.per_user
             && active(store, Some(&new.owner), new.kind).await? >= limit
         {

@@ -35,8 +35,10 @@ impl Submissions {
                     self.wake.wake();
                     return Ok(run);
                 }
-                // The next try reads what is there now.
-                Saved::Stale | Saved::Repeated => tries.again().await?,
+                Saved::Stale => tries.again().await?,
+                // It was made by the same request before: by another process just now, or so long ago that it is
+                // forgotten.
+                Saved::Repeated => return self.store.run(run_id).await?.ok_or_else(run_is_gone),
             }
         }
     }
@@ -186,6 +188,12 @@ impl Submissions {
         allow(caller.user.may_write(&task.owner))?;
         Ok(task)
     }
+}
+
+fn run_is_gone() -> SubmitError {
+    let text = "the run that was asked for with this requestId was made before and is no longer kept; \
+                another requestId makes another run";
+    SubmitError::Conflict(text.to_owned())
 }
 
 fn limit_reached(task: &Task) -> SubmitError {

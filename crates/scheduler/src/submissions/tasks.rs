@@ -143,11 +143,19 @@ impl Submissions {
         self.change(caller, task.into(), Action::DisableTask, |task, now| Ok(disable(task, now))).await
     }
 
-    /// Makes the task another user's. For administrators.
-    pub async fn hand_over(&self, caller: &Caller, id: TaskId, to: &str) -> Result<Task, SubmitError> {
+    /// Makes the task another user's, who may have tasks. For administrators. The audit log says whose it was.
+    pub async fn hand_over(
+        &self,
+        caller: &Caller,
+        task: impl Into<Target>,
+        to: &str,
+    ) -> Result<Task, SubmitError> {
         allow(caller.user.role == Role::Admin)?;
         let to = self.owner(to).await?;
-        self.change(caller, id.into(), Action::UpdateTask, |task, now| {
+        if !to.may_write(&to.name) {
+            return Err(SubmitError::Conflict(format!("{} is a viewer, who may have no tasks", to.name)));
+        }
+        self.change(caller, task.into(), Action::ReassignTask, |task, now| {
             Ok(Task { owner: to.name.clone(), updated: now, ..task.clone() })
         })
         .await
@@ -158,7 +166,8 @@ impl Submissions {
     pub async fn delete(&self, caller: &Caller, task: impl Into<Target>) -> Result<(), SubmitError> {
         let target = task.into();
         let id = target.id;
-        let (task, now) = self.decided(caller, id).await?;
+        let becomes = |task: &Task, _| target.admits(task).map(|()| None);
+        let (task, now) = self.decided_before(caller, id, becomes).await?;
         target.admits(&task)?;
         let audit = caller.did(Action::DeleteTask, &task, None, now);
         if !self.store.delete_task(id, audit).await? {
@@ -181,11 +190,15 @@ impl Submissions {
         let id = target.id;
         let mut tries = Tries::default();
         loop {
-            let (old, now) = self.decided(caller, id).await?;
+            let becomes = |task: &Task, now| {
+                target.admits(task)?;
+                changed(task, now).map(Some)
+            };
+            let (old, now) = self.decided_before(caller, id, becomes).await?;
             target.admits(&old)?;
             let new = changed(&old, now)?;
             let new = match action {
-                Action::UpdateTask => self.pinned(Some(&old), new).await?,
+                Action::UpdateTask | Action::ReassignTask => self.pinned(Some(&old), new).await?,
                 _ => new,
             };
             if (Task { updated: old.updated, ..new.clone() }) == old {
@@ -194,7 +207,10 @@ impl Submissions {
             self.check_reach(Some(&old), &new)?;
             self.check_declared(Some(&old), &new).await?;
             self.quotas.check(&*self.store, Some(&old), &new).await?;
-            let audit = caller.did(action, &new, None, now);
+            let mut audit = caller.did(action, &new, None, now);
+            if old.owner != new.owner {
+                audit.title = format!("{} (before: {})", old.title, old.owner).trim_start().to_owned();
+            }
             match self.store.save_task(&new, audit).await? {
                 Saved::Done | Saved::Repeated => {
                     info!(task_id = %id, action = action.name(), next_fire = ?new.next_fire, "a task was changed");

@@ -13,6 +13,9 @@ use super::tally::Tally;
 use crate::args::Import;
 use crate::wiring::House;
 
+/// In UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Imports each line for itself: one that is refused keeps no other one out.
 pub(super) async fn import(
     house: &House,
@@ -27,10 +30,12 @@ pub(super) async fn import(
     let mut tally = Tally::default();
     for (number, line) in (1..).zip(input.split(b'\n')) {
         let (line, what) = (line?, format!("line {number}"));
+        // Some editors begin a file with a byte order mark.
+        let line = if number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line[..] };
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let Ok(text) = std::str::from_utf8(&line) else {
+        let Ok(text) = std::str::from_utf8(line) else {
             tally.refuse(&what, "it is not UTF-8".to_owned());
             continue;
         };
