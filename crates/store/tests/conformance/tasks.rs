@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    Action, Decision, ItemId, Outcome, Reason, RunStatus, Task, TaskId, TaskState, TaskType, disable,
+    Action, CancelReason, Decision, ItemId, Outcome, Reason, RunStatus, Task, TaskId, TaskState, TaskType,
+    disable,
 };
 use isochrone_store::{Cancelled, Page, RunFilter, Saved, Stretch, TaskFilter};
 
@@ -184,7 +185,7 @@ pub(crate) async fn a_spent_task_is_active_as_long_as_it_has_an_open_run(fresh: 
     assert!(matches!(world.retry_run(run, entry(Action::RetryRun, last)).await.unwrap(), Cancelled::Done(_)));
     agree("ann", &[last], &[skipped, never]).await;
     assert!(matches!(
-        world.cancel_run(run, entry(Action::CancelRun, last)).await.unwrap(),
+        world.cancel_run(run, CancelReason::Requested, entry(Action::CancelRun, last)).await.unwrap(),
         Cancelled::Done(_)
     ));
     agree("ann", &[], &[last, skipped, never]).await;
