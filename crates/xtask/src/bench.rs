@@ -22,17 +22,32 @@ pub(crate) enum What {
     Pipe,
     /// 64 connections that read and create, with 10,000 tasks in the store.
     Http,
+    /// Executing notebooks, beside nbclient alone.
+    Notebook,
     /// A server with 10,000 tasks and nothing due: start, memory, processor.
     Idle,
 }
 
 pub(crate) fn run(what: Option<What>) -> Result<()> {
-    let all = [What::Quartz, What::Store, What::Idle, What::Http, What::Lateness, What::Pipe];
+    let all = [What::Quartz, What::Store, What::Notebook, What::Idle, What::Http, What::Lateness, What::Pipe];
     for what in what.map_or_else(|| all.to_vec(), |what| vec![what]) {
         match what {
             What::Quartz => crate::cargo(&["bench", "--locked", "--package", "isochrone-quartz"])?,
             What::Store => crate::cargo(&["bench", "--locked", "--package", "isochrone-store"])?,
             What::Pipe => crate::cargo(&["bench", "--locked", "--package", "isochrone", "--bench", "pipe"])?,
+            What::Notebook => {
+                let test = [
+                    "test",
+                    "--release",
+                    "--locked",
+                    "--package",
+                    "isochrone-executors",
+                    "--test",
+                    "notebook",
+                ];
+                let only = ["--", "--ignored", "--exact", "--nocapture", "cost::beside_nbclient_alone"];
+                crate::cargo(&[&test[..], &only].concat())?;
+            }
             What::Lateness => with_server(lateness::measure)?,
             What::Http => with_server(http::measure)?,
             What::Idle => with_server(idle::measure)?,

@@ -105,6 +105,11 @@ pub struct Config {
     pub processes: usize,
     /// How much output a notebook's cells may have together, in MiB.
     pub output_mib: u64,
+    /// A folder in which each owner has one that stays from run to run and is `/arcgis/home` in their notebooks. None:
+    /// that is the run's own folder.
+    pub homes: Option<PathBuf>,
+    /// How much each of them may hold, in MiB.
+    pub home_mib: u64,
     /// How many files of a notebook's working folder are kept with its run; 0: none.
     pub artifact_files: usize,
     /// How large each of them may be, in MiB.
@@ -171,6 +176,8 @@ impl Default for Config {
             disk_mib: 9_216,
             processes: 256,
             output_mib: 16,
+            homes: None,
+            home_mib: 4_096,
             artifact_files: 100,
             artifact_mib: 1_024,
             artifacts_mib: 4_096,
@@ -199,6 +206,10 @@ impl Config {
 
     pub(super) fn output_bytes(&self) -> u64 {
         self.output_mib.saturating_mul(MIB)
+    }
+
+    pub(super) fn home_bytes(&self) -> u64 {
+        self.home_mib.saturating_mul(MIB)
     }
 
     pub(super) fn artifact_bytes(&self) -> u64 {

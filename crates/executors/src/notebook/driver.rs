@@ -31,7 +31,7 @@ const PROGRAM: &str = "driver.py";
 const PACKAGE: &str = "notebook_driver";
 
 /// The driver, by names below the folder that a notebook can only read.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 13] = [
     (PROGRAM, include_str!("driver/driver.py")),
     ("notebook_driver/__init__.py", include_str!("driver/notebook_driver/__init__.py")),
     ("notebook_driver/client.py", include_str!("driver/notebook_driver/client.py")),
@@ -40,6 +40,7 @@ const FILES: [(&str, &str); 12] = [
     ("notebook_driver/kernel_launcher.py", include_str!("driver/notebook_driver/kernel_launcher.py")),
     ("notebook_driver/kernels.py", include_str!("driver/notebook_driver/kernels.py")),
     ("notebook_driver/main.py", include_str!("driver/notebook_driver/main.py")),
+    ("notebook_driver/pane.py", include_str!("driver/notebook_driver/pane.py")),
     ("notebook_driver/parameters.py", include_str!("driver/notebook_driver/parameters.py")),
     ("notebook_driver/processes.py", include_str!("driver/notebook_driver/processes.py")),
     ("notebook_driver/reading.py", include_str!("driver/notebook_driver/reading.py")),

@@ -167,6 +167,9 @@ fn success(seen: &Seen, kept: &Kept, took: Duration) -> String {
         Kept::As(name) => result["outputNotebook"] = json!(name),
         Kept::No(why) => result["outputNotebookMissing"] = json!(why),
     }
+    if !seen.results.is_empty() {
+        result["outputs"] = json!(seen.results);
+    }
     result.to_string()
 }
 

@@ -74,6 +74,13 @@ pub(super) enum Event {
         /// The error.
         message: String,
     },
+    /// The value of an output parameter of ArcGIS's Parameters pane.
+    Result {
+        /// The variable's name.
+        name: String,
+        /// The value.
+        json: String,
+    },
     /// Every cell was executed, or one said that the rest is not needed.
     Done {
         /// How many code cells were executed.

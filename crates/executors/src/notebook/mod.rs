@@ -19,6 +19,7 @@ mod limits;
 mod lines;
 mod missing_module;
 mod network;
+mod owners_folder;
 mod processes;
 mod scratch;
 mod secrets;
@@ -146,15 +147,16 @@ impl ExecuteNotebook {
         attempt.hide(secrets.mask());
         let environment = self.environment(attempt, &notebook).await?;
         let confinement = self.confinement(&environment).await?;
-        let scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
-        let end = self.execute_in(&scratch, attempt, &environment, &confinement, notebook, secrets).await;
+        let mut scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
+        let end =
+            self.execute_in(&mut scratch, attempt, &environment, &confinement, notebook, secrets).await;
         scratch.remove().await;
         end
     }
 
     async fn execute_in(
         &self,
-        scratch: &Scratch,
+        scratch: &mut Scratch,
         attempt: &Attempt,
         environment: &Environment,
         confinement: &Confinement,
@@ -163,6 +165,7 @@ impl ExecuteNotebook {
     ) -> Result<AttemptEnd, AttemptEnd> {
         let began = Instant::now();
         let parameters = attempt.task().parameters.as_deref();
+        let owners = owners_folder::share(attempt, confinement, &self.config, scratch, &notebook).await;
         let home = self.open_home(attempt, scratch).await?;
         if let Some(home) = &home {
             secrets = secrets.and_token(&home.token);
@@ -186,7 +189,8 @@ impl ExecuteNotebook {
         .await
         .map_err(|error| internal("notebook driver", &error))?;
         drop(notebook);
-        let seen = supervise::supervise(driver, streams, document, attempt, secrets.mask(), &self.config);
+        let seen =
+            supervise::supervise(driver, streams, document, attempt, secrets.mask(), &self.config, owners);
         let mut seen = network.log_during(attempt, seen).await;
         if let (Some(homes), Some(home)) = (&self.homes, &home) {
             homes.close(&attempt.task().owner, home).await;

@@ -27,6 +27,8 @@ pub(super) struct Scratch {
     parent: PathBuf,
     name: OsString,
     own: UntrustedDir,
+    /// The owner's folder, which outlives the run, where there is one.
+    owners: Option<PathBuf>,
     /// Held as long as the folder is in use: a sweep leaves locked ones alone.
     _lock: File,
     removed: bool,
@@ -61,7 +63,7 @@ impl Scratch {
             fs::create_dir(folder.join(name))?;
         }
         let own = UntrustedDir::open(&folder.join("own"))?;
-        Ok(Scratch { parent: parent.to_path_buf(), name, own, _lock: lock, removed: false })
+        Ok(Scratch { parent: parent.to_path_buf(), name, own, owners: None, _lock: lock, removed: false })
     }
 
     /// The worker's part, which holds the two others. The notebook can neither read nor write there.
@@ -96,6 +98,16 @@ impl Scratch {
     /// Where the notebook's cells begin.
     pub(super) fn work(&self) -> NotebookPath {
         self.own().join("work")
+    }
+
+    /// What is at `/arcgis/home`: the owner's folder, else the run's own.
+    pub(super) fn arcgis_home(&self) -> NotebookPath {
+        self.owners.clone().map_or_else(|| self.work(), NotebookPath)
+    }
+
+    /// Puts the owner's folder at `/arcgis/home`.
+    pub(super) fn share_home(&mut self, folder: PathBuf) {
+        self.owners = Some(folder);
     }
 
     pub(super) fn temporary(&self) -> NotebookPath {

@@ -1,5 +1,6 @@
 //! Watches a driver from its first event to the death of its last process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use isochrone_domain::LogStream;
@@ -12,6 +13,7 @@ use super::driver::{Driver, Streams};
 use super::events::{Event, Stream};
 use super::limits::{self, Excess};
 use super::lines::{LineCutter, LineReader, plain};
+use crate::untrusted::UntrustedDir;
 
 /// The driver writes no longer lines.
 const LONGEST_EVENT: usize = 1 << 20;
@@ -58,6 +60,8 @@ pub(super) struct Seen {
     pub(super) exit: String,
     /// The most memory that its processes had when they were looked at, in bytes.
     pub(super) peak_memory: u64,
+    /// The values of output parameters.
+    pub(super) results: serde_json::Map<String, serde_json::Value>,
     /// The executed notebook.
     pub(super) document: Received,
 }
@@ -78,6 +82,7 @@ pub(super) async fn supervise(
     attempt: &Attempt,
     mask: &Mask,
     config: &Config,
+    home: Option<Arc<UntrustedDir>>,
 ) -> Seen {
     let mut listener = Listener::new(streams, document, attempt, mask, config);
     let turn = tokio::select! {
@@ -86,6 +91,7 @@ pub(super) async fn supervise(
         over = listener.listen() => over.map_or(Turn::Ended, Turn::Over),
         excess = limits::watch(driver.tree(), config) => Turn::Over(excess),
         excess = limits::watch_folder(driver.tree(), driver.folder(), config) => Turn::Over(excess),
+        excess = limits::watch_home(home, config) => Turn::Over(excess),
     };
     let patience = match turn {
         // Another worker may begin at any moment.
@@ -220,6 +226,13 @@ impl<'a> Listener<'a> {
                 let text = self.mask.cut_text(plain(&text));
                 self.attempt.log(LogStream::System, text).await;
             }
+            Event::Result { name, json } => match serde_json::from_str(&self.mask.text(json)) {
+                Ok(value) => drop(self.seen.results.insert(name, value)),
+                Err(error) => {
+                    let line = format!("warning: the output parameter {name:?} can't be read: {error}");
+                    self.attempt.log(LogStream::System, line).await;
+                }
+            },
             Event::OutputLimit => return Some(Excess::Output),
             Event::Refused { message } => {
                 self.seen.verdict = Some(Verdict::Refused { message: self.mask.cut_text(plain(&message)) });

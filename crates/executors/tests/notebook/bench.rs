@@ -196,7 +196,7 @@ impl Bench {
     }
 }
 
-async fn environment_ready() -> PathBuf {
+pub(crate) async fn environment_ready() -> PathBuf {
     environment().ready().await.expect("the Python environment can be made")
 }
 

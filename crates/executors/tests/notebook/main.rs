@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod arcgis;
 mod bench;
 mod bombs;
+mod cost;
 mod exits;
 mod field;
 mod files;
@@ -14,6 +16,7 @@ mod network;
 mod outcomes;
 mod packages;
 mod parameters;
+mod published;
 mod secrets;
 mod stages;
 mod stops;

@@ -18,6 +18,9 @@ use super::view::View;
 
 const PROGRAM: &str = "bwrap";
 
+/// Where ArcGIS's notebooks have the files that stay from one execution to the next.
+const ARCGIS_HOME: &str = "/arcgis/home";
+
 /// How long bubblewrap may take to make the program's process.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LONGEST_WORDS: u64 = 1_000;
@@ -106,6 +109,7 @@ pub(super) fn command(
     }
     command.arg("--ro-bind").args([scratch.input(), scratch.input()]);
     command.arg("--bind").args([scratch.own(), scratch.own()]);
+    command.arg("--bind").arg(scratch.arcgis_home()).arg(ARCGIS_HOME);
     // The way to it may lead through links that are not there.
     command.arg("--chdir").arg(scratch.work());
     command.args(["--remount-ro", "/", "--"]).arg(program);

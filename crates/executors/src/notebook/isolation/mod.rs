@@ -348,6 +348,15 @@ impl Confinement {
         self.limits.held(self.tier, self.users.is_some())
     }
 
+    /// Why a folder that several runs share can't be at `/arcgis/home` there, if it can't.
+    pub(super) fn no_shared_home(&self) -> Option<&'static str> {
+        match (self.tier, &self.users) {
+            (Tier::Bwrap, None) => None,
+            (Tier::Bwrap, Some(_)) => Some("each run is executed as a user of its own"),
+            _ => Some("only bubblewrap can put it there"),
+        }
+    }
+
     fn calls(&self) -> Calls {
         Calls { memory_is_counted: self.limits.count_memory(), own_namespaces: self.tier == Tier::Bwrap }
     }

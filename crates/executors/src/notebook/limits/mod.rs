@@ -95,6 +95,7 @@ pub(super) enum Excess {
     Processes,
     Output,
     Disk,
+    Home,
 }
 
 impl Excess {
@@ -103,7 +104,7 @@ impl Excess {
             Excess::Memory => Reason::MemoryLimit,
             Excess::Processes => Reason::ProcessLimit,
             Excess::Output => Reason::OutputLimit,
-            Excess::Disk => Reason::DiskLimit,
+            Excess::Disk | Excess::Home => Reason::DiskLimit,
         }
     }
 
@@ -127,6 +128,11 @@ impl Excess {
                 "the notebook's files took more than {} MiB of the disk, or lay too deep to be counted \
                  ([notebook] disk_mib)",
                 config.disk_mib
+            ),
+            Excess::Home => format!(
+                "the owner's files in /arcgis/home took more than {} MiB of the disk, or lay too deep to be counted \
+                 ([notebook] home_mib)",
+                config.home_mib
             ),
         }
     }
@@ -207,6 +213,24 @@ pub(super) async fn watch_folder(
 /// What a folder takes of the disk, in bytes.
 pub(super) fn size_of(folder: &UntrustedDir) -> u64 {
     FolderSize::of(folder, &[], u64::MAX)
+}
+
+/// The same of the owner's folder. Where it was too large before, it may only become smaller.
+pub(super) async fn watch_home(home: Option<Arc<UntrustedDir>>, config: &Config) -> Excess {
+    let Some(home) = home else { return std::future::pending().await };
+    let size = async || {
+        let home = Arc::clone(&home);
+        tokio::task::spawn_blocking(move || FolderSize::of(&home, &[], u64::MAX)).await.unwrap_or(0)
+    };
+    let most = config.home_bytes().max(size().await);
+    loop {
+        let began = Instant::now();
+        tokio::time::sleep(PAUSE).await;
+        if size().await > most {
+            return Excess::Home;
+        }
+        tokio::time::sleep(began.elapsed() * SHARE).await;
+    }
 }
 
 async fn folder_size(tree: &Arc<Mutex<Tree>>, folder: &Arc<UntrustedDir>, config: &Config) -> u64 {

@@ -12,8 +12,9 @@ from queue import Empty
 
 from nbclient import NotebookClient
 from nbclient.client import CellExecutionComplete
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 
+from . import pane
 from .events import CHUNK, Refused, emit, emit_output, note
 from .kernels import Kernels, choose_kernel
 from .streams import OpenStreams
@@ -54,6 +55,7 @@ class Client(NotebookClient):
 
     def __init__(self, notebook, job, saver):
         self.job, self.saver, self.streams, self.places = job, saver, OpenStreams(), {}
+        self.output_names, self.outputs = pane.parameters_of(notebook.metadata)[1], {}
         self.kernels = Kernels()
         saver.before_save = self.streams.join
         super().__init__(
@@ -109,6 +111,12 @@ class Client(NotebookClient):
             pass
 
     async def async_execute_cell(self, cell, cell_index, *args, **kwargs):
+        cell = await self.execute_one(cell, cell_index, *args, **kwargs)
+        if cell_index == len(self.nb.cells) - 1:
+            await self.read_outputs()
+        return cell
+
+    async def execute_one(self, cell, cell_index, *args, **kwargs):
         if self.stopping:
             raise Stopped
         if cell.cell_type != "code":
@@ -119,6 +127,10 @@ class Client(NotebookClient):
         try:
             cell = await super().async_execute_cell(cell, cell_index, *args, **kwargs)
             self.finished += 1
+        except CellExecutionError as error:
+            if error.ename == "SystemExit":
+                await self.read_outputs()
+            raise
         except DeadKernelError:
             await self.drain()
             raise DeadKernelError(f"it ended {self.end_of_kernel()}") from None
@@ -131,6 +143,23 @@ class Client(NotebookClient):
         if self.left is not None:
             raise Left(self.left)
         return cell
+
+    async def read_outputs(self):
+        """Asks the kernel for the values of the output parameters."""
+        if not self.output_names:
+            return
+        questions = {name: pane.question(name) for name in self.output_names}
+        asked = self.kc.execute("", silent=True, user_expressions=questions)
+        reply = await self.async_wait_for_reply(asked)
+        answers = (reply or {"content": {}})["content"].get("user_expressions") or {}
+        for name in self.output_names:
+            value, problem = pane.answer(answers.get(name) or {"status": "error", "ename": "no answer", "evalue": ""})
+            if problem is None:
+                self.outputs[name] = value
+            else:
+                note(f"warning: the output parameter {name!r} has no value: {problem}")
+        if self.stopping:
+            raise Stopped
 
     def look_at_reply(self, execute_reply, **_):
         if self.incomplete:

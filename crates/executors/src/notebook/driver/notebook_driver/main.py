@@ -27,7 +27,7 @@ async def execute(job):
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     from .client import Client, Left, Stopped
-    from .document import Saver
+    from .document import Saver, finite
     from .parameters import inject, read_parameters
     from .reading import read_notebook
 
@@ -57,6 +57,9 @@ async def execute(job):
         client.set_widgets_metadata()
         saver.changed = True
         saver.save()
+    for name, value in client.outputs.items():
+        # As text, so that a value that the worker can't read costs no more than itself.
+        emit("result", name=name, json=json.dumps(finite(value)))
     emit("done", executed=client.finished)
 
 

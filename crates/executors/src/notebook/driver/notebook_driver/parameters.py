@@ -5,6 +5,7 @@ import json
 import keyword
 import math
 
+from . import pane
 from .events import Refused, note
 from .kernels import is_python, language
 
@@ -57,7 +58,7 @@ def inject(notebook, parameters):
     if (notebook.nbformat, notebook.nbformat_minor) < (4, 5):
         cell.pop("id", None)
     injected, defaults = tagged(notebook, "injected-parameters"), tagged(notebook, "parameters")
-    note_unknown(parameters, [notebook.cells[at].source for at in defaults])
+    note_unknown(parameters, [notebook.cells[at].source for at in defaults], pane.parameters_of(notebook.metadata)[0])
     earlier = next((at for at in injected if is_injection(notebook.cells[at].source, parameters)), None)
     if earlier is not None:
         notebook.cells[earlier] = cell
@@ -106,16 +107,16 @@ def assigned(source):
     return names
 
 
-def note_unknown(parameters, sources):
+def note_unknown(parameters, sources, in_pane):
     """A misspelt name would change nothing, and nobody would learn of it."""
     cells = [names_in(source) for source in sources]
-    if not cells or None in cells:
+    if None in cells or not cells and not in_pane:
         return
-    known = set().union(*cells)
+    known = set(in_pane).union(*cells)
     for name in parameters:
         if name not in known:
             have = ", ".join(sorted(known)) or "none"
-            note(f"warning: the notebook's parameters cell has no parameter {name!r} (it has: {have})")
+            note(f"warning: the notebook has no parameter {name!r} (it has: {have})")
 
 
 def names_in(source):
