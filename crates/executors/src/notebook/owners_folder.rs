@@ -25,16 +25,12 @@ pub(super) async fn share(
     scratch: &mut Scratch,
     notebook: &[u8],
 ) -> Option<Arc<UntrustedDir>> {
+    const UNSET: &str = "[notebook] homes is not set: it is the run's own folder, and goes with it";
     let why = match (&config.homes, confinement.no_shared_home()) {
-        (None, None) => {
-            "[notebook] homes is not set: it is the run's own folder, and goes with it".to_owned()
-        }
         (None, Some(_)) if confinement.tier != super::Tier::Bwrap => {
             "it is not there without bubblewrap".to_owned()
         }
-        (None, Some(_)) => {
-            "[notebook] homes is not set: it is the run's own folder, and goes with it".to_owned()
-        }
+        (None, _) => UNSET.to_owned(),
         (Some(_), Some(why)) => format!("it is not the owner's folder, as {why}"),
         (Some(homes), None) => match open(homes, &attempt.task().owner) {
             Ok((path, folder)) => {
@@ -69,7 +65,7 @@ fn folder_name(owner: &str) -> String {
         match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'@' => name.push(char::from(byte)),
             b'.' if !name.is_empty() => name.push('.'),
-            byte => name.push_str(&format!("%{byte:02x}")),
+            byte => name.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]),
         }
     }
     if name.len() > LONGEST {
@@ -77,6 +73,10 @@ fn folder_name(owner: &str) -> String {
         return format!("%{}", hex::encode(Sha256::digest(name)));
     }
     name
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from_digit(value.into(), 16).unwrap_or('0')
 }
 
 #[cfg(test)]
