@@ -148,8 +148,7 @@ impl ExecuteNotebook {
         let environment = self.environment(attempt, &notebook).await?;
         let confinement = self.confinement(&environment).await?;
         let mut scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
-        let end =
-            self.execute_in(&mut scratch, attempt, &environment, &confinement, notebook, secrets).await;
+        let end = self.execute_in(&mut scratch, attempt, &environment, &confinement, notebook, secrets).await;
         scratch.remove().await;
         end
     }
