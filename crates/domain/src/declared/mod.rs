@@ -2,6 +2,7 @@
 
 mod geoprocessing;
 mod notebook;
+mod pane;
 mod python_cell;
 
 pub use geoprocessing::geoprocessing_parameters;

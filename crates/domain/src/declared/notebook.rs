@@ -1,7 +1,8 @@
-//! The parameters of a notebook: its cell tagged `parameters`, as papermill and ArcGIS read it.
+//! The parameters of a notebook: its cell tagged `parameters`, as papermill and ArcGIS read it, and ArcGIS's pane.
 
 use serde_json::Value;
 
+use super::pane;
 use super::python_cell::{self, Cell};
 use super::{DeclaredParameters, Dialect};
 
@@ -10,8 +11,20 @@ pub fn notebook_parameters(data: &[u8]) -> Option<DeclaredParameters> {
     let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
     let notebook: Value = serde_json::from_slice(data).ok()?;
     let cells = notebook["cells"].as_array()?;
-    let cell = cells.iter().find(|cell| cell["cell_type"] == "code" && is_tagged(cell, "parameters"))?;
-    let Cell { parameters, complete } = python_cell::read(&source(cell));
+    let cell = cells.iter().find(|cell| cell["cell_type"] == "code" && is_tagged(cell, "parameters"));
+    let in_pane = pane::inputs(&notebook["metadata"]);
+    if cell.is_none() && in_pane.is_empty() {
+        return None;
+    }
+    let none = Cell { parameters: Vec::new(), complete: true };
+    let Cell { mut parameters, complete } = cell.map_or(none, |cell| python_cell::read(&source(cell)));
+    for parameter in in_pane {
+        match parameters.iter_mut().find(|known| known.name == parameter.name) {
+            // The pane's author has said more than the cell's literal does.
+            Some(known) => *known = parameter,
+            None => parameters.push(parameter),
+        }
+    }
     Some(DeclaredParameters {
         parameters,
         complete: complete && is_python(&notebook),
@@ -60,6 +73,12 @@ mod tests {
         for nothing in ["", "[]", "{}", r#"{"cells":[{"cell_type":"code","metadata":{"tags":null}}]}"#] {
             assert_eq!(notebook_parameters(nothing.as_bytes()), None, "{nothing}");
         }
+        let pane = json!({"inputParameters": [{"variableName": "n", "dataType": "Double"},
+                                              {"variableName": "area", "dataType": "String"}]});
+        let both = json!({"cells": [cell(&["parameters"], json!("n = 1"))], "metadata": {"arcgis": pane}});
+        let both = notebook_parameters(both.to_string().as_bytes()).expect("declared");
+        let names: Vec<&str> = both.parameters.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!((names, both.complete), (vec!["n", "area"], true));
         let other = json!({"cells": [cell(&["parameters"], json!("n <- 1"))],
             "metadata": {"kernelspec": {"language": "R"}}});
         assert!(!notebook_parameters(other.to_string().as_bytes()).expect("declared").complete);
