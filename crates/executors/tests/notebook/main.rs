@@ -9,6 +9,7 @@ mod cost;
 mod exits;
 mod field;
 mod files;
+mod gis;
 mod isolation;
 mod kernels;
 mod limits;
