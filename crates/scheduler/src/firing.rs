@@ -59,14 +59,14 @@ pub(crate) async fn fire_task(
     metrics: &Metrics,
 ) -> Result<bool, StoreError> {
     let unfinished = store.unfinished(task.id).await?;
-    let plans = plan(vec![DueTask { task, unfinished }], Some(changed), now);
+    let plans = plan(vec![DueTask { task, unfinished }], Occasion::Before(changed), now);
     let fired = keep(store, plans, now).await?;
     fired.tell(metrics);
     Ok(fired.any())
 }
 
 async fn fire_all(store: &dyn Store, due: Vec<DueTask>, now: EpochMillis) -> Result<Fired, StoreError> {
-    keep(store, plan(due, None, now), now).await
+    keep(store, plan(due, Occasion::Due, now), now).await
 }
 
 async fn keep(store: &dyn Store, plans: Vec<FirePlan>, now: EpochMillis) -> Result<Fired, StoreError> {
@@ -83,8 +83,16 @@ async fn keep(store: &dyn Store, plans: Vec<FirePlan>, now: EpochMillis) -> Resu
     Ok(fired)
 }
 
-/// `changed`: what they are about to become, if they are; none within: they are deleted.
-fn plan(due: Vec<DueTask>, changed: Option<Option<&Task>>, now: EpochMillis) -> Vec<FirePlan> {
+/// Why fires are decided.
+#[derive(Clone, Copy)]
+enum Occasion<'a> {
+    /// Their moment has come.
+    Due,
+    /// Their task is about to become this; none: to be deleted.
+    Before(Option<&'a Task>),
+}
+
+fn plan(due: Vec<DueTask>, occasion: Occasion<'_>, now: EpochMillis) -> Vec<FirePlan> {
     let mut room = FIRES;
     // A share for each, so that those with a backlog leave room for those without.
     let share = (FIRES / due.len().max(1)).clamp(FIRES_AMONG_MANY, FIRES_OF_A_TASK);
@@ -98,9 +106,11 @@ fn plan(due: Vec<DueTask>, changed: Option<Option<&Task>>, now: EpochMillis) -> 
             continue;
         };
         let limit = share.min(room);
-        let plan = match changed {
-            Some(changed) => plan_fires_before(&task, &schedule, unfinished, (changed, now), limit),
-            None => plan_fires(&task, &schedule, unfinished, now, limit),
+        let plan = match occasion {
+            Occasion::Before(changed) => {
+                plan_fires_before(&task, &schedule, unfinished, (changed, now), limit)
+            }
+            Occasion::Due => plan_fires(&task, &schedule, unfinished, now, limit),
         };
         // A disabled task without an undecided fire leaves the due index by its plan.
         if plan.fires.is_empty() && plan.task.next_fire == task.next_fire {

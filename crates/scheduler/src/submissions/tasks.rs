@@ -209,7 +209,7 @@ impl Submissions {
             self.quotas.check(&*self.store, Some(&old), &new).await?;
             let mut audit = caller.did(action, &new, None, now);
             if old.owner != new.owner {
-                audit.title = format!("{} (before: {})", old.title, old.owner).trim_start().to_owned();
+                format!("{} (before: {})", old.title, old.owner).trim_start().clone_into(&mut audit.title);
             }
             match self.store.save_task(&new, audit).await? {
                 Saved::Done | Saved::Repeated => {
