@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const MEMORY: u64 = 64 << 20;
 
 /// Starts a script that has done nothing before it is in the cgroup.
