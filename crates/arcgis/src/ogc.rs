@@ -187,7 +187,7 @@ mod tests {
             (r#"{"jobControlOptions":["sync-execute"]}"#, Execution::Synchronous),
             (r#"{"process":{"jobControlOptions":"async-execute dismiss"}}"#, Execution::Asynchronous),
             (r#"{"jobControlOptions":null}"#, Execution::Unknown),
-            (r#"[]"#, Execution::Unknown),
+            ("[]", Execution::Unknown),
         ] {
             let document = serde_json::from_str(document).expect(document);
             assert_eq!(execution(&document), expected, "{document}");

@@ -206,7 +206,7 @@ pub(crate) mod tests {
     fn what_is_compressed_is_made_plain_within_the_limit() {
         use std::io::Write;
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-        encoder.write_all(&[b' '; 100_000]).expect("it fits");
+        encoder.write_all(&vec![b' '; 100_000]).expect("it fits");
         let bomb = encoder.finish().expect("it fits");
         let plain = response(200, &[("content-encoding", "gzip")], &bomb).decompressed(200_000);
         assert_eq!((plain.body.len(), plain.incomplete), (100_000, None));
