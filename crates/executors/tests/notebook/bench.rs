@@ -25,8 +25,12 @@ pub(crate) const ITEM: ItemId = ItemId::from_bytes([0x11; 16]);
 
 /// The environment that all tests share; kept from one test run to the next.
 pub(crate) fn environment() -> PythonEnvironment {
-    PythonEnvironment::new(environment_folder(), &Config::default())
+    let python = std::env::var_os(PYTHON).map(PathBuf::from);
+    PythonEnvironment::new(environment_folder(), &Config { python, ..Config::default() })
 }
+
+/// The environment's Python, for a test on a stage that can't write in the environment's folder, not even its lock.
+pub(crate) const PYTHON: &str = "ISOCHRONE_TEST_PYTHON";
 
 pub(crate) fn environment_folder() -> PathBuf {
     static SHARED: OnceLock<PathBuf> = OnceLock::new();

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bench::{environment, environment_folder, unique};
+use crate::bench::{PYTHON, environment, environment_folder, unique};
 
 /// Whatever a test does, it gets no more than this.
 const MEMORY: u64 = 4 << 30;
@@ -41,7 +41,7 @@ impl Stage {
     pub(crate) fn run(self, test: &str) {
         assert!(rustix::process::geteuid().is_root(), "who runs this must be root: it plays several users");
         // Nothing is made there.
-        tokio::runtime::Runtime::new().unwrap().block_on(environment().ready()).unwrap();
+        let python = tokio::runtime::Runtime::new().unwrap().block_on(environment().ready()).unwrap();
         let guard = Guard::new(self);
         let mut command = Command::new("sh");
         let join = guard.folders.iter().map(|folder| folder.join("cgroup.procs"));
@@ -80,7 +80,7 @@ impl Stage {
         let path = env::join_paths(
             [base.join("bin")].into_iter().chain(env::split_paths(&env::var_os("PATH").unwrap())),
         );
-        command.env(STAGE, self.name()).env("PATH", path.unwrap());
+        command.env(STAGE, self.name()).env("PATH", path.unwrap()).env(PYTHON, python);
         let status = command.status().unwrap();
         assert!(status.success(), "as {}: {status}", self.name());
     }
