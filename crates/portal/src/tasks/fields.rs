@@ -49,8 +49,16 @@ pub(crate) fn change(parameters: &Parameters) -> Result<Change, Failure> {
         day_of_month: text(parameters, "dayOfMonth"),
         month: text(parameters, "month"),
         day_of_week: text(parameters, "dayOfWeek"),
-        start: changed_date(parameters, "startDate")?,
-        end: changed_date(parameters, "endDate")?,
+        start: if is_taken_away(parameters, "startDate") {
+            Some(None)
+        } else {
+            date(parameters, "startDate")?.map(Some)
+        },
+        end: if is_taken_away(parameters, "endDate") {
+            Some(None)
+        } else {
+            date(parameters, "endDate")?.map(Some)
+        },
         max_occurrences: max_occurrences(parameters)?.map(Limit::most),
         active: parameters.flag("isActive")?,
         policies: policies::read(parameters)?,
@@ -109,12 +117,9 @@ fn date(parameters: &Parameters, name: &'static str) -> Result<Option<EpochMilli
     Ok(parameters.whole(name, 0..=EpochMillis::MAX.0)?.map(EpochMillis))
 }
 
-/// `-1` and `null` take away the one that there is; what is empty leaves it.
-fn changed_date(parameters: &Parameters, name: &'static str) -> Result<Option<Option<EpochMillis>>, Failure> {
-    match parameters.given(name) {
-        Some("-1" | "null") => Ok(Some(None)),
-        _ => Ok(date(parameters, name)?.map(Some)),
-    }
+/// `-1` and `null` take away the date that there is; what is empty leaves it.
+fn is_taken_away(parameters: &Parameters, name: &str) -> bool {
+    matches!(parameters.given(name), Some("-1" | "null"))
 }
 
 fn max_occurrences(parameters: &Parameters) -> Result<Option<Limit>, Failure> {
