@@ -97,6 +97,8 @@ impl Ground {
         )?;
         let path = path.to_str().context("a search path of text")?;
         user.own(self.folder())?;
+        // Who uses an environment locks it, and makes it where there is none.
+        user.own(&shared_python())?;
         Ok(options.as_user(user).env("PATH", path).env("HOME", self.folder().display()))
     }
 
