@@ -32,7 +32,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("owners_folder.rs", "the folder of the owners' folders, and these themselves by handles"),
     ("processes.rs", "/proc"),
     ("scratch.rs", "a run's folder, before there is a notebook"),
-    ("secrets.rs", "files in which the operator keeps secrets"),
+    ("secrets/mod.rs", "files in which the operator keeps secrets"),
     ("sweep.rs", "handles"),
 ];
 
