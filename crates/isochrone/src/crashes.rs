@@ -58,7 +58,7 @@ mod tests {
         let secret = std::hint::black_box("canary-panic-9f31-ä".to_owned());
         let (cut, not_a_number) = (secret.clone(), secret.clone());
         for said in [
-            panic_of(move || drop(cut[..18].to_owned())),
+            panic_of(move || drop(cut[..19].to_owned())),
             panic_of(move || {
                 not_a_number.parse::<u8>().map_err(|_| not_a_number).expect("texts are numbers");
             }),

@@ -52,7 +52,7 @@ pub(super) async fn open(dir: &FilePath, store: &dyn Store) -> Result<(Arc<dyn O
 /// Which folder it is; whoever opens a new one decides that.
 async fn folder_id(artifacts: &dyn ObjectStore) -> Result<ArtifactsId> {
     let path = Path::from(FOLDER_ID_FILE);
-    if let Some(id) = read_id(artifacts, &path).await? {
+    if let Some(id) = read_id(artifacts, &path, "folder's").await? {
         return Ok(id);
     }
     let new = format!("{}\n", ArtifactsId::random());
@@ -60,7 +60,7 @@ async fn folder_id(artifacts: &dyn ObjectStore) -> Result<ArtifactsId> {
         Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    read_id(artifacts, &path).await?.context("it was there a moment ago")
+    read_id(artifacts, &path, "folder's").await?.context("it was there a moment ago")
 }
 
 /// The names of the processes that keep artifacts, by the folder that they keep them in: what one of them keeps, those of
@@ -83,8 +83,9 @@ async fn belongs(
 ) -> Result<()> {
     let (shown, file) = (dir.display(), dir.join(ID_FILE));
     let id_file = Path::from(ID_FILE);
-    let mut owner: Option<InstallationId> =
-        read_id(artifacts, &id_file).await.with_context(|| format!("artifacts.dir: {}", file.display()))?;
+    let mut owner: Option<InstallationId> = read_id(artifacts, &id_file, "installation's")
+        .await
+        .with_context(|| format!("artifacts.dir: {}", file.display()))?;
     if owner.is_none() {
         if is_empty(artifacts).await? {
             tracing::debug!(dir = %shown, installation = %own, "the artifacts' folder is new");
@@ -103,7 +104,9 @@ async fn belongs(
         match artifacts.put_opts(&id_file, id.into(), PutMode::Create.into()).await {
             Ok(_) => return Ok(()),
             // Another process was quicker.
-            Err(object_store::Error::AlreadyExists { .. }) => owner = read_id(artifacts, &id_file).await?,
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                owner = read_id(artifacts, &id_file, "installation's").await?
+            }
             Err(error) => return Err(error).context("the folder for artifacts"),
         }
     }
@@ -118,18 +121,22 @@ async fn belongs(
 }
 
 /// The id in a file. None: there is no such file.
-async fn read_id<Id: FromStr<Err = IdError>>(artifacts: &dyn ObjectStore, file: &Path) -> Result<Option<Id>> {
+async fn read_id<Id: FromStr<Err = IdError>>(
+    artifacts: &dyn ObjectStore,
+    file: &Path,
+    whose: &str,
+) -> Result<Option<Id>> {
     let found = match artifacts.get(file).await {
         Ok(found) => found,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     if found.meta.size > LONGEST_ID {
-        bail!("it holds no id: it is too long");
+        bail!("it holds no {whose} id: it is too long");
     }
     let bytes = found.bytes().await?;
     let id = std::str::from_utf8(&bytes).map(str::trim).unwrap_or_default();
-    Ok(Some(id.parse().context("it holds no id")?))
+    Ok(Some(id.parse().with_context(|| format!("it holds no {whose} id"))?))
 }
 
 /// What else lies there, such as a volume's `lost+found`, is never looked at.

@@ -83,8 +83,8 @@ pub(super) async fn show(
     let program =
         Program { kind: which.kind, item, task_url: which.task_url.as_deref(), owner: &caller.user.name };
     let declared = served.submissions.declared(program).await;
-    let declared =
-        declared.map_err(|why| Problem::new(503, format!("The parameters can't be read: {why}")))?;
+    let field = if which.kind == TaskType::GPService { "taskUrl" } else { "itemId" };
+    let declared = declared.map_err(|why| Problem::field(field, format!("can't be read: {why}")))?;
     Ok(Json(match declared {
         Some(DeclaredParameters { parameters, complete, .. }) => {
             DeclaredView { parameters: parameters.into_iter().map(Into::into).collect(), complete }
