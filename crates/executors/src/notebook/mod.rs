@@ -148,7 +148,8 @@ impl ExecuteNotebook {
         let environment = self.environment(attempt, &notebook).await?;
         let confinement = self.confinement(&environment).await?;
         let mut scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
-        let end = self.execute_in(&mut scratch, attempt, &environment, &confinement, notebook, secrets).await;
+        let end =
+            self.execute_in(&mut scratch, attempt, &environment, &confinement, notebook, &secrets).await;
         scratch.remove().await;
         end
     }
@@ -160,17 +161,12 @@ impl ExecuteNotebook {
         environment: &Environment,
         confinement: &Confinement,
         notebook: Vec<u8>,
-        mut secrets: RunSecrets,
+        secrets: &RunSecrets,
     ) -> Result<AttemptEnd, AttemptEnd> {
         let began = Instant::now();
         let parameters = attempt.task().parameters.as_deref();
         let owners = owners_folder::share(attempt, confinement, &self.config, scratch, &notebook).await;
         let home = self.open_home(attempt, scratch).await?;
-        if let Some(home) = &home {
-            secrets = secrets.and_token(&home.token);
-            attempt.hide(secrets.mask());
-        }
-        let secrets = &secrets;
         let rules = self.rules.clone().with_servers(home.as_ref().map(|home| home.portal_url.as_str()));
         let mut network = RunNetwork::new(rules, self.lookup.clone());
         let walls = format!("network: {}; limits: {}", confinement.network, confinement.held());

@@ -165,12 +165,6 @@ impl RunSecrets {
         &self.variables
     }
 
-    /// Masks the run's own token, too.
-    pub(super) fn and_token(mut self, token: &str) -> RunSecrets {
-        self.mask = self.mask.and(&Mask::new([token]));
-        self
-    }
-
     pub(super) fn mask(&self) -> &Mask {
         &self.mask
     }
