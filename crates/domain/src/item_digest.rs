@@ -1,9 +1,9 @@
 //! What an item's data does, as a digest.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+use crate::notebook_text::read_notebook;
 
 /// Names what an item's data does, in 64 hex digits. Of a notebook that is its kernel, its code cells' sources in
 /// their order, and the tags of its cells, by which parameters are put in and errors let pass: outputs, execution
@@ -28,12 +28,7 @@ pub fn item_digest(data: &[u8]) -> String {
 /// What of a notebook is carried out. None: it is no notebook of the fourth format, or has something in it that
 /// another reader could understand otherwise.
 fn code(data: &[u8]) -> Option<Vec<String>> {
-    let text = std::str::from_utf8(data).ok()?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let notebook: Value = match serde_json::from_str(text) {
-        Ok(notebook) => notebook,
-        Err(_) => serde_json::from_str(&without_special_numbers(text)).ok()?,
-    };
+    let notebook = read_notebook(data).ok()?;
     if notebook.get("nbformat")?.as_u64()? != 4 {
         return None;
     }
@@ -82,32 +77,6 @@ fn source(source: &Value) -> Option<String> {
         Value::Array(lines) => lines.iter().map(Value::as_str).collect(),
         _ => None,
     }
-}
-
-/// The text with `null` in place of `NaN` and `Infinity` outside of strings, which Python writes and JSON does not
-/// know: they stand in outputs.
-fn without_special_numbers(text: &str) -> Cow<'_, str> {
-    let mut written = String::with_capacity(text.len());
-    let (mut in_string, mut escaped, mut rest) = (false, false, text);
-    while let Some(letter) = rest.chars().next() {
-        if !in_string
-            && let Some(special) =
-                ["NaN", "-Infinity", "Infinity"].into_iter().find(|special| rest.starts_with(special))
-        {
-            written.push_str("null");
-            rest = &rest[special.len()..];
-            continue;
-        }
-        match letter {
-            _ if escaped => escaped = false,
-            '\\' if in_string => escaped = true,
-            '"' => in_string = !in_string,
-            _ => {}
-        }
-        written.push(letter);
-        rest = &rest[letter.len_utf8()..];
-    }
-    Cow::Owned(written)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod fire;
 mod id;
 mod item;
 mod item_digest;
+mod notebook_text;
 mod outcome;
 mod pin;
 mod policy;
@@ -37,6 +38,7 @@ pub use fire::{
 pub use id::{ArtifactsId, FireId, IdError, InstallationId, ItemId, RunId, TaskId};
 pub use item::{Access, Item, ItemDetails, ItemSnapshot, ItemVersion};
 pub use item_digest::item_digest;
+pub use notebook_text::read_notebook;
 pub use outcome::{Outcome, Reason};
 pub use pin::{ItemChanged, check_item, keeps_pin, owns, pin};
 pub use policy::{

@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::pane;
 use super::python_cell::{self, Cell};
 use super::{DeclaredParameters, Dialect};
+use crate::notebook_text::read_notebook;
 
 /// What the notebook declares. None: nothing (then any value may be given), or it is no notebook.
 pub fn notebook_parameters(data: &[u8]) -> Option<DeclaredParameters> {
-    let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
-    let notebook: Value = serde_json::from_slice(data).ok()?;
+    let notebook = read_notebook(data).ok()?;
     let cells = notebook["cells"].as_array()?;
     let cell = cells.iter().find(|cell| cell["cell_type"] == "code" && is_tagged(cell, "parameters"));
     let in_pane = pane::inputs(&notebook["metadata"]);

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-use isochrone_domain::{Access, Action, EpochMillis, Item, ItemId};
+use anyhow::{Context, Result, anyhow, bail};
+use isochrone_domain::{Access, Action, EpochMillis, Item, ItemId, read_notebook};
 use isochrone_store::{Page, Saved};
 use serde::Serialize;
 
@@ -72,7 +72,12 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     if size > MOST_BYTES {
         bail!("{} has {size} bytes; at most {MOST_BYTES} are allowed", file.display());
     }
-    std::fs::read(file).with_context(about)
+    let data = std::fs::read(file).with_context(about)?;
+    let notebook = read_notebook(&data).map_err(|why| anyhow!("{} is no notebook: {why}", file.display()))?;
+    if !["cells", "worksheets"].iter().any(|cells| notebook[cells].is_array()) {
+        eprintln!("isochrone: {} has no cells: its runs will be refused", file.display());
+    }
+    Ok(data)
 }
 
 /// Adds a notebook, or replaces the data of the one with this id. Without an owner it is admin's, and
