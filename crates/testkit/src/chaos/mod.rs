@@ -13,14 +13,14 @@ pub mod store;
 pub mod upgrade;
 pub mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
-use isochrone_domain::{Outcome, RunId, TaskId};
+use isochrone_domain::{Outcome, Reason, RunId, TaskId};
 use isochrone_store::redis::RedisStore;
 use isochrone_store::{FleetStore, TaskStore};
 
@@ -96,17 +96,25 @@ struct Agreed {
 }
 
 /// The ledger has every minute of every task once and with an outcome; the drill has seen just these runs,
-/// each executed, no attempt of them twice, none beside another, and none after a later one.
+/// each executed, no attempt of them twice, none beside another, and none after a later one. A fire that was due and not
+/// yet decided when the tasks were disabled is skipped for that reason.
 fn agree(ledger: &Ledger, drill: &DrillServer, tasks: usize) -> Result<Agreed> {
-    let fires = ledger.check_every_minute()?;
+    let mut fires = ledger.check_every_minute()?;
     ensure!(ledger.tasks.len() == tasks, "{} of {tasks} tasks have fired", ledger.tasks.len());
     let mut of_run: BTreeMap<RunId, Vec<Begun>> = BTreeMap::new();
     for begun in drill.begun() {
         of_run.entry(begun.run).or_default().push(begun);
     }
     let mut succeeded = 0;
+    let mut disabled = BTreeSet::new();
     for fire in ledger.tasks.values().flat_map(|fires| &fires.0) {
         let (outcome, reason, _) = fire.outcome.context("each fire has an outcome")?;
+        if reason == Reason::SkippedDisabled {
+            disabled.insert(fire.task);
+            fires -= 1;
+            continue;
+        }
+        ensure!(!disabled.contains(&fire.task), "a disabled task has fired at {}", fire.planned);
         ensure!(outcome != Outcome::Skipped, "the fire of {} was skipped: {reason}", fire.planned);
         let begun = of_run.remove(&fire.run).unwrap_or_default();
         ensure!(!begun.is_empty(), "run {} ended {outcome} ({reason}) and was never executed", fire.run);
