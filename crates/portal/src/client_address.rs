@@ -98,8 +98,10 @@ impl TrustedProxies {
             || (self.header == ForwardedHeader::Auto && headers.contains_key(X_FORWARDED_FOR));
         let (name, read): (_, fn(&str) -> Option<IpAddr>) =
             if forwarded_for { (X_FORWARDED_FOR, node) } else { (header::FORWARDED, forwarded_element) };
-        let values = headers.get_all(name).into_iter().map(|value| value.to_str().unwrap_or("?"));
-        values.flat_map(|value| value.split(',')).map(|element| read(element.trim())).collect()
+        // Each element by itself: what a client wrote must not make what a proxy has appended unreadable.
+        let elements =
+            headers.get_all(name).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        elements.map(|element| read(std::str::from_utf8(element).ok()?.trim())).collect()
     }
 }
 

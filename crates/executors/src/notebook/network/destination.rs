@@ -24,6 +24,10 @@ impl Destination {
     /// `[::ffff:127.0.0.1]`) becomes that address. None: it is no host.
     pub(super) fn new(host: &str, port: u16) -> Option<Destination> {
         let host = Host::parse(host.strip_suffix('.').unwrap_or(host)).ok()?;
+        // Whoever resolves `a..` may take it for `a`, for which there may be other rules.
+        if matches!(&host, Host::Domain(name) if name.split('.').any(str::is_empty)) {
+            return None;
+        }
         Some(Destination { host: plain(host), port }).filter(|_| port != 0)
     }
 
