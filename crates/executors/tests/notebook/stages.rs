@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use crate::bench::{PYTHON, environment, environment_folder, unique};
 
@@ -42,6 +43,9 @@ impl Stage {
         assert!(rustix::process::geteuid().is_root(), "who runs this must be root: it plays several users");
         // Nothing is made there.
         let python = tokio::runtime::Runtime::new().unwrap().block_on(environment().ready()).unwrap();
+        // One at a time: two fork bombs at once starve each other's workers, and are nobody's use.
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let guard = Guard::new(self);
         let mut command = Command::new("sh");
         let join = guard.folders.iter().map(|folder| folder.join("cgroup.procs"));
