@@ -45,11 +45,14 @@ pub(crate) fn no_notebook(content: &[u8]) -> Option<String> {
         Err(error) if !error.is_data() => serde_json::from_slice::<Notebook>(&with_zeros(content)),
         read => read,
     };
-    match read {
-        Ok(_) => None,
-        Err(error) if error.is_data() => Some(format!("the item is not a notebook: {error}")),
-        Err(error) => Some(format!("the item is not a notebook, as it is not JSON: {error}")),
-    }
+    /// An error of the form repeats a text that stands in the wrong place.
+    const LONGEST: usize = 300;
+    let why = match read {
+        Ok(_) => return None,
+        Err(error) if error.is_data() => format!("the item is not a notebook: {error}"),
+        Err(error) => format!("the item is not a notebook, as it is not JSON: {error}"),
+    };
+    Some(why.chars().take(LONGEST).collect())
 }
 
 /// The same with a number of JSON in the place of each `NaN` and `Infinity`: Python writes and reads them.
