@@ -105,7 +105,7 @@ async fn belongs(
             Ok(_) => return Ok(()),
             // Another process was quicker.
             Err(object_store::Error::AlreadyExists { .. }) => {
-                owner = read_id(artifacts, &id_file, "installation's").await?
+                owner = read_id(artifacts, &id_file, "installation's").await?;
             }
             Err(error) => return Err(error).context("the folder for artifacts"),
         }
