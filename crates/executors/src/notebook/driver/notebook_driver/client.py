@@ -136,7 +136,7 @@ class Client(NotebookClient):
             raise DeadKernelError(f"it ended {self.end_of_kernel()}") from None
         finally:
             self.streams.close()
-            self.saver.touch()
+            self.saver.cell_ended()
             emit("cell_finished")
         if self.stopping:
             raise Stopped

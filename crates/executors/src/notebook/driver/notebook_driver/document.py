@@ -10,6 +10,8 @@ from .events import emit_document, valid_unicode
 # Saving may take a twenty-fifth of the time: otherwise it would be quadratic where there are many cells or large outputs.
 SHARE = 25
 LEAST_PAUSE_SECONDS = 0.2
+# What saving at the end of cells may take beyond that share: a small notebook is saved after each of its cells.
+ALLOWANCE_SECONDS = 0.25
 
 
 class Saver:
@@ -21,6 +23,15 @@ class Saver:
         self.changed = True
         self.due = 0.0
         self.timer = None
+        self.began, self.spent = time.monotonic(), 0.0
+
+    def cell_ended(self):
+        """What a cell has left is saved before the next one, which may be the last, as long as saving is cheap."""
+        if self.spent < ALLOWANCE_SECONDS + (time.monotonic() - self.began) / SHARE / 2:
+            self.changed = True
+            self.save()
+        else:
+            self.touch()
 
     def touch(self):
         """Something has changed."""
@@ -43,6 +54,7 @@ class Saver:
         self.before_save()
         emit_document(written(self.notebook), self.most)
         ended = time.monotonic()
+        self.spent += ended - began
         self.due = ended + max((ended - began) * SHARE, LEAST_PAUSE_SECONDS)
 
 
