@@ -88,10 +88,10 @@ impl Tree {
     pub(super) fn usage(&mut self, memory_limit: u64, processes_limit: usize) -> Usage {
         let counts = self.group.as_ref().map(Group::counts).unwrap_or_default();
         let (refused_forks, oom_kills) = (counts.refused_forks, counts.oom_kills);
-        let uncounted = self.netlink_buffers(memory_limit) + counts.socket_buffers;
+        let uncounted = |tree: &Tree| tree.netlink_buffers(memory_limit) + counts.socket_buffers;
         if self.group.as_ref().is_some_and(Group::counts_memory) {
             let processes = counts.processes;
-            return Usage { processes, threads: 0, memory: uncounted, refused_forks, oom_kills };
+            return Usage { processes, threads: 0, memory: uncounted(self), refused_forks, oom_kills };
         }
         let too_many = |tree: &Tree| {
             let processes = match &tree.user {
@@ -109,10 +109,13 @@ impl Tree {
             return Usage { processes: members.len(), ..Usage::default() };
         }
         let in_folder = processes::own_shared_folder(self.driver);
+        let uncounted = uncounted(self);
         // What is in that folder and mapped is in both.
         let all = |found: Unbacked| {
             let anonymous = if found.mapped > memory_limit {
-                processes::shared_anonymous_memory(members.iter().map(|process| process.pid))
+                // A fork bomb makes each look wait for its turn, and grows meanwhile.
+                let pids = members.iter().map(|process| process.pid).take_while(|_| too_many(self).is_none());
+                processes::shared_anonymous_memory(pids)
             } else {
                 0
             };
@@ -120,6 +123,9 @@ impl Tree {
         };
         let rough = |process: &Process| processes::unbacked_memory(process.pid).unwrap_or_default();
         let mut memory = all(members.iter().map(rough).sum());
+        if let Some(usage) = too_many(self) {
+            return usage;
+        }
         if memory > memory_limit {
             let mut exact = Vec::new();
             for process in &members {
