@@ -93,11 +93,13 @@ pub(super) fn command(
                 command.arg("--symlink").args([&target, path]);
             }
             _ => {
+                private_mount_point(&mut command, path);
                 command.arg("--ro-bind-try").args([path, path]);
             }
         }
     }
     for path in &view.writable {
+        private_mount_point(&mut command, path);
         command.arg("--bind-try").args([path, path]);
     }
     if network == NetworkTier::Guarded {
@@ -107,6 +109,8 @@ pub(super) fn command(
             inherited.push(file);
         }
     }
+    private_mount_point(&mut command, &scratch.input());
+    private_mount_point(&mut command, Path::new(scratch.own().as_ref()));
     command.arg("--ro-bind").args([scratch.input(), scratch.input()]);
     command.arg("--bind").args([scratch.own(), scratch.own()]);
     command.arg("--bind").arg(scratch.arcgis_home()).arg(ARCGIS_HOME);
@@ -114,6 +118,14 @@ pub(super) fn command(
     command.arg("--chdir").arg(scratch.work());
     command.args(["--remount-ro", "/", "--"]).arg(program);
     Ok(command)
+}
+
+/// A folder below /tmp is mounted in the run's own /tmp, which is on the disk: bubblewrap would make it there with
+/// 0755, whatever the mask.
+fn private_mount_point(command: &mut Command, path: &Path) {
+    if path.starts_with("/tmp") && path.is_dir() {
+        command.args(["--perms", "0700", "--dir"]).arg(path);
+    }
 }
 
 /// Whether bubblewrap makes one: as it looks itself.
