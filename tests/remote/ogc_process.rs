@@ -4,13 +4,18 @@
 use anyhow::Result;
 use isochrone_sandbox::{Fault, SimulatedProcesses};
 use isochrone_testkit::Server;
-use isochrone_testkit::servers::PygeoapiServer;
+use isochrone_testkit::eventually_within;
+use isochrone_testkit::servers::{Jobs, PygeoapiServer};
 use serde_json::Value;
 
-use crate::{Place, Running, begin, outcome, place};
+use crate::{LONG, Place, Running, begin, outcome, place};
 
 async fn both() -> Result<(PygeoapiServer, Place, Server)> {
-    let pygeoapi = PygeoapiServer::start().await?;
+    with(Jobs::Kept).await
+}
+
+async fn with(jobs: Jobs) -> Result<(PygeoapiServer, Place, Server)> {
+    let pygeoapi = PygeoapiServer::start_with(jobs).await?;
     let place = place(&[&pygeoapi.url()])?;
     let server = Server::start(&place.options).await?.sign_in().await?;
     Ok((pygeoapi, place, server))
@@ -43,6 +48,44 @@ async fn a_process_runs_to_success_and_to_failure() -> Result<()> {
         assert_eq!(outcome(&run), expected, "{run}");
         assert!(run["result"].as_str().is_some_and(|result| result.contains(told)), "{run}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_clients_wait_executes_once() -> Result<()> {
+    for (jobs, id) in [(Jobs::None, "slow"), (Jobs::Kept, "waiting")] {
+        let (pygeoapi, _place, server) = with(jobs).await?;
+        let hello = begin(&server, &process(&pygeoapi.process("hello-world"), r#"{"name": "Isochrone"}"#));
+        let hello = hello.await?.ended().await?;
+        assert_eq!(outcome(&hello), ("succeeded", "done"), "{hello}");
+        assert!(hello["result"].as_str().is_some_and(|result| result.contains("Hello Isochrone")), "{hello}");
+        let url = pygeoapi.process(id);
+        for (parameters, expected, told) in [
+            (r#"{"seconds": 3}"#, ("succeeded", "done"), "\"took\""),
+            (r#"{"seconds": -1}"#, ("failed", "execution_error"), "backwards"),
+        ] {
+            let before = pygeoapi.executions();
+            let run = begin(&server, &process(&url, parameters)).await?.ended().await?;
+            assert_eq!(outcome(&run), expected, "{jobs:?}: {run}");
+            assert!(run["result"].as_str().is_some_and(|result| result.contains(told)), "{jobs:?}: {run}");
+            assert_eq!(pygeoapi.executions() - before, 1, "{jobs:?}: {run}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_while_it_waits_does_not_begin_it_twice() -> Result<()> {
+    let (pygeoapi, place, server) = with(Jobs::None).await?;
+    let slow = pygeoapi.process("slow");
+    let form = [process(&slow, r#"{"seconds": 20}"#), vec![("crashPolicy", "atMostOnce")]].concat();
+    let running = begin(&server, &form).await?;
+    eventually_within(LONG, "an execution", async || Ok((pygeoapi.executions() == 1).then_some(()))).await?;
+    let names = running.names();
+    let server = place.restart(server).await?;
+    let run = Running::at(&server, names).ended().await?;
+    assert_eq!(outcome(&run), ("failed", "submission_unknown"), "{run}");
+    assert_eq!(pygeoapi.executions(), 1);
     Ok(())
 }
 

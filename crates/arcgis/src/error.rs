@@ -59,7 +59,7 @@ impl Error {
         match refusal.code {
             Some(498 | 499) => Error::Token(refusal),
             Some(403) => Error::Forbidden(refusal),
-            Some(429 | 500 | 502 | 503 | 504) => Error::Unavailable(refusal.to_string()),
+            Some(408 | 425 | 429 | 500 | 502 | 503 | 504) => Error::Unavailable(refusal.to_string()),
             _ => Error::Refused(refusal),
         }
     }

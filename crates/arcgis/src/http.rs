@@ -27,6 +27,8 @@ static ROOM: Semaphore = Semaphore::const_new(ROOM_MIB as usize);
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Until an answer is there as a whole.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+/// What a server may ask for: more is the same, and can't be added to anything.
+const LONGEST_RETRY: Duration = Duration::from_hours(24 * 365);
 /// Redirects that are followed, on the same server.
 const REDIRECTS: usize = 5;
 
@@ -146,10 +148,10 @@ async fn text_of(request: RequestBuilder) -> Result<(u16, String)> {
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let told = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = told.parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST_RETRY));
     }
     let then = httpdate::parse_http_date(told).ok()?;
-    Some(then.duration_since(SystemTime::now()).unwrap_or_default())
+    Some(then.duration_since(SystemTime::now()).unwrap_or_default().min(LONGEST_RETRY))
 }
 
 /// Sends a request that begins something, once, and gives what became of it. Redirects are not followed by the client
@@ -333,6 +335,7 @@ mod tests {
         assert!((Duration::from_mins(59)..=Duration::from_hours(1)).contains(&until), "{until:?}");
         assert_eq!(told("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO), "it is over");
         assert_eq!((told("soon"), told("-1")), (None, None));
+        assert_eq!(told("18446744073709551615"), Some(LONGEST_RETRY), "it can be added to");
     }
 
     #[test]

@@ -11,8 +11,9 @@ use serde::Serialize;
 
 use crate::http::{LARGEST_DOCUMENT, LARGEST_RESULTS};
 use crate::jobs::address::Origin;
-use crate::jobs::submit::{self, Ordered};
-use crate::jobs::{JobStatus, SubmitOutcome};
+use crate::jobs::submit;
+use crate::jobs::submit::order::{self, Ordered};
+use crate::jobs::{JobStatus, SubmitOutcome, has_results};
 use crate::{Egress, Error, Outbound, Refusal, Result, Trust};
 
 /// Redirects that are followed to a job's state.
@@ -76,7 +77,7 @@ impl HttpJobs {
         let admits = |url: &Url| self.outbound.admits(url);
         let origin = self.origin(&admits);
         let outcome =
-            self.outbound.submit(request, LARGEST_RESULTS, |exchange| submit::order(exchange, &origin)).await;
+            self.outbound.submit(request, LARGEST_RESULTS, |exchange| order::order(exchange, &origin)).await;
         // Some servers repeat what they refuse.
         match outcome {
             SubmitOutcome::BegunWithoutHandle(words) => {
@@ -93,7 +94,8 @@ impl HttpJobs {
     /// What a job does. `goes_on`: the server has said so by HTTP's 202 alone, so that another 2xx is its end.
     pub async fn look(&self, location: &str, goes_on: bool) -> Result<JobStatus> {
         let mut url = self.outbound.admit(location)?;
-        let mut elsewhere = false;
+        // Where there are results rather than a job that tells of itself.
+        let mut elsewhere = has_results(&url);
         for _ in 0..REDIRECTS {
             let request = |client: &Client| self.request(client, Method::GET, &url);
             let response =

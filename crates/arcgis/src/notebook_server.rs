@@ -92,7 +92,7 @@ impl NotebookServer {
         };
         let admits = |url: &Url| self.outbound.admits(url);
         let origin = self.origin(&asked, &admits);
-        let decide = |exchange| submit::notebook(exchange, &origin, |id| self.job_url(id));
+        let decide = |exchange| submit::arcgis::notebook(exchange, &origin, |id| self.job_url(id));
         self.outbound.submit(|client| client.post(&url).form(&form), LARGEST_DOCUMENT, decide).await
     }
 

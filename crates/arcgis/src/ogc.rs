@@ -8,13 +8,14 @@ use serde_json::Value;
 
 use crate::http::{LARGEST_DOCUMENT, LARGEST_RESULTS};
 use crate::jobs::address::Origin;
-use crate::jobs::submit::{self, Executed};
-use crate::jobs::{JobResponse, JobStatus, Results, SubmitOutcome, fields, handle};
+use crate::jobs::submit;
+use crate::jobs::submit::process::{self, Executed};
+use crate::jobs::{JobResponse, JobState, JobStatus, Results, SubmitOutcome, fields, handle, has_results};
 use crate::{Error, Outbound, Result};
 
 /// What is understood, and what of it is liked best: results need not be JSON.
 const ACCEPT: &str = "application/json, */*;q=0.8";
-/// How an answer to a submission is awaited where the process runs as a job.
+/// How long an answer to a submission is awaited where the process can only run as a job.
 const TAKEN_WITHIN: Duration = Duration::from_mins(5);
 
 /// A process of a server.
@@ -28,12 +29,13 @@ pub struct Process {
 /// How a process can be executed, as far as its server says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Execution {
-    /// As a job.
+    /// As a job, and in no other way.
     Asynchronous,
     /// While the client waits, and in no other way.
     Synchronous,
-    /// The server does not say.
-    Unknown,
+    /// Either way, or its server does not say. Some say so of what they do only while the client waits (pygeoapi, of all
+    /// its processes).
+    Either,
 }
 
 /// A job as its server shows it.
@@ -66,7 +68,7 @@ impl Process {
         if !response.is_success() {
             return Err(submit::by_status(&response));
         }
-        let Some(document) = response.json() else { return Ok(Execution::Unknown) };
+        let Some(document) = response.json() else { return Ok(Execution::Either) };
         Ok(execution(&document))
     }
 
@@ -82,20 +84,27 @@ impl Process {
             match how {
                 // To the letter: some servers know only this.
                 Execution::Asynchronous => request.header("Prefer", "respond-async").timeout(TAKEN_WITHIN),
-                Execution::Unknown => request.header("Prefer", "respond-async").timeout(longest),
+                Execution::Either => request.header("Prefer", "respond-async").timeout(longest),
                 Execution::Synchronous => request.timeout(longest),
             }
         };
         let admits = |url: &Url| self.outbound.admits(url);
         let origin = self.origin(&asked, &admits);
-        self.outbound.submit(request, LARGEST_RESULTS, |exchange| submit::process(exchange, &origin)).await
+        self.outbound.submit(request, LARGEST_RESULTS, |exchange| process::process(exchange, &origin)).await
     }
 
     /// A job as it is.
     pub async fn job(&self, location: &str) -> Result<Job> {
         let url = self.own(location)?;
         let response = self.ask(Method::GET, &url, LARGEST_DOCUMENT).await?;
-        let status = JobStatus::read(&response)?;
+        let status = match JobStatus::read(&response) {
+            // A redirect may lead to what came of the execution, rather than to a job that tells of it.
+            Err(Error::Unreadable(_)) if has_results(&url) && Results::read(response.clone()).is_ok() => {
+                let status = JobStatus::of(JobState::Succeeded);
+                return Ok(Job { status, results: Some(location.to_owned()) });
+            }
+            status => status?,
+        };
         let admits = |url: &Url| self.outbound.admits(url);
         let origin = self.origin(&url, &admits);
         let links = response.json().map(|document| handle::of_results(&document)).unwrap_or_default();
@@ -151,9 +160,9 @@ fn execution(document: &Value) -> Execution {
     };
     let has = |word: &str| options.iter().any(|option| option.to_ascii_lowercase().contains(word));
     match (has("async"), options.iter().any(|option| option.to_ascii_lowercase().starts_with("sync"))) {
-        (true, _) => Execution::Asynchronous,
+        (true, false) => Execution::Asynchronous,
         (false, true) => Execution::Synchronous,
-        (false, false) => Execution::Unknown,
+        (true, true) | (false, false) => Execution::Either,
     }
 }
 
@@ -183,11 +192,11 @@ mod tests {
     #[test]
     fn the_description_says_how_it_is_executed() {
         for (document, expected) in [
-            (r#"{"jobControlOptions":["sync-execute","async-execute"]}"#, Execution::Asynchronous),
+            (r#"{"jobControlOptions":["sync-execute","async-execute"]}"#, Execution::Either),
             (r#"{"jobControlOptions":["sync-execute"]}"#, Execution::Synchronous),
             (r#"{"process":{"jobControlOptions":"async-execute dismiss"}}"#, Execution::Asynchronous),
-            (r#"{"jobControlOptions":null}"#, Execution::Unknown),
-            ("[]", Execution::Unknown),
+            (r#"{"jobControlOptions":null}"#, Execution::Either),
+            ("[]", Execution::Either),
         ] {
             let document = serde_json::from_str(document).expect(document);
             assert_eq!(execution(&document), expected, "{document}");

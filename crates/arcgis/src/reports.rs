@@ -79,7 +79,7 @@ async fn begin(
     form: &[(&str, String)],
 ) -> Result<SubmitOutcome<String>> {
     let request = portal.submission(&bearer, &path).form(form).query(&[("f", "json")]);
-    http::token_refused(submit::report(http::exchanged(request, http::LARGEST_DOCUMENT).await))
+    http::token_refused(submit::arcgis::report(http::exchanged(request, http::LARGEST_DOCUMENT).await))
 }
 
 async fn state(portal: Portal, bearer: Bearer, path: String) -> Result<ReportState> {

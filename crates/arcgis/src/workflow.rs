@@ -122,7 +122,7 @@ impl Workflow {
         let mut body = fields.clone();
         body.insert("numberOfJobs".to_owned(), json!(1));
         body.insert("jobId".to_owned(), json!(id));
-        let decide = |exchange| submit::workflow(exchange, id);
+        let decide = |exchange| submit::arcgis::workflow(exchange, id);
         self.outbound.submit(|client| client.post(&url).json(&body), LARGEST_DOCUMENT, decide).await
     }
 

@@ -91,11 +91,14 @@ impl Settled {
         self.run.failures = self.run.failures.saturating_add(1);
         self.run.result = Some(result);
         let retry = &self.task.policies.retry;
-        if self.run.cancel.is_none() && reason != Reason::Cancelled && self.run.failures <= retry.max_retries
-        {
+        // What a server may have begun is not begun again.
+        let final_reason = matches!(reason, Reason::Cancelled | Reason::SubmissionUnknown);
+        if self.run.cancel.is_none() && !final_reason && self.run.failures <= retry.max_retries {
             let wait = retry.wait(self.run.failures);
-            // A failed remote job is not one to go back to.
-            self.run.handle = None;
+            // A failed remote job is not one to go back to; one that could only not be looked at is.
+            if !matches!(reason, Reason::BackendUnavailable | Reason::NotAllowed) {
+                self.run.handle = None;
+            }
             self.again(wait, now);
         } else {
             self.end(Outcome::Failed, reason, now);

@@ -199,6 +199,23 @@ fn retries_wait_longer_each_time_and_then_the_run_has_failed() {
 }
 
 #[test]
+fn what_another_server_may_have_begun_is_not_begun_again_by_a_retry() {
+    let policies =
+        Policies { retry: RetryPolicy { max_retries: 2, backoff_ms: 1_000 }, ..Policies::default() };
+    let task = task_of(Submission { policies, ..submission() }, HOUR_BEGINS);
+    let run = Run { handle: Some("{}".to_owned()), ..a_run(&task) };
+    let after = |reason: Reason| {
+        let end = AttemptEnd::Failed { reason, result: "no".into() };
+        let run = settle(&task, &run, end, Vec::new(), HOUR_BEGINS).run;
+        (matches!(run.status, RunStatus::Queued { .. }), run.handle.is_some())
+    };
+    assert_eq!(after(Reason::ExecutionError), (true, false), "a new job");
+    assert_eq!(after(Reason::BackendUnavailable), (true, true), "it goes back to its job");
+    assert_eq!(after(Reason::NotAllowed), (true, true), "it goes back to its job");
+    assert!(!after(Reason::SubmissionUnknown).0, "it ends");
+}
+
+#[test]
 fn five_failures_in_a_row_disable_a_task_and_a_success_forgives_them() {
     let mut task = task_of(submission(), HOUR_BEGINS);
     let run = a_run(&task);

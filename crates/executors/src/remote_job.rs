@@ -15,6 +15,8 @@ use crate::remote::{Away, LONGEST, Next, PATIENCE, SHORTEST, failed, is_passing,
 const AT_ITS_END: Duration = Duration::from_millis(500);
 /// Before the first look: a job that was found again may have ended long ago.
 const FIRST: Duration = Duration::from_millis(250);
+/// Looks for a job of whose work the results are there.
+const LOOKS_FOR_A_JOB: u32 = 3;
 /// The longest pause that a server may ask for.
 const LONGEST_ASKED: Duration = Duration::from_mins(5);
 
@@ -57,6 +59,25 @@ impl UnknownWord {
             attempt.log(LogStream::System, line).await;
         }
     }
+}
+
+/// Whether there is a job, for a server that names one and has what came of it in the same response.
+pub(crate) async fn is_there<T, F>(attempt: &Attempt, look: impl Fn() -> F) -> bool
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for look_number in 1..=LOOKS_FOR_A_JOB {
+        match look().await {
+            Ok(_) => return true,
+            Err(error) if look_number == LOOKS_FOR_A_JOB || attempt.must_stop().is_some() => {
+                let line =
+                    format!("there is no job to look at: the response itself has the results: {error}");
+                attempt.log(LogStream::System, line).await;
+            }
+            Err(_) => sleep(SHORTEST).await,
+        }
+    }
+    false
 }
 
 /// Looks at the job until it has ended or the attempt must stop.

@@ -86,6 +86,33 @@ pub(crate) fn lost_track(words: &str) -> String {
     )
 }
 
+/// Keeps for attempts to come how far the submission is.
+///
+/// # Errors
+/// Where it can't be kept: nothing may be submitted then that is noted here.
+pub(crate) async fn note(attempt: &Attempt, state: &impl Serialize) -> Asked<()> {
+    let state = serde_json::to_string(state).expect("texts are JSON");
+    attempt.checkpoint(&state).await.map_err(|why| {
+        isochrone_arcgis::Error::Unavailable(format!("that it is submitted could not be kept: {why}"))
+    })
+}
+
+/// An earlier attempt's worker has ended while the server was at work on what was submitted, or before it had answered.
+/// It is submitted again only where the task may run twice.
+pub(crate) async fn perhaps_begun_before(attempt: &Attempt) -> Result<(), AttemptEnd> {
+    let unknown = "an earlier attempt submitted it, and its worker ended before the server had answered: nobody knows \
+                   whether it was done, and it may be going on there";
+    if attempt.must_stop().is_some() {
+        return Err(failed(Reason::Cancelled, unknown));
+    }
+    if attempt.task().policies.crash == CrashPolicy::AtMostOnce {
+        return Err(failed(Reason::SubmissionUnknown, unknown));
+    }
+    let again = "it is submitted again, since the task's crashPolicy is atLeastOnce";
+    attempt.log(LogStream::System, format!("{unknown}; {again}")).await;
+    Ok(())
+}
+
 /// Keeps the handle for attempts to come. A job (`job`: where it is, for people) that nobody could find again must not
 /// go on: it is told to `end`.
 pub(crate) async fn keep<F: Future<Output = Asked<()>>>(

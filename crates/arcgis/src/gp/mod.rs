@@ -57,7 +57,7 @@ impl GpTask {
         let url = format!("{}/submitJob", self.url);
         let form: Vec<(&str, &str)> = parameters.form().chain([("f", "json")]).collect();
         self.outbound
-            .submit(|client| client.post(&url).form(&form), LARGEST_DOCUMENT, submit::geoprocessing)
+            .submit(|client| client.post(&url).form(&form), LARGEST_DOCUMENT, submit::arcgis::geoprocessing)
             .await
     }
 

@@ -55,6 +55,12 @@ impl Origin<'_> {
     }
 }
 
+/// Whether an address is one of results by its words.
+pub(crate) fn has_results(url: &Url) -> bool {
+    let words = ["result", "results", "output", "outputs"];
+    url.path().split('/').any(|segment| words.iter().any(|word| segment.eq_ignore_ascii_case(word)))
+}
+
 /// An id as a segment of a path; none: it would lead elsewhere.
 pub(crate) fn segment(id: &str) -> Option<String> {
     let odd = |letter: char| letter.is_control() || "/\\;%".contains(letter);

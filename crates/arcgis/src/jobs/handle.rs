@@ -28,6 +28,8 @@ const ADDRESSES: &[&str] = &[
 const RELATIONS: &[&str] = &["monitor", "status", "job", "self"];
 /// An id that no echo of what was sent can be.
 const OWN_IDS: &[&str] = &["jobid", "executionid", "operationid"];
+/// Whole numbers below are exact in a floating-point number.
+const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 const IDS: &[&str] = &["jobid", "executionid", "operationid", "id"];
 
 /// The addresses in the headers that lead to a job.
@@ -43,6 +45,11 @@ pub(crate) fn in_headers(response: &JobResponse) -> Vec<String> {
         .flat_map(|value| value.split(',').filter_map(link_of).collect::<Vec<_>>())
         .collect();
     found.extend(related(&links, &RELATIONS[..3]));
+    // What the body is about (RFC 9110, 8.7), where that is a job.
+    let about = response.header(header::CONTENT_LOCATION);
+    if matches!(response.status, 201 | 202) && about.contains("/jobs/") {
+        found.push(about);
+    }
     found.retain(|address| !address.is_empty());
     found
 }
@@ -146,6 +153,11 @@ pub(crate) fn id_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
         Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        // `7.0`, as languages write it that have only one kind of number.
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|it| it.fract() == 0.0 && it.abs() < LARGEST_EXACT)?;
+            Some(format!("{whole:.0}"))
+        }
         Value::Array(parts) => parts.first().and_then(id_of),
         Value::Object(_) => first(value, IDS).or_else(|| field(value, "itemid")).and_then(id_of),
         _ => None,
@@ -186,6 +198,12 @@ mod tests {
         assert_eq!(id(&json!({"jobId": 7}), false).as_deref(), Some("7"));
         assert_eq!(id(&json!({"id": "7"}), true).as_deref(), Some("7"));
         assert_eq!(id(&json!({"id": "7"}), false), None);
+        assert_eq!(id(&json!({"jobId": 7.0}), false).as_deref(), Some("7"));
+        for none in
+            [json!({"jobId": ""}), json!({"jobId": 7.5}), json!({"jobId": true}), json!({"jobId": {}})]
+        {
+            assert_eq!(id(&none, true), None, "{none}");
+        }
         assert_eq!(id(&json!({"jobId": null, "data": {"jobID": "7"}}), false).as_deref(), Some("7"));
     }
 }

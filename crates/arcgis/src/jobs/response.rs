@@ -3,10 +3,11 @@
 use std::io::Read;
 use std::time::Duration;
 
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use reqwest::header::{self, HeaderMap, HeaderName};
 use serde_json::Value;
 
+use super::{numbers, words};
 use crate::Error;
 use crate::http::retry_after;
 
@@ -68,9 +69,24 @@ impl JobResponse {
         let mut plain = Vec::new();
         let limit = most as u64 + 1;
         let read = match coding.as_str() {
+            "" | "identity" => return self,
+            // Something on the way has undone it and left the header.
+            _ if self.body.is_empty()
+                || matches!(self.body.trim_ascii_start().first(), Some(b'{' | b'[' | b'<')) =>
+            {
+                return self;
+            }
             "gzip" | "x-gzip" => MultiGzDecoder::new(&*self.body).take(limit).read_to_end(&mut plain),
-            "deflate" => ZlibDecoder::new(&*self.body).take(limit).read_to_end(&mut plain),
-            _ => return self,
+            "deflate" => ZlibDecoder::new(&*self.body).take(limit).read_to_end(&mut plain).or_else(|_| {
+                // What some servers take for it (RFC 9110, 8.4.1.2).
+                plain.clear();
+                DeflateDecoder::new(&*self.body).take(limit).read_to_end(&mut plain)
+            }),
+            other => {
+                let why = Incomplete::Compression(format!("'{}' is unknown here", words::short(other)));
+                self.incomplete.get_or_insert(why);
+                return self;
+            }
         };
         if let Err(error) = read {
             self.incomplete.get_or_insert(Incomplete::Compression(error.to_string()));
@@ -105,7 +121,7 @@ impl JobResponse {
 
     /// Whether there is nothing in the body.
     pub(crate) fn is_empty(&self) -> bool {
-        self.body.iter().all(u8::is_ascii_whitespace)
+        without_mark(&self.body).iter().all(u8::is_ascii_whitespace)
     }
 
     /// The body as text: by its byte order mark, else by the charset that is declared, else as UTF-8, else as
@@ -121,7 +137,7 @@ impl JobResponse {
 
     /// Whether it is meant to be JSON, and is none.
     pub(crate) fn is_broken_json(&self) -> bool {
-        let start = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body).trim_ascii_start();
+        let start = without_mark(&self.body).trim_ascii_start();
         let meant = self.media_type().ends_with("json") || matches!(start.first(), Some(b'{' | b'['));
         meant && self.body.len() <= LONGEST_DOCUMENT && self.json().is_none()
     }
@@ -131,9 +147,16 @@ impl JobResponse {
         if self.incomplete.is_some() || self.body.len() > LONGEST_DOCUMENT {
             return None;
         }
-        let body = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
-        serde_json::from_slice(body).ok().or_else(|| serde_json::from_str(self.text().trim()).ok())
+        match serde_json::from_slice(without_mark(&self.body)) {
+            Ok(document) if !numbers::has_long_one(&self.body) => Some(document),
+            read => numbers::parsed(self.text().trim()).or(read.ok()),
+        }
     }
+}
+
+/// Without UTF-8's byte order mark.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 fn header_text(value: &header::HeaderValue) -> String {
@@ -154,6 +177,9 @@ pub(crate) fn decoded(bytes: &[u8], content_type: &str) -> String {
     if let Some((encoding, length)) = encoding_rs::Encoding::for_bom(bytes) {
         return encoding.decode_without_bom_handling(&bytes[length..]).0.into_owned();
     }
+    if let Some(encoding) = utf_16(bytes).filter(|_| declared.is_none_or(|it| it == encoding_rs::UTF_8)) {
+        return encoding.decode_without_bom_handling(bytes).0.into_owned();
+    }
     match (std::str::from_utf8(bytes), declared) {
         // What is declared may be wrong, and UTF-8 is never what it is by chance, unless it is ASCII.
         (Ok(text), Some(encoding)) if encoding.is_ascii_compatible() => text.to_owned(),
@@ -163,6 +189,15 @@ pub(crate) fn decoded(bytes: &[u8], content_type: &str) -> String {
                 encoding.filter(|it| *it != encoding_rs::UTF_8).unwrap_or(encoding_rs::WINDOWS_1252);
             encoding.decode_without_bom_handling(bytes).0.into_owned()
         }
+    }
+}
+
+/// UTF-16 without a byte order mark, as what a document begins with shows (RFC 4627, 3).
+fn utf_16(bytes: &[u8]) -> Option<&'static encoding_rs::Encoding> {
+    match bytes {
+        [first, 0, second, 0, ..] if *first != 0 && *second != 0 => Some(encoding_rs::UTF_16LE),
+        [0, first, 0, second, ..] if *first != 0 && *second != 0 => Some(encoding_rs::UTF_16BE),
+        _ => None,
     }
 }
 
@@ -192,6 +227,8 @@ pub(crate) mod tests {
             (b"fl\xe4che", "text/plain", "fl\u{e4}che"),
             (b"fl\xc3\xa4che", "text/plain; charset=iso-8859-1", "fl\u{e4}che"),
             (b"fl\xe4che", "text/plain; charset=utf-8", "fl\u{e4}che"),
+            (b"{\x00}\x00", "application/json", "{}"),
+            (b"\x00{\x00}", "application/json; charset=utf-8", "{}"),
             (b"\x8e\xa9", "text/plain; charset=\"shift_jis\"", "\u{81ea}"),
         ] {
             assert_eq!(decoded(bytes, content_type), expected, "{content_type}: {bytes:?}");
@@ -214,5 +251,17 @@ pub(crate) mod tests {
         assert!(cut.body.len() == 1_000 && cut.incomplete.is_some());
         let broken = response(200, &[("content-encoding", "gzip")], "no gzip").decompressed(1_000);
         assert!(broken.incomplete.is_some());
+        let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        raw.write_all(b"{\"a\":1}").expect("it fits");
+        let raw = raw.finish().expect("it fits");
+        for (coding, body, expected) in [
+            ("deflate", &raw[..], Some("{\"a\":1}")),
+            ("gzip", b"{\"a\":1}", Some("{\"a\":1}")),
+            ("identity", b"{\"a\":1}", Some("{\"a\":1}")),
+            ("br", b"\x0b\x03", None),
+        ] {
+            let read = response(200, &[("content-encoding", coding)], body).decompressed(1_000);
+            assert_eq!(read.incomplete.is_none().then(|| read.text()).as_deref(), expected, "{coding}");
+        }
     }
 }

@@ -112,7 +112,7 @@ impl JobStatus {
 
 /// Whether a response has something in the place of a state that is no page and no failure.
 fn is_a_result(response: &JobResponse) -> bool {
-    response.status == 200 && response.incomplete.is_none() && !page::is_page(response)
+    matches!(response.status, 200 | 204) && response.incomplete.is_none() && !page::is_page(response)
 }
 
 /// What a response says of a job.
@@ -150,7 +150,9 @@ fn read(response: &JobResponse) -> Result<Seen> {
 
 fn of_json(response: &JobResponse, document: Value) -> Result<Seen> {
     let state = state::find(&document);
-    let names_a_job = handle::id(&document, true).is_some();
+    // An error has an id, too, which is the request's.
+    let any = response.is_success() || !tells_of_the_request(&document);
+    let names_a_job = handle::id(&document, any).is_some();
     match state {
         // Some servers answer for a job that has failed with a status of HTTP that says so.
         Some(state) if names_a_job && !matches!(state, JobState::Unknown(_)) => {
@@ -246,6 +248,25 @@ pub(crate) fn tells_of_a_job(document: &Value) -> bool {
         || fields.keys().all(|key| FIELDS.iter().chain(&wrapped).any(|name| is_named(key, name)))
 }
 
+/// The state that a document itself says it has: one that is known, and none of what is in it.
+pub(crate) fn at_top(document: &Value) -> Option<JobState> {
+    let words = ["jobstatus", "jobstate", "status"].iter().filter_map(|name| field(document, name)?.as_str());
+    words.map(JobState::read).find(|state| !matches!(state, JobState::Unknown(_)))
+}
+
+/// The state that a whole body is, in one word that is known.
+pub(crate) fn word(response: &JobResponse) -> Option<JobState> {
+    if response.body.len() > WORD * 2 {
+        return None;
+    }
+    let text = match response.json() {
+        Some(Value::String(text)) => text,
+        Some(_) => return None,
+        None => response.text(),
+    };
+    Some(JobState::read(text.trim())).filter(|state| !matches!(state, JobState::Unknown(_)))
+}
+
 /// Whether a document has nothing but what tells of a job.
 pub(crate) fn has_nothing_else(document: &Value) -> bool {
     document.as_object().is_some_and(|fields| {
@@ -313,6 +334,7 @@ mod tests {
             (200, "{\"pages\":3}", "no status"),
             (200, "", "no status"),
             (503, "<html>x</html>", "503"),
+            (404, "{\"id\":\"request-1\",\"status\":\"error\",\"code\":404,\"message\":\"No.\"}", "No."),
         ] {
             let error = JobStatus::read(&response(status, &[], body)).expect_err(body).to_string();
             assert!(error.contains(expected), "{body}: {error}");
@@ -334,6 +356,8 @@ mod tests {
             ),
             (200, "<StatusInfo><Status>Succeeded</Status></StatusInfo>", JobState::Succeeded),
             (200, "{\"status\":\"running\",\"status\":\"successful\"}", JobState::Succeeded),
+            (200, "{\"status\":\"running\",\"progress\":NaN}", JobState::Running),
+            (200, "{\"status\":\"Failed: no data\"}", JobState::Failed),
         ] {
             let read = JobStatus::read(&response(status, &[], body)).map(|status| status.state);
             assert_eq!(read, Ok(expected), "{body}");

@@ -2,6 +2,7 @@
 
 use roxmltree::{Document, Node};
 
+use super::page;
 use super::state::JobState;
 
 /// What a document of WPS says of a job.
@@ -23,11 +24,23 @@ pub(crate) struct WpsJob {
 
 /// The exception that the document is, as one line; none: it is another document.
 pub(crate) fn exception(text: &str) -> Option<String> {
-    let document = parsed(text)?;
+    const REPORTS: [&str; 2] = ["ExceptionReport", "ServiceExceptionReport"];
+    let Some(document) = parsed(text) else {
+        // With a document type, which is not read, or broken: it is one all the same.
+        return REPORTS.contains(&root_name(text)?).then(|| page::summary(text));
+    };
     let root = document.root_element();
-    ["ExceptionReport", "ServiceExceptionReport"]
-        .contains(&root.tag_name().name())
-        .then(|| exceptions_below(root))
+    REPORTS.contains(&root.tag_name().name()).then(|| exceptions_below(root))
+}
+
+/// The name of the first element, without its prefix, of a document that need not be whole.
+fn root_name(text: &str) -> Option<&str> {
+    let start = text.char_indices().find(|(at, letter)| {
+        *letter == '<' && text[at + 1..].starts_with(|next: char| next.is_ascii_alphabetic())
+    });
+    let name = &text[start?.0 + 1..];
+    let name = &name[..name.find(|letter: char| letter.is_whitespace() || "/>".contains(letter))?];
+    Some(name.rsplit(':').next().unwrap_or(name))
 }
 
 /// What an XML document says, for people.
@@ -130,6 +143,20 @@ mod tests {
             (Some(JobState::Running), Some("7"), Some(40))
         );
         assert_eq!(wps_job("<gml:FeatureCollection xmlns:gml='g'/>"), None);
-        assert_eq!(exception("<!DOCTYPE x [<!ENTITY a 'b'>]><ExceptionReport>&a;</ExceptionReport>"), None);
+        for (text, expected) in [
+            ("<!DOCTYPE x [<!ENTITY a 'b'>]><ExceptionReport>&a;</ExceptionReport>", Some("&a;")),
+            (
+                "<!DOCTYPE ServiceExceptionReport SYSTEM 'http://x/y.dtd'><ServiceExceptionReport>No.</ServiceExceptionReport>",
+                Some("No."),
+            ),
+            ("<ows:ExceptionReport><ows:Exception>No.", Some("No.")),
+            ("<!DOCTYPE html><p>ExceptionReport</p>", None),
+            ("<gml:x/>", None),
+            ("", None),
+        ] {
+            let said = exception(text);
+            assert_eq!(said.is_some(), expected.is_some(), "{text}");
+            assert!(said.unwrap_or_default().contains(expected.unwrap_or_default()), "{text}");
+        }
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use isochrone_arcgis::http_job::{HttpJobs, Order};
 use isochrone_arcgis::jobs::SubmitOutcome;
-use isochrone_arcgis::jobs::submit::{Executed, Ordered};
+use isochrone_arcgis::jobs::submit::order::Ordered;
+use isochrone_arcgis::jobs::submit::process::Executed;
 use isochrone_arcgis::notebook_server::{Execution, NotebookServer};
 use isochrone_arcgis::ogc::{Execution as How, Process};
 use isochrone_arcgis::workflow::{Action, Workflow};
@@ -70,10 +71,13 @@ impl Place {
         };
         place.notebook = notebook;
         clients.workflows.create("endless", JOB, &Map::new()).await;
-        let SubmitOutcome::Begun(Executed::Job(process)) = execute(&clients.slow).await else {
+        let SubmitOutcome::Begun(Executed::Job { location: process, .. }) = execute(&clients.slow).await
+        else {
             bail!("it is a job");
         };
-        let SubmitOutcome::Begun(Ordered::Job(order)) = clients.http.begin(&order("first")).await else {
+        let SubmitOutcome::Begun(Ordered::Job { location: order, .. }) =
+            clients.http.begin(&order("first")).await
+        else {
             bail!("it is a job");
         };
         (place.process, place.order) = (process, order);
@@ -159,7 +163,7 @@ impl Clients {
 }
 
 async fn execute(process: &Process) -> SubmitOutcome<Executed> {
-    process.execute(&json!({"inputs": {"seconds": 0}}), How::Unknown, TIMEOUT).await
+    process.execute(&json!({"inputs": {"seconds": 0}}), How::Either, TIMEOUT).await
 }
 
 fn execution() -> Execution<'static> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_arcgis::Error;
-use isochrone_arcgis::jobs::submit::Executed;
-use isochrone_arcgis::jobs::{JobState, JobStatus, Results};
+use isochrone_arcgis::jobs::submit::process::Executed;
+use isochrone_arcgis::jobs::{JobState, JobStatus, Results, SubmitOutcome};
 use isochrone_arcgis::ogc::{Execution, Process};
 use isochrone_domain::{AttemptEnd, LogStream, Reason, public_url};
 use isochrone_worker::Attempt;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::remote::{bad_input, failed};
-use crate::remote_job::{RemoteJob, Seen, UnknownWord, follow};
+use crate::remote_job::{RemoteJob, Seen, UnknownWord, follow, is_there};
 use crate::remote_results::{fetched, record};
 use crate::submission::{self, not_begun, submit_until_known};
 use crate::way_out::WayOut;
@@ -21,11 +21,23 @@ use crate::way_out::WayOut;
 /// How long an answer is awaited that comes when all is done, once the run is to stop.
 const AFTER_A_STOP: Duration = Duration::from_secs(5);
 
-/// What finds a job again.
+/// What attempts to come need to know.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "kind", rename = "ogcJob", rename_all = "camelCase")]
-struct Handle {
-    location: String,
+#[serde(tag = "kind")]
+enum Handle {
+    /// There is a job.
+    #[serde(rename = "ogcJob")]
+    Job {
+        /// Where.
+        location: String,
+    },
+    /// The process was submitted, and its server has not answered: where a client waits for all of its work, that is
+    /// most of the time.
+    #[serde(rename = "ogcSubmission")]
+    Submitted,
+    /// Nothing has come of what was submitted.
+    #[serde(rename = "ogcNotBegun")]
+    NotBegun,
 }
 
 /// Carries out the attempt as a job of the process at `url`.
@@ -37,19 +49,22 @@ pub(super) async fn carry_out(
 ) -> Result<AttemptEnd, AttemptEnd> {
     let outbound = way_out.of(&attempt.task().owner).await?;
     let process = Process::new(outbound, url).map_err(|error| bad_input("taskURL", &error))?;
-    let location = match submission::kept(attempt) {
-        Some(Handle { location }) => {
-            attempt.log(LogStream::System, format!("goes on with the job {}", public_url(&location))).await;
-            location
+    let kept = submission::kept(attempt);
+    let (location, at_hand) = if let Some(Handle::Job { location }) = kept {
+        attempt.log(LogStream::System, format!("goes on with the job {}", public_url(&location))).await;
+        (location, None)
+    } else {
+        if matches!(kept, Some(Handle::Submitted)) {
+            submission::perhaps_begun_before(attempt).await?;
         }
-        None => match begin(&process, attempt, longest).await? {
+        match begin(&process, attempt, longest).await? {
             Executed::Done(results) => return succeeded(attempt, results, None).await,
             Executed::Failed(words) => return Err(failed(Reason::ExecutionError, &words)),
-            Executed::Job(location) => location,
-        },
+            Executed::Job { location, at_hand } => (location, at_hand),
+        }
     };
-    let mut job =
-        Following { process: &process, location: &location, last: None, unknown: UnknownWord::default() };
+    let unknown = UnknownWord::default();
+    let mut job = Following { process: &process, location: &location, at_hand, last: None, unknown };
     follow(&mut job, attempt).await
 }
 
@@ -70,14 +85,30 @@ async fn begin(process: &Process, attempt: &Attempt, longest: Duration) -> Resul
     }
     let nowhere = || std::future::ready(Ok(None));
     // A server may refuse its description and take jobs.
-    let how = process.execution().await.unwrap_or(Execution::Unknown);
-    let submitted = submit_until_known(attempt, || process.execute(&body, how, longest), nowhere);
+    let how = process.execution().await.unwrap_or(Execution::Either);
+    let submit = async || {
+        if let Err(error) = submission::note(attempt, &Handle::Submitted).await {
+            return SubmitOutcome::NotBegun { error, retryable: true };
+        }
+        let outcome = process.execute(&body, how, longest).await;
+        if matches!(outcome, SubmitOutcome::NotBegun { .. }) {
+            // Where this is not kept, the next attempt knows less.
+            drop(submission::note(attempt, &Handle::NotBegun).await);
+        }
+        outcome
+    };
+    let submitted = submit_until_known(attempt, submit, nowhere);
     let executed = Box::pin(within_the_run(attempt, submitted)).await?;
-    let Executed::Job(location) = &executed else { return Ok(executed) };
-    attempt.log(LogStream::System, format!("submitted: {}", public_url(location))).await;
-    let handle = Handle { location: location.clone() };
-    submission::keep(attempt, &handle, location, || process.dismiss(location)).await?;
-    Ok(executed)
+    let Executed::Job { location, at_hand } = executed else { return Ok(executed) };
+    if let Some(results) = &at_hand
+        && !is_there(attempt, || process.job(&location)).await
+    {
+        return Ok(Executed::Done(results.clone()));
+    }
+    attempt.log(LogStream::System, format!("submitted: {}", public_url(&location))).await;
+    let handle = Handle::Job { location: location.clone() };
+    submission::keep(attempt, &handle, &location, || process.dismiss(&location)).await?;
+    Ok(Executed::Job { location, at_hand })
 }
 
 /// Awaits what may take as long as the run, and not much longer.
@@ -115,6 +146,8 @@ fn body(parameters: &str) -> Result<Value, String> {
 struct Following<'a> {
     process: &'a Process,
     location: &'a str,
+    /// What came with the job's address: its results, where the job itself has none to give.
+    at_hand: Option<Results>,
     last: Option<JobStatus>,
     unknown: UnknownWord,
 }
@@ -140,7 +173,10 @@ impl RemoteJob for Following<'_> {
         let end = match status.state {
             JobState::Succeeded => {
                 let results = || self.process.results(self.location, job.results.as_deref());
-                let results = fetched(attempt, results).await;
+                let results = match (fetched(attempt, results).await, self.at_hand.take()) {
+                    (none, Some(at_hand)) if none.parts.is_empty() => at_hand,
+                    (results, _) => results,
+                };
                 succeeded(attempt, results, Some(self.location)).await.unwrap_or_else(|end| end)
             }
             JobState::Failed if message.is_empty() => {

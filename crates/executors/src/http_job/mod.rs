@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use isochrone_arcgis::Error;
 use isochrone_arcgis::http_job::{HttpJobs, Order};
-use isochrone_arcgis::jobs::submit::Ordered;
+use isochrone_arcgis::jobs::submit::order::Ordered;
 use isochrone_arcgis::jobs::{JobState, JobStatus, Results, SubmitOutcome};
 use isochrone_domain::{AttemptEnd, LogStream, Reason, TaskType, public_url};
 use isochrone_worker::{Attempt, Executor};
@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::remote::{LONGEST, SHORTEST, failed, refused};
-use crate::remote_job::{RemoteJob, Seen, UnknownWord, follow, until_next_try};
+use crate::remote_job::{RemoteJob, Seen, UnknownWord, follow, is_there, until_next_try};
 use crate::remote_results::record;
 use crate::submission;
 
@@ -53,9 +53,9 @@ impl HttpJob {
                     .await;
                 location
             }
-            None => match self.begin(attempt).await? {
+            None => match self.begun(attempt).await? {
                 Ordered::Done(status, results) => return at_once(attempt, status, results).await,
-                Ordered::Job(location) => {
+                Ordered::Job { location, .. } => {
                     attempt.log(LogStream::System, format!("begun: {}", public_url(&location))).await;
                     let handle = Handle { location: location.clone() };
                     let handle = serde_json::to_string(&handle).expect("texts are JSON");
@@ -72,6 +72,18 @@ impl HttpJob {
         let unknown = UnknownWord::default();
         let mut job = Following { jobs: &self.jobs, location: &location, last: None, unknown };
         follow(&mut job, attempt).await
+    }
+
+    /// What has begun. A server that names a job which is not there has said how the order ended.
+    async fn begun(&self, attempt: &Attempt) -> Result<Ordered, AttemptEnd> {
+        match self.begin(attempt).await? {
+            Ordered::Job { location, at_hand: Some(done) } => {
+                let look = || self.jobs.look(&location, false);
+                let there = is_there(attempt, look).await;
+                Ok(if there { Ordered::Job { location, at_hand: None } } else { *done })
+            }
+            ordered => Ok(ordered),
+        }
     }
 
     /// Gives the order until the server has taken it: it knows it by the run. What it has taken is not ordered again.
@@ -104,7 +116,8 @@ impl HttpJob {
                     // It works on the same order still, which was given before.
                     let at_work =
                         perhaps_taken && matches!(&error, Error::Refused(why) if why.code == Some(409));
-                    if !(retryable || at_work) || !in_time {
+                    let too_late = began.elapsed() + error.again_in().unwrap_or_default() > NOT_TAKEN;
+                    if !(retryable || at_work) || !in_time || (too_late && !perhaps_taken) {
                         return Err(refused(&error));
                     }
                     error

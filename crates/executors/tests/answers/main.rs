@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod arcgis;
+mod http;
+mod interrupted;
 mod ogc;
 mod plain;
 mod row;
@@ -17,14 +19,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Rows that are tried at a time.
-const AT_A_TIME: usize = 60;
+const AT_A_TIME: usize = 200;
 /// No row takes longer.
 const LONGEST: Duration = Duration::from_secs(100);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_answer_has_its_end_and_what_was_taken_is_not_begun_again() {
     isochrone_arcgis::choose_cryptography();
-    let rows: Vec<Row> = [ogc::rows(), plain::rows(), arcgis::rows()].into_iter().flatten().collect();
+    let rows: Vec<Row> =
+        [ogc::rows(), plain::rows(), arcgis::rows(), http::rows()].into_iter().flatten().collect();
     let number = rows.len();
     assert!(number >= 120, "{number}");
     let (mut tried, room) = (JoinSet::new(), Arc::new(Semaphore::new(AT_A_TIME)));

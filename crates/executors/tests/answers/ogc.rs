@@ -5,7 +5,7 @@ use std::time::Duration;
 use isochrone_domain::Reason;
 
 use crate::row::{End, Protocol, Row};
-use crate::server::{Asked, Reply, cut, json, page, reply};
+use crate::server::{Asked, Reply, cut, json, json_with, page, reply};
 
 const FAILED: End = End::Failed(Reason::ExecutionError);
 const LOST: End = End::Failed(Reason::SubmissionUnknown);
@@ -59,6 +59,17 @@ fn beginnings() -> Vec<Row> {
         ok(row("OGC: 201, a cut body").submit([cut(201, &["Location: /ogc/jobs/7"], "{\"jobID\"")])),
         ok(row("OGC: 303 to a job").submit([reply(303, &["Location: /ogc/jobs/7"], "")])),
         ok(row("OGC: 302 to a job").submit([reply(302, &["Location: /ogc/jobs/7"], "")])),
+        location("OGC: 201, a Location with a query", "Location: /ogc/jobs/7?f=json"),
+        location("OGC: 201, a Location of results", "Location: /ogc/jobs/7/results?f=json"),
+        location("OGC: 201, Content-Location", "Content-Location: /ogc/jobs/7"),
+        location("OGC: 201, a Location for people", "Location: https://ui.example.com/ogc/view/#/7"),
+        location("OGC: 201, the Location of the execution", "Location: /ogc/processes/p/execution"),
+        ok(row("OGC: 201, a bare id").submit([json(201, "\"7\"")])),
+        ok(row("OGC: 201, a bare number as text").submit([reply(201, &["Content-Type: text/plain"], "7\n")])),
+        ok(row("OGC: 200 and Location, results beside it, a job there")
+            .submit([reply(200, &["Location: /ogc/jobs/7", "Content-Type: application/json"], r#"{"value":7}"#)])),
+        row("OGC: 303 to results that are no job's").submit([reply(303, &["Location: /ogc/results/7"], "")])
+            .results([json(200, r#"{"value":7}"#)]).ends(End::Succeeded, "\"value\":7"),
         ok(row("OGC: 303 to a job's results").submit([reply(303, &["Location: /ogc/jobs/7/results"], "")])),
         body("OGC: 200, accepted, no Location", 200, STATUS),
         body("OGC: 201, an id alone", 201, r#"{"jobID":"7"}"#),
@@ -87,7 +98,20 @@ fn beginnings() -> Vec<Row> {
             .submitted(2),
         ok(row("OGC: 429, then 201").submit([json(429, r#"{"title":"Too many"}"#), reply(201, &["Location: /ogc/jobs/7"], "")]))
             .submitted(2),
+        // It was begun, and has failed: pygeoapi with a manager.
+        row("OGC: 400 and the Location of its job")
+            .submit([json_with(400, &["Location: /ogc/jobs/7", "Preference-Applied: wait"], r#"{"code":"InvalidParameterValue","description":"Error executing process: no"}"#)])
+            .look([json(200, r#"{"jobID":"7","status":"failed","message":"No data."}"#)])
+            .ends(FAILED, "No data."),
         // Taken, and nobody knows where it is.
+        row("OGC: 201, words").submit([reply(201, &["Content-Type: text/plain"], "Your job was created.")]).ends(LOST, "was created"),
+        row("OGC: 200, RUNNING").submit([reply(200, &["Content-Type: text/plain"], "RUNNING")]).ends(LOST, "RUNNING"),
+        row("OGC: 200, \"queued\"").submit([json(200, "\"queued\"")]).ends(LOST, "queued"),
+        row("OGC: 200, running, with more beside it")
+            .submit([json(200, r#"{"status":"running","eta":"5 min","queue":"gis","pct":5}"#)]).ends(LOST, "running"),
+        row("OGC: 201, an empty id").submit([json(201, r#"{"jobID":"","status":"accepted"}"#)]).ends(LOST, "accepted"),
+        row("OGC: 201, an id with a slash").submit([json(201, r#"{"jobID":"a/../../admin","status":"accepted"}"#)]).ends(LOST, "admin"),
+        row("OGC: 201, an id that is true").submit([json(201, r#"{"jobID":true,"status":"accepted"}"#)]).ends(LOST, "accepted"),
         row("OGC: 202, nothing").submit([reply(202, &[], "")]).ends(LOST, "nothing that finds it again"),
         row("OGC: 201, nothing").submit([reply(201, &[], "")]).ends(LOST, "status 201"),
         row("OGC: 200, running, no id").submit([json(200, r#"{"status":"running","message":"on it"}"#)]).ends(LOST, "on it"),
@@ -128,10 +152,40 @@ fn at_once() -> Vec<Row> {
             .ends(End::Succeeded, "results.xml"),
         sync("OGC: 200, WPS failed", &["Content-Type: text/xml"], b"<ExecuteResponse><Status><ProcessFailed><ExceptionReport><Exception><ExceptionText>No data.</ExceptionText></Exception></ExceptionReport></ProcessFailed></Status></ExecuteResponse>")
             .ends(FAILED, "No data."),
+        // pygeoapi without a job manager: it names a job, and there are no jobs.
+        sync("OGC: 200, results, and a Location that is not there", &["Content-Type: application/json", "Location: /ogc/jobs/7"], b"{\"id\":\"echo\",\"value\":\"Hello\"}")
+            .look([json(404, r#"{"code":"InvalidParameterValue","description":"7"}"#)])
+            .ends(End::Succeeded, "Hello").logs("there is no job to look at"),
+        sync("OGC: 200, a raster, and a Location that is not there", &["Content-Type: image/tiff", "Location: /ogc/jobs/7"], tiff)
+            .look([json(404, "{}")]).ends(End::Succeeded, "results.tif").keeps("results.tif", "image/tiff", tiff),
+        sync("OGC: 200, results, waited for", &["Content-Type: application/json", "Location: /ogc/jobs/7", "Preference-Applied: wait"], b"{\"value\":7}")
+            .look([json(200, r#"{"jobID":"7","status":"successful"}"#)]).ends(End::Succeeded, "\"value\":7"),
+        sync("OGC: 200, results, their job has none", &["Content-Type: application/json", "Location: /ogc/jobs/7"], b"{\"value\":7}")
+            .look(done()).results([json(500, r#"{"code":"JobResultNotFound","description":"7"}"#)]).ends(End::Succeeded, "\"value\":7"),
+        row("OGC: 200, no results, and a Location that is not there").submit([reply(200, &["Location: /ogc/jobs/7"], "")])
+            .look([json(404, r#"{"title":"NoSuchJob"}"#)]).ends(LOST, "NoSuchJob"),
+        row("OGC: 201, results").submit([json(201, r#"{"id":"echo","value":"Hello"}"#)]).ends(End::Succeeded, "Hello"),
+        row("OGC: 201, outputs").submit([json(201, r#"{"outputs":{"area":7}}"#)]).ends(End::Succeeded, "\"area\":7"),
+        row("OGC: 201, a raster").submit([reply(201, &["Content-Type: image/tiff"], tiff)]).ends(End::Succeeded, "results.tif"),
+        row("OGC: 202, results of nothing").submit([json(202, r#"{"message":"soon"}"#)]).ends(LOST, "soon"),
+        sync("OGC: 200, NaN", &["Content-Type: application/json"], b"{\"mean\":NaN}")
+            .ends(End::Succeeded, "results.json").keeps("results.json", "application/json", b"{\"mean\":NaN}"),
+        sync("OGC: 200, FAILED", &["Content-Type: text/plain"], b"FAILED").ends(FAILED, "FAILED"),
+        row("OGC: 200, failed, with more beside it").submit([json(200, r#"{"status":"failed","tool":"x","message":"No data.","mean":7,"outputs":null}"#)])
+            .ends(FAILED, "No data."),
+        row("OGC: 200, success is false, with more beside it").submit([json(200, r#"{"success":false,"tool":"x","log":7,"message":"No data.","a":1}"#)])
+            .ends(REFUSED, "No data."),
+        row("OGC: 400, as pygeoapi says that a process failed")
+            .submit([json(400, r#"{"code":"InvalidParameterValue","description":"Error executing process: no data"}"#)]).ends(FAILED, "no data"),
+        row("OGC: 400, after it was executed")
+            .submit([json_with(400, &["Preference-Applied: wait"], r#"{"code":"InvalidParameterValue","description":"No data."}"#)]).ends(FAILED, "No data."),
         row("OGC: 204").submit([reply(204, &[], "")]).ends(End::Succeeded, "empty"),
         row("OGC: 200, failed, no job").submit([json(200, r#"{"status":"failed","message":"No data.","type":"process"}"#)]).ends(FAILED, "No data."),
         row("OGC: longer than a request may take")
             .answers(Asked::Describe, [json(200, r#"{"jobControlOptions":["sync-execute"]}"#)])
+            .within(Duration::from_secs(2)).submit([Reply::Late(5_000, Box::new(json(200, r#"{"value":7}"#)))])
+            .ends(End::Succeeded, "\"value\":7"),
+        row("OGC: longer, from a server that says it does both")
             .within(Duration::from_secs(2)).submit([Reply::Late(5_000, Box::new(json(200, r#"{"value":7}"#)))])
             .ends(End::Succeeded, "\"value\":7"),
         row("OGC: longer, from a server that does not say how")

@@ -27,7 +27,8 @@ use tokio::sync::{mpsc, watch};
 use crate::server::{Asked, Reply, Script, ScriptedServer, json};
 
 /// Of one request, on a machine that does much at once.
-const TIMEOUT: Duration = Duration::from_secs(40);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(40);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Ogc,
@@ -189,7 +190,7 @@ impl Row {
 }
 
 /// What servers answer where a row says nothing.
-fn defaults(mut script: Script) -> Script {
+pub(crate) fn defaults(mut script: Script) -> Script {
     for (what, body) in [
         (Asked::Results, r#"{"answer":42}"#),
         (Asked::Describe, r#"{"jobControlOptions":["async-execute","sync-execute"]}"#),
@@ -237,7 +238,7 @@ impl Records for OnlyRoles {
     }
 }
 
-fn executor(
+pub(crate) fn executor(
     protocol: Protocol,
     url: &str,
     timeout: Duration,
@@ -329,7 +330,7 @@ fn task(kind: TaskType) -> Task {
     }
 }
 
-fn run(kind: TaskType) -> Run {
+pub(crate) fn run(kind: TaskType) -> Run {
     let fire = FireId::requested(TaskId::random(), [7; 16]);
     Run {
         id: fire.run(),

@@ -34,6 +34,11 @@ pub(crate) fn json(status: u16, body: &str) -> Reply {
     reply(status, &["Content-Type: application/json"], body)
 }
 
+/// The same with more headers.
+pub(crate) fn json_with(status: u16, headers: &[&str], body: &str) -> Reply {
+    reply(status, &[&["Content-Type: application/json"], headers].concat(), body)
+}
+
 pub(crate) fn page(status: u16, body: &str) -> Reply {
     reply(status, &["Content-Type: text/html"], body)
 }
@@ -63,6 +68,7 @@ pub(crate) type Script = BTreeMap<Asked, Vec<Reply>>;
 pub(crate) struct ScriptedServer {
     pub(crate) url: String,
     counts: Arc<Mutex<BTreeMap<Asked, usize>>>,
+    submissions: Arc<Mutex<Vec<String>>>,
     serving: JoinHandle<()>,
 }
 
@@ -78,13 +84,25 @@ impl ScriptedServer {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (script, own) = (Arc::new(script), url.clone());
         let counts: Arc<Mutex<BTreeMap<Asked, usize>>> = Arc::default();
-        let seen = Arc::clone(&counts);
+        let submissions: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (seen, submitted) = (Arc::clone(&counts), Arc::clone(&submissions));
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, own.clone(), Arc::clone(&script), Arc::clone(&seen)));
+                tokio::spawn(answer(
+                    stream,
+                    own.clone(),
+                    Arc::clone(&script),
+                    Arc::clone(&seen),
+                    Arc::clone(&submitted),
+                ));
             }
         });
-        ScriptedServer { url, counts, serving }
+        ScriptedServer { url, counts, submissions, serving }
+    }
+
+    /// The heads of what was submitted, in order.
+    pub(crate) fn submissions(&self) -> Vec<String> {
+        self.submissions.lock().unwrap().clone()
     }
 
     pub(crate) fn asked(&self, what: Asked) -> usize {
@@ -97,11 +115,15 @@ async fn answer(
     url: String,
     script: Arc<Script>,
     counts: Arc<Mutex<BTreeMap<Asked, usize>>>,
+    submissions: Arc<Mutex<Vec<String>>>,
 ) {
     let Some(head) = read(&mut stream).await else { return };
     let mut words = head.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let what = what(method, target.split('?').next().unwrap_or_default());
+    if what == Asked::Submit {
+        submissions.lock().unwrap().push(head.clone());
+    }
     let number = {
         let mut counts = counts.lock().unwrap();
         let count = counts.entry(what).or_default();

@@ -13,7 +13,7 @@ mod redis_cluster;
 mod redis_sentinel;
 
 pub use prometheus::PrometheusServer;
-pub use pygeoapi::PygeoapiServer;
+pub use pygeoapi::{Jobs, PygeoapiServer};
 pub use rabbit::RabbitServer;
 pub use rabbit_cluster::RabbitCluster;
 pub use redis::RedisServer;

@@ -15,7 +15,17 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 /// The process `slow`, which takes as many `seconds` as it is told, and fails where they are fewer than none.
 const SLOW: &str = include_str!("pygeoapi_slow.py");
 
-/// A pygeoapi with the processes `hello-world` and `slow`. Dropped, it is gone.
+/// How it keeps jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jobs {
+    /// In a file, by TinyDB.
+    Kept,
+    /// It has none: whoever asks waits for the results.
+    None,
+}
+
+/// A pygeoapi with the processes `hello-world`, `slow` and `waiting`, which is `slow` without jobs. It counts in a file
+/// how often it was executed. Dropped, it is gone.
 pub struct PygeoapiServer {
     process: Process,
     port: u16,
@@ -24,13 +34,18 @@ pub struct PygeoapiServer {
 }
 
 impl PygeoapiServer {
-    /// A server that is installed where it is not there yet.
+    /// A server that is installed where it is not there yet, with jobs.
     pub async fn start() -> Result<PygeoapiServer> {
+        PygeoapiServer::start_with(Jobs::Kept).await
+    }
+
+    /// The same, with or without jobs.
+    pub async fn start_with(jobs: Jobs) -> Result<PygeoapiServer> {
         crate::server::choose_cryptography();
         let client = PythonClient::install("pygeoapi", &[&["pygeoapi==0.21.0"]])?;
         on_free_ports(|| async {
             let port = free_port()?;
-            let dir = prepare(&client, port)?;
+            let dir = prepare(&client, port, jobs)?;
             let process = spawn(&client, &dir)?;
             let mut server = PygeoapiServer { process, port, client: client.clone(), dir };
             server.until_ready().await?;
@@ -63,6 +78,11 @@ impl PygeoapiServer {
         listed["jobs"].as_array().cloned().context("a list of jobs")
     }
 
+    /// How often `slow` and `waiting` were executed.
+    pub fn executions(&self) -> usize {
+        std::fs::read_to_string(self.dir.join("executions")).map_or(0, |lines| lines.lines().count())
+    }
+
     /// SIGKILL, and a new start at the same address: its jobs' work is lost, their records are there.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.kill()?;
@@ -71,7 +91,7 @@ impl PygeoapiServer {
     }
 }
 
-fn prepare(client: &PythonClient, port: u16) -> Result<ServerDir> {
+fn prepare(client: &PythonClient, port: u16, jobs: Jobs) -> Result<ServerDir> {
     let dir = ServerDir::new()?;
     let path = dir.path().display();
     let metadata = r#"
@@ -79,6 +99,10 @@ fn prepare(client: &PythonClient, port: u16) -> Result<ServerDir> {
   license: {name: none, url: "http://127.0.0.1"}
   provider: {name: none, url: "http://127.0.0.1"}
   contact: {name: none}"#;
+    let manager = match jobs {
+        Jobs::Kept => format!("manager: {{name: TinyDB, connection: {path}/jobs.db, output_dir: {path}}}"),
+        Jobs::None => String::new(),
+    };
     let config = format!(
         "server:
   bind: {{host: 127.0.0.1, port: {port}}}
@@ -88,12 +112,13 @@ fn prepare(client: &PythonClient, port: u16) -> Result<ServerDir> {
   languages: [en-US]
   limits: {{default_items: 10, max_items: 1000}}
   map: {{url: \"http://127.0.0.1/none\", attribution: none}}
-  manager: {{name: TinyDB, connection: {path}/jobs.db, output_dir: {path}}}
+  {manager}
 logging: {{level: ERROR}}
 metadata:{metadata}
 resources:
   hello-world: {{type: process, processor: {{name: HelloWorld}}}}
   slow: {{type: process, processor: {{name: pygeoapi_slow.Slow}}}}
+  waiting: {{type: process, processor: {{name: pygeoapi_slow.Waiting}}}}
 "
     );
     std::fs::write(dir.join("config.yml"), config)?;

@@ -1,6 +1,7 @@
-"""A process of pygeoapi that takes its time."""
+"""Processes of pygeoapi that take their time."""
 
 import time
+from pathlib import Path
 
 from pygeoapi.process.base import BaseProcessor, ProcessorExecuteError
 
@@ -19,12 +20,22 @@ METADATA = {
 
 
 class Slow(BaseProcessor):
+    metadata = METADATA
+
     def __init__(self, processor_def):
-        super().__init__(processor_def, METADATA)
+        super().__init__(processor_def, self.metadata)
         self.supports_outputs = True
 
     def execute(self, data, outputs=None):
+        with Path("executions").open("a") as executions:
+            executions.write("one\n")
         if data["seconds"] < 0:
             raise ProcessorExecuteError("time does not run backwards")
         time.sleep(data["seconds"])
         return "application/json", {"id": "took", "value": data["seconds"]}
+
+
+class Waiting(Slow):
+    """Never a job: pygeoapi says that it is one, where it has jobs."""
+
+    metadata = METADATA | {"id": "waiting", "jobControlOptions": ["sync-execute"]}
