@@ -55,8 +55,8 @@ async fn a_process_runs_to_success_and_to_failure() -> Result<()> {
 async fn a_server_whose_clients_wait_executes_once() -> Result<()> {
     for (jobs, id) in [(Jobs::None, "slow"), (Jobs::Kept, "waiting")] {
         let (pygeoapi, _place, server) = with(jobs).await?;
-        let hello = begin(&server, &process(&pygeoapi.process("hello-world"), r#"{"name": "Isochrone"}"#));
-        let hello = hello.await?.ended().await?;
+        let url = pygeoapi.process("hello-world");
+        let hello = begin(&server, &process(&url, r#"{"name": "Isochrone"}"#)).await?.ended().await?;
         assert_eq!(outcome(&hello), ("succeeded", "done"), "{hello}");
         assert!(hello["result"].as_str().is_some_and(|result| result.contains("Hello Isochrone")), "{hello}");
         let url = pygeoapi.process(id);
