@@ -18,7 +18,7 @@ const SUBMISSIONS: u32 = 3;
 /// Submissions that a server turns away because it is busy, or can't be reached for.
 const TURNED_AWAY: u32 = 5;
 /// How long those are tried.
-const BUSY: Duration = Duration::from_mins(2);
+pub(crate) const BUSY: Duration = Duration::from_mins(2);
 /// Between two submissions, and between two tries to keep a handle.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Tries to keep a handle before the job is given up.

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::remote::{SHORTEST, failed, is_passing, refused};
 use crate::remote_job::{follow, until_next_try};
-use crate::submission;
+use crate::submission::{self, BUSY};
 use crate::way_out::WayOut;
 use parameters::{Parameters, Wait};
 use stepping::Stepping;
@@ -139,7 +139,8 @@ impl ExecuteWorkflowManager {
                 },
             };
             attempt.log(LogStream::System, format!("there is no job yet: {error}")).await;
-            if tries == TRIES {
+            let too_late = !perhaps_made && error.again_in().is_some_and(|pause| pause > BUSY);
+            if tries == TRIES || too_late {
                 return Err(refused(&error));
             }
             tries += 1;

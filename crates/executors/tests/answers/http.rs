@@ -20,7 +20,7 @@ struct Spoken {
     done: &'static str,
 }
 
-const SPOKEN: [Spoken; 5] = [
+const SPOKEN: [Spoken; 6] = [
     Spoken {
         protocol: Protocol::Ogc,
         taken: r#"{"jobID":"7","status":"accepted"}"#,
@@ -45,6 +45,12 @@ const SPOKEN: [Spoken; 5] = [
         protocol: Protocol::PortalReport,
         taken: r#"{"itemId":"7","success":true}"#,
         done: r#"{"status":"completed","itemId":"7"}"#,
+    },
+    // It is only made; there is none under the run's own id.
+    Spoken {
+        protocol: Protocol::Workflow,
+        taken: r#"{"jobIds":["7"]}"#,
+        done: r#"{"error":{"code":400,"message":"The job does not exist."}}"#,
     },
 ];
 
@@ -170,6 +176,9 @@ impl Spoken {
     }
 
     fn looks(&self) -> Vec<Row> {
+        if self.protocol == Protocol::Workflow {
+            return Vec::new();
+        }
         let gzip_cut = gzip(self.done)[..12].to_vec();
         let replies = [
             ("a look: 401", reply(401, &[], "")),

@@ -3,7 +3,7 @@
 use isochrone_domain::Reason;
 
 use crate::row::{End, Protocol, Row};
-use crate::server::{Reply, cut, json, page, reply};
+use crate::server::{Reply, cut, json, json_with, page, reply};
 
 const FAILED: End = End::Failed(Reason::ExecutionError);
 const LOST: End = End::Failed(Reason::SubmissionUnknown);
@@ -74,6 +74,36 @@ fn beginnings() -> Vec<Row> {
         ok(row("plain: 503, then 202")
             .submit([reply(503, &["Retry-After: 1"], ""), reply(202, &["Location: /api/jobs/7"], "")]))
         .submitted(2),
+        ok(row("plain: 201, a bare id").submit([reply(201, &["Content-Type: text/plain"], "7f3c-42")])),
+        ok(row("plain: 202, a bare number").submit([json(202, "7")])),
+        row("plain: 202, words")
+            .submit([reply(202, &["Content-Type: text/plain"], "Thank you, we are on it.")])
+            .ends(LOST, "we are on it"),
+        row("plain: 202, a list").submit([json(202, "[1,2]")]).ends(LOST, "202"),
+        row("plain: 303 to what came of it")
+            .submit([reply(303, &["Location: /api/results/7"], "")])
+            .results([json(200, r#"{"pages":3}"#)])
+            .ends(End::Succeeded, "\"pages\":3"),
+        row("plain: 200, its end, and a Location that is not there")
+            .submit([json_with(
+                200,
+                &["Location: /api/jobs/7"],
+                r#"{"status":"succeeded","result":{"pages":3}}"#,
+            )])
+            .look([json(404, "{}")])
+            .ends(End::Succeeded, "\"pages\":3"),
+        row("plain: 200, its failure, and a Location that is not there")
+            .submit([json_with(
+                200,
+                &["Location: /api/jobs/7"],
+                r#"{"status":"failed","result":"no pages"}"#,
+            )])
+            .look([json(404, "{}")])
+            .ends(FAILED, "no pages"),
+        row("plain: 200, no word, and a Location that is not there")
+            .submit([json_with(200, &["Location: /api/jobs/7"], "{}")])
+            .look([json(404, r#"{"message":"No such job."}"#)])
+            .ends(LOST, "No such job."),
         row("plain: 202, nothing").submit([reply(202, &[], "")]).ends(LOST, "nothing that finds it again"),
         row("plain: 201, nothing").submit([reply(201, &[], "")]).ends(LOST, "201"),
         row("plain: 200, running, no id")
@@ -224,6 +254,15 @@ fn states() -> Vec<Row> {
         begun("plain: 202, then what came of it")
             .look([reply(202, &[], ""), json(200, r#"{"pages":3}"#)])
             .ends(End::Succeeded, "\"pages\":3"),
+        begun("plain: 202, then 204").look([reply(202, &[], ""), reply(204, &[], "")]),
+        ends("plain: a failure with its reason", r#"{"status":"Failed: the disk is full"}"#, FAILED, ""),
+        ends(
+            "plain: a failure that names an address",
+            r#"{"status":"Error: see https://example.com/done"}"#,
+            FAILED,
+            "",
+        ),
+        shows("plain: 3 of 10", json(200, r#"{"status":"Completed: 3 of 10"}"#)),
         begun("plain: 303 to what came of it")
             .look([reply(303, &["Location: /api/results/7"], "")])
             .results([json(200, r#"{"pages":3}"#)])

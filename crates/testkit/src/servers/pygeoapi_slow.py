@@ -27,7 +27,7 @@ class Slow(BaseProcessor):
         self.supports_outputs = True
 
     def execute(self, data, outputs=None):
-        with Path("executions").open("a") as executions:
+        with Path(__file__).with_name("executions").open("a") as executions:
             executions.write("one\n")
         if data["seconds"] < 0:
             raise ProcessorExecuteError("time does not run backwards")
