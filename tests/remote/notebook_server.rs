@@ -69,6 +69,27 @@ async fn the_item_is_executed_there_and_becomes_what_was_executed() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_notebook_that_does_not_know_the_parameters_any_more_is_not_executed_there() -> Result<()> {
+    let All { portal, notebooks, place: _place, server } = all().await?;
+    portal.add_item(ITEM, "admin", "private", &[], &notebook("print(n)"));
+    let task = task(r#"{"notebookParameters": {"n": 21}}"#);
+    let running = begin(&server, &task).await?;
+    assert_eq!(outcome(&running.ended().await?), ("succeeded", "done"));
+    let changed = String::from_utf8(notebook("print(m)"))?.replace("n = 1", "m = 1");
+    portal.add_item(ITEM, "admin", "private", &[], changed.as_bytes());
+    let asked = server.post(&format!("{}/admin/tasks/{}/run", crate::USERS, running.task), &[]).await?;
+    let run = asked["runId"].as_str().unwrap_or_default().to_owned();
+    let run = Running::at(&server, (running.task.clone(), run)).ended().await?;
+    assert_eq!(outcome(&run), ("submitfailed", "bad_input"), "{run}");
+    assert!(
+        run["result"].as_str().is_some_and(|told| told.contains("'n', which is not declared; there are m")),
+        "{run}"
+    );
+    assert_eq!(notebooks.runs().len(), 1, "nothing was begun");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_is_changed_as_its_job_begins_ends_the_run_and_the_job() -> Result<()> {
     let All { portal, notebooks, place: _place, server } = all().await?;
     portal.add_user("ann", "org_publisher", "ann-password");

@@ -90,6 +90,28 @@ async fn a_worker_that_dies_while_it_waits_does_not_begin_it_twice() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn inputs_are_checked_against_the_servers_description() -> Result<()> {
+    let (pygeoapi, _place, server) = both().await?;
+    let (hello, slow) = (pygeoapi.process("hello-world"), pygeoapi.process("slow"));
+    let cron = [("minute", "0"), ("hour", "0"), ("dayOfMonth", "29"), ("month", "2"), ("dayOfWeek", "?")];
+    for (url, parameters, words) in [
+        (&hello, r#"{"nmae": "x"}"#, "have 'nmae', which is not declared; there are name, message"),
+        (&hello, r#"{"message": "x"}"#, "have no 'name', which is required"),
+        (&hello, r#"{"inputs": {"name": ["x"]}}"#, "expected string"),
+        (&slow, r#"{"seconds": "few"}"#, "expected number"),
+    ] {
+        let form = [&cron[..], &process(url, parameters)].concat();
+        let refused = server.post("/sharing/rest/community/users/admin/createTask", &form).await?;
+        anyhow::ensure!(refused["error"].to_string().contains(words), "{parameters}: {refused}");
+    }
+    let wrong = [process(&hello, r#"{"nmae": "x"}"#), vec![("allowUnknownParameters", "true")]].concat();
+    let running = begin(&server, &wrong).await?;
+    running.ended().await?;
+    assert!(running.log().await?.contains("warning: 'parameters' have 'nmae'"), "what is allowed is said");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_outlives_its_worker_and_ends_with_its_run() -> Result<()> {
     let (pygeoapi, place, server) = both().await?;
     let slow = pygeoapi.process("slow");

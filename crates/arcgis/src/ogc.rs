@@ -62,14 +62,10 @@ impl Process {
         Ok(Process { outbound: outbound.toward(&url), url })
     }
 
-    /// How it can be executed.
-    pub async fn execution(&self) -> Result<Execution> {
+    /// The process's description, as its server sends it. None: it is no JSON.
+    pub async fn description(&self) -> Result<Option<Value>> {
         let response = self.ask(Method::GET, &self.url, LARGEST_DOCUMENT).await?;
-        if !response.is_success() {
-            return Err(submit::by_status(&response));
-        }
-        let Some(document) = response.json() else { return Ok(Execution::Either) };
-        Ok(execution(&document))
+        if response.is_success() { Ok(response.json()) } else { Err(submit::by_status(&response)) }
     }
 
     /// Executes the process. `body`: a JSON object with its `inputs`; `longest`: how long its answer is awaited where
@@ -150,19 +146,22 @@ impl Process {
     }
 }
 
-/// What a process's description says of its execution.
-fn execution(document: &Value) -> Execution {
-    let described = fields::field(document, "process").filter(|inner| inner.is_object()).unwrap_or(document);
-    let options = match fields::field(described, "jobcontroloptions") {
-        Some(Value::Array(options)) => options.iter().filter_map(Value::as_str).collect(),
-        Some(Value::String(options)) => vec![options.as_str()],
-        _ => Vec::new(),
-    };
-    let has = |word: &str| options.iter().any(|option| option.to_ascii_lowercase().contains(word));
-    match (has("async"), options.iter().any(|option| option.to_ascii_lowercase().starts_with("sync"))) {
-        (true, false) => Execution::Asynchronous,
-        (false, true) => Execution::Synchronous,
-        (true, true) | (false, false) => Execution::Either,
+impl Execution {
+    /// What a process's description says of its execution.
+    pub fn described(document: &Value) -> Execution {
+        let described =
+            fields::field(document, "process").filter(|inner| inner.is_object()).unwrap_or(document);
+        let options = match fields::field(described, "jobcontroloptions") {
+            Some(Value::Array(options)) => options.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(options)) => vec![options.as_str()],
+            _ => Vec::new(),
+        };
+        let has = |word: &str| options.iter().any(|option| option.to_ascii_lowercase().contains(word));
+        match (has("async"), options.iter().any(|option| option.to_ascii_lowercase().starts_with("sync"))) {
+            (true, false) => Execution::Asynchronous,
+            (false, true) => Execution::Synchronous,
+            (true, true) | (false, false) => Execution::Either,
+        }
     }
 }
 
@@ -199,7 +198,7 @@ mod tests {
             ("[]", Execution::Either),
         ] {
             let document = serde_json::from_str(document).expect(document);
-            assert_eq!(execution(&document), expected, "{document}");
+            assert_eq!(Execution::described(&document), expected, "{document}");
         }
     }
 }

@@ -45,10 +45,10 @@ async fn at_once(times: usize, task: &GpTask) -> Result<()> {
     let mut asking = JoinSet::new();
     for _ in 0..times {
         let task = task.clone();
-        asking.spawn(async move { task.is_asynchronous().await });
+        asking.spawn(async move { task.description().await });
     }
     for answered in asking.join_all().await {
-        ensure!(answered?, "the task is asynchronous");
+        ensure!(answered?.is_asynchronous, "the task is asynchronous");
     }
     Ok(())
 }
@@ -165,7 +165,7 @@ async fn tokens_that_are_taken_back_are_renewed_once_for_all() -> Result<()> {
     assert_eq!(portal.asked("generateToken"), 4);
     gis.plan_fault("GPServer/Slow", 0, usize::MAX, Fault::InvalidToken);
     let asked = gis.asked("GPServer/Slow");
-    let refused = task.is_asynchronous().await;
+    let refused = task.description().await;
     ensure!(matches!(refused, Err(Error::Token(_))), "{refused:?}");
     assert_eq!((gis.asked("GPServer/Slow"), portal.exchanges()), (asked + 2, 3), "one retry");
     Ok(())
@@ -239,7 +239,7 @@ async fn no_token_goes_to_a_server_of_another_portal_or_to_that_portal() -> Resu
         let task = task(&gis, signed_in.clone())?;
         whoami(&signed_in).await?;
         let signed_in = portal.asked("generateToken");
-        let refused = task.is_asynchronous().await.err().context("it wants a token")?;
+        let refused = task.description().await.err().context("it wants a token")?;
         ensure!(matches!(refused, Error::Token(_)), "{refused}");
         ensure!(refused.to_string().contains("no token was sent"), "{refused}");
         let refused = task.submit(&Parameters::read("{}")?).await;
@@ -308,7 +308,7 @@ async fn no_secret_is_shown() -> Result<()> {
         let mut shown = vec![format!("{credentials:?}")];
         let signed_in = sign_in(&portal, credentials)?;
         let task = task(&gis, signed_in.clone())?;
-        let (refused, turned_away) = (whoami(&signed_in).await, task.is_asynchronous().await);
+        let (refused, turned_away) = (whoami(&signed_in).await, task.description().await);
         ensure!(refused.is_err() && turned_away.is_err(), "{refused:?} {turned_away:?}");
         shown.push(format!("{signed_in:?} {task:?}"));
         let errors = [refused.err(), turned_away.err()].into_iter().flatten();

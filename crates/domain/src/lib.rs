@@ -27,8 +27,8 @@ mod written_schedule;
 pub use account::{Role, User, UserChange, keeps_an_administrator};
 pub use audit::{Action, AuditEntry};
 pub use declared::{
-    DeclaredParameter, DeclaredParameters, ParameterKind, geoprocessing_parameters, given_parameters,
-    notebook_parameters,
+    DeclaredParameter, DeclaredParameters, ParameterKind, check_parameters, geoprocessing_parameters,
+    given_parameters, notebook_outputs, notebook_parameters, process_parameters,
 };
 pub use edit::{Change, disable, edit, enable};
 pub use fire::{

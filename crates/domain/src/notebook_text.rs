@@ -23,7 +23,7 @@ pub fn read_notebook(data: &[u8]) -> Result<Value, String> {
 
 /// The text with `null` in place of `NaN` and `Infinity` outside of strings, which Python writes and JSON does not
 /// know: they stand in outputs.
-fn without_special_numbers(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_special_numbers(text: &str) -> Cow<'_, str> {
     let mut written = String::with_capacity(text.len());
     let (mut in_string, mut escaped, mut rest) = (false, false, text);
     while let Some(letter) = rest.chars().next() {

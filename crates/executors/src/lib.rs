@@ -1,5 +1,6 @@
 //! The code that carries out each task type: one folder a type.
 
+mod declared;
 pub mod drill;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -67,6 +67,7 @@ async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
     let mut state = lock(&state);
     match (&parts.method, &path[..]) {
         (&Method::POST, ["processes", "slow", "execution"]) => state.begin(&asked["inputs"]),
+        (&Method::GET, ["processes", "slow"]) => Json(description()).into_response(),
         (_, ["processes", ..]) => {
             problem(StatusCode::NOT_FOUND, "NoSuchProcess", "There is no such process.")
         }
@@ -78,6 +79,14 @@ async fn handle(state: Arc<Mutex<State>>, request: Request) -> Response {
         }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// Of the process `slow`. It does not say how it is executed.
+fn description() -> Value {
+    json!({"id": "slow", "version": "1.0.0", "title": "Slow", "inputs": {
+        "seconds": {"title": "Seconds", "schema": {"type": "number"}, "minOccurs": 1, "maxOccurs": 1},
+        "mood": {"schema": {"type": "string", "enum": ["calm", "grim"], "default": "calm"}, "minOccurs": 0},
+    }, "outputs": {"took": {"schema": {"type": "number"}}}})
 }
 
 /// RFC 7807.

@@ -22,7 +22,7 @@ pub use fire_loop::Scheduler;
 pub use lead::Lead;
 pub use retention::{Forgotten, Retention, RetentionRules, delete_artifacts};
 pub use submissions::{
-    Adopted, Backfill, Caller, LeftOut, Once, ParameterSource, Program, Quota, Quotas, Reach, Submissions,
-    SubmitError, Taken, Target,
+    Adopted, Backfill, Caller, LeftOut, Once, ParameterSource, Program, Quota, Quotas, Reach, StoredTask,
+    Submissions, SubmitError, Taken, Target,
 };
 pub use wake::Wake;

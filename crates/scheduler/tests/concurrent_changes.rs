@@ -63,7 +63,7 @@ async fn none_is_lost(store: Arc<dyn Store>) {
     let mut tasks = Vec::new();
     for _ in 0..4 {
         let daily = submission(cron("0", "0"), isochrone_domain::Policies::default());
-        tasks.push(doors[0].create(&pia, "pia", daily).await.unwrap().id);
+        tasks.push(doors[0].create(&pia, "pia", daily).await.unwrap().task.id);
     }
     let changes = FIELDS.iter().enumerate().flat_map(|(number, (set, _))| {
         let (door, pia) = (&doors[number % 2], &pia);

@@ -177,7 +177,7 @@ async fn an_update_starts_a_generation_and_the_old_one_is_over() {
     running.fires(task.id, 2).await;
 
     let change = Change { minute: Some("0/2".to_owned()), ..Change::default() };
-    let updated = world.submissions.update(&pia, task.id, change).await.unwrap();
+    let updated = world.submissions.update(&pia, task.id, change).await.unwrap().task;
     assert_eq!(updated.generation, Generation(2));
     let first = updated.next_fire.expect("it will fire");
     running

@@ -56,7 +56,7 @@ async fn world() -> World {
 
 async fn create(world: &World, caller: &Caller, owner: &str, item_changes: ItemChanges) -> Task {
     let policies = Policies { item_changes, ..Policies::default() };
-    world.submissions.create(caller, owner, submission(cron("0", "0"), policies)).await.unwrap()
+    world.submissions.create(caller, owner, submission(cron("0", "0"), policies)).await.unwrap().task
 }
 
 fn digest_of(task: &Task) -> Option<&str> {
@@ -84,7 +84,7 @@ async fn a_change_of_something_else_accepts_nothing() {
     put(&world, ITEM, &notebook("two", ""), "pia", 2).await;
     let s = &world.submissions;
     let change = Change { title: Some("other".to_owned()), item_id: Some(ITEM), ..Change::default() };
-    let changed = s.update(&ada(), task.id, change).await.unwrap();
+    let changed = s.update(&ada(), task.id, change).await.unwrap().task;
     assert_eq!((&changed.pinned, changed.title.as_str()), (&task.pinned, "other"));
     s.disable(&ada(), task.id).await.unwrap();
     assert_eq!(s.enable(&ada(), task.id).await.unwrap().pinned, task.pinned);
@@ -92,15 +92,15 @@ async fn a_change_of_something_else_accepts_nothing() {
     let other = ItemId::from_bytes([6; 16]);
     put(&world, other, &notebook("three", ""), "pia", 3).await;
     let change = Change { item_id: Some(other), ..Change::default() };
-    let changed = s.update(&ada(), task.id, change).await.unwrap();
+    let changed = s.update(&ada(), task.id, change).await.unwrap().task;
     assert_eq!(digest_of(&changed), Some(item_digest(&notebook("three", "")).as_str()));
     let policy = |item_changes| Change {
         policies: PolicyChange { item_changes: Some(item_changes), ..PolicyChange::default() },
         ..Change::default()
     };
-    assert_eq!(digest_of(&s.update(&ada(), task.id, policy(ItemChanges::Follow)).await.unwrap()), None);
+    assert_eq!(digest_of(&s.update(&ada(), task.id, policy(ItemChanges::Follow)).await.unwrap().task), None);
     put(&world, other, &notebook("four", ""), "pia", 4).await;
-    let pinned = s.update(&ada(), task.id, policy(ItemChanges::Pinned)).await.unwrap();
+    let pinned = s.update(&ada(), task.id, policy(ItemChanges::Pinned)).await.unwrap().task;
     assert_eq!(digest_of(&pinned), Some(item_digest(&notebook("four", "")).as_str()));
 }
 

@@ -78,7 +78,7 @@ async fn things(world: &World, owner: &'static str) -> Things {
     let ada = caller("ada", Role::Admin);
     let policies = Policies { overlap: isochrone_domain::OverlapPolicy::Allow, ..Policies::default() };
     let s = &world.submissions;
-    let task = s.create(&ada, owner, submission(cron("0", "0"), policies)).await.unwrap().id;
+    let task = s.create(&ada, owner, submission(cron("0", "0"), policies)).await.unwrap().task.id;
     let mut runs = Vec::new();
     let mut running = world.start();
     for nonce in 1..=2 {

@@ -36,7 +36,7 @@ fn daily() -> Submission {
 #[tokio::test]
 async fn a_task_is_kept_as_it_was_accepted() {
     let world = world().await;
-    let task = world.submissions.create(&pia(), "PIA", daily()).await.unwrap();
+    let task = world.submissions.create(&pia(), "PIA", daily()).await.unwrap().task;
     assert_eq!(task.owner, "pia", "the owner's name is spelled as the user's");
     assert_eq!(world.task(task.id).await, task);
     assert_eq!(world.submissions.task(&pia(), task.id).await.unwrap(), task);
@@ -50,7 +50,7 @@ async fn a_task_is_kept_as_it_was_accepted() {
 #[tokio::test]
 async fn an_administrator_creates_for_others_who_exist() {
     let world = world().await;
-    let task = world.submissions.create(&ada(), "paul", daily()).await.unwrap();
+    let task = world.submissions.create(&ada(), "paul", daily()).await.unwrap().task;
     assert_eq!(task.owner, "paul");
     assert_eq!(world.audit().await.pop().unwrap().actor, "ada");
     let missing = world.submissions.create(&ada(), "nobody", daily()).await;
@@ -118,7 +118,7 @@ async fn each_change_leaves_an_entry_and_no_change_leaves_none() {
     assert_eq!(world.audit().await.len(), before, "nothing changed");
 
     let title = Change { title: Some("another".to_owned()), ..Change::default() };
-    let updated = s.update(&pia(), task.id, title).await.unwrap();
+    let updated = s.update(&pia(), task.id, title).await.unwrap().task;
     assert_eq!((updated.title.as_str(), updated.generation), ("another", task.generation));
     s.disable(&pia(), task.id).await.unwrap();
     s.disable(&pia(), task.id).await.unwrap();
@@ -306,7 +306,7 @@ async fn what_is_due_is_decided_before_a_change_or_a_deletion_can_forget_it() {
     };
     let (world, task) = overdue().await;
     let change = Change { minute: Some("0".to_owned()), ..Change::default() };
-    world.submissions.update(&pia(), task, change).await.unwrap();
+    world.submissions.update(&pia(), task, change).await.unwrap().task;
     assert_eq!(world.ledger(task).await.len(), 1);
 
     let (world, task) = overdue().await;
@@ -407,7 +407,7 @@ async fn what_is_overdue_is_skipped_by_whoever_disables_excludes_or_deletes_it()
             let task = world.insert(every_minute(Policies { misfire: policy, ..allow() }), before).await.id;
             match change {
                 None => world.submissions.disable(&pia(), task).await.unwrap(),
-                Some(change) => world.submissions.update(&pia(), task, change).await.unwrap(),
+                Some(change) => world.submissions.update(&pia(), task, change).await.unwrap().task,
             };
             let rows = world.ledger(task).await;
             assert_eq!(rows.len(), 3, "each is recorded");

@@ -22,6 +22,15 @@ pub struct GpTask {
     url: String,
 }
 
+/// A task as its server describes it.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The document, as it was sent.
+    pub text: String,
+    /// Whether the task runs as a job; a synchronous one has none.
+    pub is_asynchronous: bool,
+}
+
 impl GpTask {
     /// The task there, as `https://host/context/rest/services/.../GPServer/<task>`.
     pub fn new(outbound: Outbound, url: &str) -> Result<GpTask> {
@@ -41,15 +50,12 @@ impl GpTask {
         format!("{}/jobs/{}", self.url, segment(id).as_deref().unwrap_or(id))
     }
 
-    /// The task's description, as its server sends it.
-    pub async fn description(&self) -> Result<String> {
-        self.outbound.document(|client| get(client, &self.url)).await
-    }
-
-    /// Whether the task runs as a job; a synchronous one has none.
-    pub async fn is_asynchronous(&self) -> Result<bool> {
-        let described: documents::Task = answer::parse(&self.description().await?)?;
-        Ok(described.execution_type.as_deref() != Some("esriExecutionTypeSynchronous"))
+    /// How its server describes the task.
+    pub async fn description(&self) -> Result<Description> {
+        let text = self.outbound.document(|client| get(client, &self.url)).await?;
+        let described: documents::Task = answer::parse(&text)?;
+        let is_asynchronous = described.execution_type.as_deref() != Some("esriExecutionTypeSynchronous");
+        Ok(Description { text, is_asynchronous })
     }
 
     /// Begins a job, and gives its id. It is sent once: a server that did not answer may have begun it.

@@ -91,7 +91,7 @@ impl Place {
             ("all_tasks", portal!(async |portal, token| portal.all_scheduled_tasks(&token, 1, 10).await)),
             ("tasks_of", portal!(async |portal, token| portal.tasks_of(&token, "siteadmin", 1, 10).await)),
             ("disable", portal!(async |portal, token| portal.disable_task(&token, "siteadmin", ITEM).await)),
-            ("is_asynchronous", Box::pin(async { slow.is_asynchronous().await.map(drop) })),
+            ("description", Box::pin(async { slow.description().await.map(drop) })),
             ("job", Box::pin(async { slow.job(&self.ended).await.map(drop) })),
             ("result", Box::pin(async { slow.result(&self.ended, "slept").await.map(drop) })),
             ("cancel", Box::pin(async { stubborn.cancel(&self.going_on).await })),
@@ -145,7 +145,7 @@ pub(crate) async fn check() -> Result<()> {
         let clients = place.clients(if fault == Fault::Endless { PATIENT } else { TIMEOUT })?;
         // The tokens are there.
         clients.signed_in.ask(async |portal, token| portal.portal_self(&token).await).await?;
-        clients.slow.is_asynchronous().await?;
+        clients.slow.description().await?;
         let before = peak()?;
         let asked = [(place.reads(&clients), READS, read), (clients.sign_ins(), SIGN_INS, signed_in)];
         for (reads, paths, expected) in asked {

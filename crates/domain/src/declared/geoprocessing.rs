@@ -30,10 +30,10 @@ pub fn geoprocessing_parameters(description: &str) -> Option<DeclaredParameters>
     let all = description["parameters"].as_array()?;
     let inputs = all.iter().filter(|one| one["direction"] != "esriGPParameterDirectionOutput");
     let parameters = inputs.map(parameter).collect::<Option<Vec<_>>>();
-    let complete = parameters.is_some();
+    let incomplete = parameters.is_none().then_some("its server's description has parameters without a name");
     Some(DeclaredParameters {
         parameters: parameters.unwrap_or_default(),
-        complete,
+        incomplete,
         dialect: Dialect::Geoprocessing,
     })
 }
@@ -87,7 +87,7 @@ mod tests {
         let declared = geoprocessing_parameters(&described.to_string()).expect("declared");
         let check = |given: Value| {
             let given: BTreeMap<String, Value> = serde_json::from_value(given).expect("an object");
-            declared.check(&given).map_err(|problem| problem.problem)
+            declared.check(&given).map(drop).map_err(|problem| problem.problem)
         };
         assert_eq!(check(json!({"distance": "5", "Units": "km", "env:outSR": 4326})), Ok(()));
         assert!(check(json!({"units": "km"})).is_err_and(|why| why.contains("'distance'")));

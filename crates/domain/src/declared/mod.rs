@@ -1,19 +1,22 @@
-//! The parameters that a notebook or a geoprocessing task declares, and whether values fit them.
+//! The parameters that a notebook, a geoprocessing task or a process declares, and whether values fit them.
 
 mod geoprocessing;
+mod given;
 mod notebook;
 mod pane;
+mod process;
 mod python_cell;
 
 pub use geoprocessing::geoprocessing_parameters;
-pub use notebook::notebook_parameters;
+pub use given::{check_parameters, given_parameters};
+pub use notebook::{notebook_outputs, notebook_parameters};
+pub use process::process_parameters;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use crate::{Problem, Task, TaskType};
+use crate::Problem;
 
 /// What kind of value a parameter takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +99,8 @@ pub struct DeclaredParameter {
     pub required: bool,
     /// The only values that it takes; none: any of its kind.
     pub choices: Vec<String>,
+    /// Whether a list of such values may be given, too.
+    pub repeatable: bool,
 }
 
 impl DeclaredParameter {
@@ -108,6 +113,7 @@ impl DeclaredParameter {
             help: None,
             required: false,
             choices: Vec::new(),
+            repeatable: false,
         }
     }
 }
@@ -117,8 +123,8 @@ impl DeclaredParameter {
 pub struct DeclaredParameters {
     /// In the order in which they are declared.
     pub parameters: Vec<DeclaredParameter>,
-    /// Whether there are no others: what is not understood may declare more.
-    pub complete: bool,
+    /// Why there may be others, for people. None: there are no others.
+    pub incomplete: Option<&'static str>,
     dialect: Dialect,
 }
 
@@ -129,18 +135,24 @@ enum Dialect {
     Python,
     /// As fields of a form: names in any case, objects and lists as the text of their JSON.
     Geoprocessing,
+    /// As inputs of OGC API - Processes, in JSON; or as a whole request that has them.
+    Process,
 }
 
 impl DeclaredParameters {
-    /// Whether the values can be given: their names are declared, and their kinds can be converted.
+    /// Whether the values can be given: their names are declared, and their kinds can be converted. Answers the names that
+    /// can't be checked, as there may be others than those that are declared.
     ///
     /// # Errors
     /// A problem of `parameters` that names the value and what there is.
-    pub fn check(&self, given: &BTreeMap<String, Value>) -> Result<(), Problem> {
-        for (name, value) in given {
+    fn check<'a>(&self, given: &'a BTreeMap<String, Value>) -> Result<Vec<&'a str>, Problem> {
+        let given = self.dialect.values(given);
+        let mut unchecked = Vec::new();
+        for (name, value) in &given {
             match self.parameters.iter().find(|declared| self.dialect.same(&declared.name, name)) {
                 Some(declared) => self.check_value(declared, value)?,
-                None if !self.complete || self.dialect.always_takes(name) => {}
+                None if self.dialect.always_takes(name) => {}
+                None if self.incomplete.is_some() => unchecked.push(*name),
                 None => return Err(self.unknown(name)),
             }
         }
@@ -151,7 +163,7 @@ impl DeclaredParameters {
             Some(missing) => {
                 Err(Problem::new("parameters", format!("have no '{}', which is required", missing.name)))
             }
-            None => Ok(()),
+            None => Ok(unchecked),
         }
     }
 
@@ -162,16 +174,26 @@ impl DeclaredParameters {
         } else {
             format!("there are {}", names.join(", "))
         };
-        Problem::new(
-            "parameters",
-            format!(
-                "have '{}', which is not declared; {there}. allowUnknownParameters=true passes it on",
-                shortened(name)
-            ),
-        )
+        let problem = format!("have '{}', which is not declared; {there}", shortened(name));
+        Problem::new("parameters", problem)
     }
 
     fn check_value(&self, declared: &DeclaredParameter, value: &Value) -> Result<(), Problem> {
+        match (self.dialect, value) {
+            // Where the value is, or what it is with its media type.
+            (Dialect::Process, Value::Object(fields)) if fields.contains_key("href") => Ok(()),
+            (Dialect::Process, Value::Object(fields)) if fields.contains_key("value") => {
+                self.check_value(declared, &fields["value"])
+            }
+            (_, Value::Array(_)) if declared.repeatable && declared.kind == ParameterKind::Array => Ok(()),
+            (_, Value::Array(values)) if declared.repeatable => {
+                values.iter().try_for_each(|value| self.check_one(declared, value))
+            }
+            _ => self.check_one(declared, value),
+        }
+    }
+
+    fn check_one(&self, declared: &DeclaredParameter, value: &Value) -> Result<(), Problem> {
         let name = &declared.name;
         let sent_as_text = self.dialect == Dialect::Geoprocessing && declared.kind == ParameterKind::String;
         if !sent_as_text && !declared.kind.accepts(value) {
@@ -179,11 +201,15 @@ impl DeclaredParameters {
             let sent = shortened(&value.to_string());
             return Err(Problem::new("parameters", format!("have '{name}' as {sent}; expected {expected}")));
         }
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = as_text(value).unwrap_or_else(|| value.to_string());
+        let same = |choice: &String| {
+            let number = |text: &str| text.parse::<f64>().ok();
+            *choice == text || number(choice).is_some_and(|choice| number(&text) == Some(choice))
+        };
         if declared.choices.is_empty()
             || value.is_null()
             || text.is_empty()
-            || declared.choices.contains(&text)
+            || declared.choices.iter().any(same)
         {
             return Ok(());
         }
@@ -192,10 +218,29 @@ impl DeclaredParameters {
     }
 }
 
+/// A value that is no list and no object, as people write it.
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) | Value::Null => Some(value.to_string()),
+        Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
 impl Dialect {
+    /// The values by their names, of what a task gives.
+    fn values(self, given: &BTreeMap<String, Value>) -> BTreeMap<&str, &Value> {
+        match (self, given.get("inputs")) {
+            (Dialect::Process, Some(Value::Object(inputs))) => {
+                inputs.iter().map(|(name, value)| (name.as_str(), value)).collect()
+            }
+            _ => given.iter().map(|(name, value)| (name.as_str(), value)).collect(),
+        }
+    }
+
     fn same(self, declared: &str, given: &str) -> bool {
         match self {
-            Dialect::Python => declared == given,
+            Dialect::Python | Dialect::Process => declared == given,
             Dialect::Geoprocessing => declared.eq_ignore_ascii_case(given),
         }
     }
@@ -214,24 +259,6 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The values that a task gives to what it runs: ArcGIS's clients wrap a notebook's when they create its task, and send
-/// them bare when they update it. None: what is sent is no object.
-pub fn given_parameters(task: &Task) -> Option<BTreeMap<String, Value>> {
-    let text = task.parameters.as_deref().unwrap_or("{}");
-    if task.kind != TaskType::ExecuteNotebook {
-        return serde_json::from_str(text).ok();
-    }
-    let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).ok()?;
-    let own = fields.get("notebookParameters").map_or(text, |own| own.get());
-    match serde_json::from_str(own).ok()? {
-        Value::Null => Some(BTreeMap::new()),
-        Value::String(own) if own.trim().is_empty() => Some(BTreeMap::new()),
-        Value::String(own) => serde_json::from_str(&own).ok(),
-        Value::Object(own) => Some(own.into_iter().collect()),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -240,7 +267,7 @@ mod tests {
 
     fn declared(kind: ParameterKind) -> DeclaredParameters {
         let parameter = DeclaredParameter { kind, ..DeclaredParameter::new("n") };
-        DeclaredParameters { parameters: vec![parameter], complete: true, dialect: Dialect::Python }
+        DeclaredParameters { parameters: vec![parameter], incomplete: None, dialect: Dialect::Python }
     }
 
     #[test]
@@ -292,7 +319,7 @@ mod tests {
         let problem = known.check(&[("m".to_owned(), json!(1))].into()).expect_err("unknown");
         assert_eq!(problem.parameter, "parameters");
         assert!(problem.problem.contains("'m'") && problem.problem.contains("there are n"), "{problem}");
-        let open = DeclaredParameters { complete: false, ..known };
-        assert!(open.check(&[("m".to_owned(), json!(1))].into()).is_ok(), "there may be others");
+        let open = DeclaredParameters { incomplete: Some("there may be others"), ..known };
+        assert_eq!(open.check(&[("m".to_owned(), json!(1))].into()), Ok(vec!["m"]));
     }
 }

@@ -1,6 +1,6 @@
-//! The input parameters of ArcGIS Notebooks' Parameters pane, which stand in the notebook's metadata. Where and how, Esri
-//! does not document: they are known by what they are, lists of objects with a name and a geoprocessing data type, told
-//! apart by `input` and `output`. The notebook's driver (`notebook_driver/pane.py`) reads them in the same way.
+//! ArcGIS Notebooks' Parameters pane: the input and output parameters that an author has set up there. They stand in the
+//! notebook's metadata. Where and how, Esri does not document: they are known by what they are, lists of objects with a name
+//! and a geoprocessing data type, told apart by `input` and `output` in their keys or in themselves.
 
 use serde_json::{Map, Value};
 
@@ -20,14 +20,23 @@ enum Direction {
     Output,
 }
 
-/// What the pane declares as inputs, from the notebook's metadata.
-pub(super) fn inputs(metadata: &Value) -> Vec<DeclaredParameter> {
-    let mut found = Vec::new();
+/// What the pane declares.
+#[derive(Debug, Default)]
+pub(super) struct Pane {
+    /// Values that a run may be given.
+    pub(super) inputs: Vec<DeclaredParameter>,
+    /// The names of the variables whose values are a run's result.
+    pub(super) outputs: Vec<String>,
+}
+
+/// Reads it from the notebook's metadata.
+pub(super) fn read(metadata: &Value) -> Pane {
+    let mut found = Pane::default();
     look(metadata, None, 0, &mut found);
     found
 }
 
-fn look(value: &Value, direction: Option<Direction>, depth: usize, found: &mut Vec<DeclaredParameter>) {
+fn look(value: &Value, direction: Option<Direction>, depth: usize, found: &mut Pane) {
     if depth > DEEPEST {
         return;
     }
@@ -35,11 +44,11 @@ fn look(value: &Value, direction: Option<Direction>, depth: usize, found: &mut V
         Value::Array(entries) => {
             for entry in entries {
                 match entry.as_object().and_then(|entry| Some((entry, parameter(entry)?))) {
-                    Some((entry, parameter)) => {
-                        if own_direction(entry).or(direction) != Some(Direction::Output) {
-                            found.push(parameter);
-                        }
-                    }
+                    Some((entry, parameter)) => match own_direction(entry).or(direction) {
+                        None | Some(Direction::Input) => found.inputs.push(parameter),
+                        Some(Direction::Output) if found.outputs.contains(&parameter.name) => {}
+                        Some(Direction::Output) => found.outputs.push(parameter.name),
+                    },
                     None => look(entry, direction, depth + 1, found),
                 }
             }
@@ -119,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inputs_are_found_wherever_they_stand() {
+    fn parameters_are_found_wherever_they_stand() {
         let metadata = json!({
             "kernelspec": {"name": "python3"},
             "esriNotebookParameters": {
@@ -128,18 +137,20 @@ mod tests {
                 "outputParameters": [{"variableName": "total", "dataType": "Long"}],
             },
         });
-        let found: Vec<_> =
-            inputs(&metadata).into_iter().map(|one| (one.name, one.kind, one.default)).collect();
+        let Pane { inputs, outputs } = read(&metadata);
+        let found: Vec<_> = inputs.into_iter().map(|one| (one.name, one.kind, one.default)).collect();
         let expected = [
             ("distance".to_owned(), ParameterKind::Number, Some("5.5".to_owned())),
             ("layer".to_owned(), ParameterKind::Any, None),
         ];
-        assert_eq!(found, expected);
+        assert_eq!((found.as_slice(), outputs), (&expected[..], vec!["total".to_owned()]));
         let flat = json!({"parameters": [{"name": "n", "type": "GPLong", "direction": "esriGPParameterDirectionInput"},
                                          {"name": "m", "type": "GPLong", "isOutput": true},
                                          {"name": "tags", "type": "Notebook"}, {"name": "a b", "type": "String"}]});
-        let names: Vec<String> = inputs(&flat).into_iter().map(|one| one.name).collect();
-        assert_eq!(names, ["n"]);
-        assert!(inputs(&Value::Null).is_empty());
+        let Pane { inputs, outputs } = read(&flat);
+        let names: Vec<String> = inputs.into_iter().map(|one| one.name).collect();
+        assert_eq!((names, outputs), (vec!["n".to_owned()], vec!["m".to_owned()]));
+        let nothing = read(&Value::Null);
+        assert!(nothing.inputs.is_empty() && nothing.outputs.is_empty());
     }
 }

@@ -130,8 +130,9 @@ impl Cell {
             "if", "elif", "else", "for", "while", "with", "try", "except", "finally", "async", "match",
             "exec", "del",
         ];
-        /// What may set variables by their names.
-        const BY_NAME: [&str; 6] = ["exec(", "globals(", "locals(", "get_ipython(", "setattr(", "vars("];
+        /// What may set variables by their names, or within an expression.
+        const BY_NAME: [&str; 7] =
+            ["exec(", "globals(", "locals(", "get_ipython(", "setattr(", "vars(", ":="];
         let text = statement.text.trim();
         let word: String = text.chars().take_while(|letter| is_part_of_name(*letter)).collect();
         let star = ["from", "import"].contains(&word.as_str()) && text.ends_with('*');
@@ -171,7 +172,7 @@ impl Cell {
     fn target(&mut self, statement: &Statement, target: &str, value: &str, alone: bool) {
         let (name, annotation) = match target.split_once(':') {
             Some((name, annotation)) => (name.trim(), Some(annotation.trim())),
-            None => (target, None),
+            None => (target.trim_matches(['(', ')', ' ']), None),
         };
         if is_name(name) {
             let (type_comment, help) = comment(statement.comment.as_deref());

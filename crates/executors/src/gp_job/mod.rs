@@ -5,9 +5,10 @@ mod handle;
 mod outputs;
 
 use isochrone_arcgis::gp::{GpTask, Parameters};
-use isochrone_domain::{AttemptEnd, LogStream, Reason, public_url};
+use isochrone_domain::{AttemptEnd, LogStream, Reason, TaskType, geoprocessing_parameters, public_url};
 use isochrone_worker::Attempt;
 
+use crate::declared;
 use crate::remote::bad_input;
 use crate::remote_job::follow;
 use crate::submission::{self, not_begun, submit_until_known};
@@ -61,15 +62,7 @@ impl GpJobs {
         if attempt.must_stop().is_some() {
             return Ok(None);
         }
-        match gp.is_asynchronous().await {
-            Ok(true) => {}
-            Ok(false) => {
-                let result = "the task is synchronous: only tasks that run as jobs can be scheduled";
-                return Err(AttemptEnd::SubmitFailed { reason: Reason::BadInput, result: result.to_owned() });
-            }
-            // A server may refuse its description and take jobs.
-            Err(error) => attempt.log(LogStream::System, format!("the task's description: {error}")).await,
-        }
+        check_description(gp, attempt).await?;
         // Only an administrator of the server could look for it.
         let nowhere = || std::future::ready(Ok(None));
         let job = submit_until_known(attempt, || gp.submit(parameters), nowhere).await?;
@@ -77,5 +70,30 @@ impl GpJobs {
         attempt.log(LogStream::System, format!("submitted: {}", public_url(&handle.job_url))).await;
         submission::keep(attempt, &handle, &handle.job_url, || gp.cancel(&handle.job_id)).await?;
         Ok(Some(handle))
+    }
+}
+
+/// Checks what the server says of the task. It may refuse its description and take jobs.
+async fn check_description(gp: &GpTask, attempt: &Attempt) -> Result<(), AttemptEnd> {
+    match gp.description().await {
+        Ok(described) if !described.is_asynchronous => {
+            let result = "the task is synchronous: only tasks that run as jobs can be scheduled";
+            Err(AttemptEnd::SubmitFailed { reason: Reason::BadInput, result: result.to_owned() })
+        }
+        // Other types have parameters of their own, from which the job's are made.
+        Ok(described) if attempt.task().kind == TaskType::GPService => {
+            match geoprocessing_parameters(&described.text) {
+                Some(declared) => declared::check(attempt, &declared).await,
+                None => {
+                    declared::not_checked(attempt, "its server does not describe its parameters").await;
+                    Ok(())
+                }
+            }
+        }
+        Ok(_) => Ok(()),
+        Err(error) => {
+            attempt.log(LogStream::System, format!("the task's description: {error}")).await;
+            Ok(())
+        }
     }
 }

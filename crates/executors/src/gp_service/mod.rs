@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use isochrone_arcgis::gp::{GpTask, Parameters};
 use isochrone_arcgis::ogc::Process;
-use isochrone_domain::{AttemptEnd, DeclaredParameters, TaskType, geoprocessing_parameters};
+use isochrone_domain::{
+    AttemptEnd, DeclaredParameters, TaskType, geoprocessing_parameters, process_parameters,
+};
 use isochrone_worker::{Attempt, Executor};
 
 use crate::gp_job::GpJobs;
@@ -26,19 +28,21 @@ impl GpService {
         GpService { jobs, way_out }
     }
 
-    /// What the task at the URL declares, asked as a task of this owner would be carried out. None: its server does not
-    /// say. The error is for people.
-    pub async fn declared(
-        way_out: &WayOut,
-        owner: &str,
-        url: &str,
-    ) -> Result<Option<DeclaredParameters>, String> {
-        if Process::is_named_by(url) {
-            return Ok(None);
-        }
+    /// What the task or the process at the URL declares, asked as a task of this owner would be carried out.
+    ///
+    /// # Errors
+    /// For people: why that is not known.
+    pub async fn declared(way_out: &WayOut, owner: &str, url: &str) -> Result<DeclaredParameters, String> {
         let outbound = way_out.of(owner).await.map_err(|_| "its owner can't be read".to_owned())?;
-        let described = async { GpTask::new(outbound, url)?.description().await };
-        Ok(geoprocessing_parameters(&described.await.map_err(|error| error.to_string())?))
+        let declared = if Process::is_named_by(url) {
+            let described = async { Process::new(outbound, url)?.description().await };
+            let description = described.await.map_err(|error| error.to_string())?;
+            description.as_ref().and_then(process_parameters)
+        } else {
+            let described = async { GpTask::new(outbound, url)?.description().await };
+            geoprocessing_parameters(&described.await.map_err(|error| error.to_string())?.text)
+        };
+        declared.ok_or_else(|| "its server does not describe its parameters".to_owned())
     }
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {

@@ -7,11 +7,12 @@ use isochrone_arcgis::Error;
 use isochrone_arcgis::jobs::submit::process::Executed;
 use isochrone_arcgis::jobs::{JobState, JobStatus, Results, SubmitOutcome};
 use isochrone_arcgis::ogc::{Execution, Process};
-use isochrone_domain::{AttemptEnd, LogStream, Reason, public_url};
+use isochrone_domain::{AttemptEnd, LogStream, Reason, process_parameters, public_url};
 use isochrone_worker::Attempt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::declared;
 use crate::remote::{bad_input, failed};
 use crate::remote_job::{RemoteJob, Seen, UnknownWord, follow, is_there};
 use crate::remote_results::{fetched, record};
@@ -85,7 +86,15 @@ async fn begin(process: &Process, attempt: &Attempt, longest: Duration) -> Resul
     }
     let nowhere = || std::future::ready(Ok(None));
     // A server may refuse its description and take jobs.
-    let how = process.execution().await.unwrap_or(Execution::Either);
+    let description = process.description().await.ok().flatten();
+    // Who submitted it before has checked them.
+    if attempt.run().handle.is_none() {
+        match description.as_ref().and_then(process_parameters) {
+            Some(declared) => declared::check(attempt, &declared).await?,
+            None => declared::not_checked(attempt, "its server does not describe its inputs").await,
+        }
+    }
+    let how = description.map_or(Execution::Either, |description| Execution::described(&description));
     let submit = async || {
         if let Err(error) = submission::note(attempt, &Handle::Submitted).await {
             return SubmitOutcome::NotBegun { error, retryable: true };

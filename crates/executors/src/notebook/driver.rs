@@ -40,7 +40,7 @@ const FILES: [(&str, &str); 13] = [
     ("notebook_driver/kernel_launcher.py", include_str!("driver/notebook_driver/kernel_launcher.py")),
     ("notebook_driver/kernels.py", include_str!("driver/notebook_driver/kernels.py")),
     ("notebook_driver/main.py", include_str!("driver/notebook_driver/main.py")),
-    ("notebook_driver/pane.py", include_str!("driver/notebook_driver/pane.py")),
+    ("notebook_driver/outputs.py", include_str!("driver/notebook_driver/outputs.py")),
     ("notebook_driver/parameters.py", include_str!("driver/notebook_driver/parameters.py")),
     ("notebook_driver/processes.py", include_str!("driver/notebook_driver/processes.py")),
     ("notebook_driver/reading.py", include_str!("driver/notebook_driver/reading.py")),
@@ -68,6 +68,8 @@ struct Job<'a> {
     /// What the paths of the kernel's sockets begin with.
     sockets: NotebookPath,
     parameters: Option<&'a str>,
+    /// Variables whose values are asked for at the end.
+    outputs: Vec<String>,
     output_bytes: u64,
     /// The most that an executed notebook may have.
     document_bytes: u64,
@@ -79,6 +81,8 @@ pub(super) struct NotebookInput<'a> {
     pub(super) notebook: &'a [u8],
     /// The task's.
     pub(super) parameters: Option<&'a str>,
+    /// The names of its output parameters.
+    pub(super) outputs: Vec<String>,
     /// The owner's.
     pub(super) secrets: &'a RunSecrets,
 }
@@ -114,7 +118,7 @@ impl Driver {
         run: &Run,
         network: &mut RunNetwork,
     ) -> io::Result<(Driver, Streams, Receiver)> {
-        let NotebookInput { notebook, parameters, secrets } = notebook_input;
+        let NotebookInput { notebook, parameters, outputs, secrets } = notebook_input;
         let program = scratch.input().join(PROGRAM);
         let input = scratch.input().join("input.ipynb");
         tokio::fs::create_dir(scratch.input().join(PACKAGE)).await?;
@@ -150,6 +154,7 @@ impl Driver {
             working_directory: scratch.work(),
             sockets: scratch.runtime().join("k"),
             parameters,
+            outputs,
             output_bytes: config.output_bytes(),
             document_bytes,
         };

@@ -38,6 +38,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use isochrone_domain::{
     AttemptEnd, ItemId, ItemSnapshot, LogStream, Reason, Task, TaskType, check_item, item_digest,
+    notebook_outputs,
 };
 use isochrone_worker::{Attempt, Executor};
 
@@ -60,7 +61,7 @@ use network::RunNetwork;
 use scratch::Scratch;
 use secrets::{RunSecrets, masked_notebook};
 
-use crate::remote;
+use crate::{declared, remote};
 
 /// Where notebooks come from.
 #[async_trait]
@@ -145,6 +146,7 @@ impl ExecuteNotebook {
         let notebook = self.notebook(attempt).await?;
         let secrets = self.secrets(attempt.task())?;
         attempt.hide(secrets.mask());
+        declared::check_notebook(attempt, &notebook).await?;
         let environment = self.environment(attempt, &notebook).await?;
         let confinement = self.confinement(&environment).await?;
         let mut scratch = Scratch::new(&self.scratch).map_err(|error| internal("working folder", &error))?;
@@ -177,7 +179,7 @@ impl ExecuteNotebook {
             confinement,
             scratch,
             &self.config,
-            NotebookInput { notebook: &notebook, parameters, secrets },
+            NotebookInput { notebook: &notebook, parameters, outputs: notebook_outputs(&notebook), secrets },
             attempt.run(),
             &mut network,
         )

@@ -2,17 +2,20 @@
 
 mod parameters;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_arcgis::Error;
 use isochrone_arcgis::jobs::JobState;
 use isochrone_arcgis::notebook_server::{Execution, NotebookServer};
-use isochrone_domain::{AttemptEnd, LogStream, Reason, TaskType, public_url};
+use isochrone_domain::{AttemptEnd, ItemId, LogStream, Reason, TaskType, public_url};
 use isochrone_worker::{Attempt, Executor};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::declared;
+use crate::notebook::Notebooks;
 use crate::remote::{failed, refused};
 use crate::remote_job::{RemoteJob, Seen, UnknownWord, follow};
 use crate::submission::{self, not_begun, submit_until_known};
@@ -26,6 +29,8 @@ const LONGEST: usize = 4 << 10;
 pub struct RemoteNotebook {
     way_out: WayOut,
     server: String,
+    /// Where the notebooks can be read that the server executes.
+    notebooks: Option<Arc<dyn Notebooks>>,
 }
 
 /// What finds a job again.
@@ -38,7 +43,13 @@ struct Handle {
 impl RemoteNotebook {
     /// At the Notebook Server with this root, `https://host[:port][/context]`.
     pub fn new(way_out: WayOut, server: &str) -> RemoteNotebook {
-        RemoteNotebook { way_out, server: server.to_owned() }
+        RemoteNotebook { way_out, server: server.to_owned(), notebooks: None }
+    }
+
+    /// With `notebooks`, against which parameters are checked before a job is begun.
+    #[must_use]
+    pub fn with_notebooks(self, notebooks: Arc<dyn Notebooks>) -> RemoteNotebook {
+        RemoteNotebook { notebooks: Some(notebooks), ..self }
     }
 
     async fn carry_out(&self, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
@@ -85,12 +96,28 @@ impl RemoteNotebook {
                 job_url
             }
             None if attempt.must_stop().is_some() => return Err(not_begun()),
-            None => submit_until_known(attempt, || server.execute(&execution), find).await?,
+            None => {
+                self.check_parameters(attempt, item).await?;
+                submit_until_known(attempt, || server.execute(&execution), find).await?
+            }
         };
         attempt.log(LogStream::System, format!("submitted: {}", public_url(&job_url))).await;
         let handle = Handle { job_url: job_url.clone() };
         submission::keep(attempt, &handle, &job_url, || server.cancel(&job_url)).await?;
         Ok(job_url)
+    }
+
+    /// Checks the task's parameters against the notebook, where it can be read here.
+    async fn check_parameters(&self, attempt: &Attempt, item: ItemId) -> Result<(), AttemptEnd> {
+        let Some(notebooks) = &self.notebooks else { return Ok(()) };
+        match notebooks.content(item, &attempt.task().owner).await {
+            Ok(Some((_, notebook))) => return declared::check_notebook(attempt, &notebook).await,
+            Ok(None) => {
+                declared::not_checked(attempt, "there is no such item that the task's owner may read").await;
+            }
+            Err(error) => declared::not_checked(attempt, &error.to_string()).await,
+        }
+        Ok(())
     }
 }
 

@@ -81,11 +81,16 @@ async fn output_parameters_are_the_runs_result() {
                   features = Set()";
     let notebook = json!({"nbformat": 4, "nbformat_minor": 5, "metadata": metadata,
                           "cells": [cell("city = 'Bern'"), cell(source)]});
-    let bench = Bench::new(notebook.to_string().into_bytes()).parameters(r#"{"citi": "Basel"}"#);
+    let bench = || Bench::new(notebook.to_string().into_bytes()).parameters(r#"{"citi": "Basel"}"#);
+    let told = "'parameters' have 'citi', which is not declared; there are city";
+    let (reason, words) = bench().run().await.refusal();
+    assert!(reason == Reason::BadInput && words.starts_with(told), "{reason:?}: {words}");
+    let mut bench = bench();
+    bench.task.policies.allow_unknown_parameters = true;
     let outcome = bench.run().await;
     let outputs = &outcome.result()["outputs"];
     assert_eq!(*outputs, json!({"features": {"features": []}, "total": 4, "share": null}));
     let logged = |words: &str| outcome.log.iter().any(|(_, line)| line.contains(words));
-    assert!(logged("the notebook has no parameter 'citi' (it has: city)"), "{:?}", outcome.log);
+    assert!(logged(&format!("warning: {told}")), "{:?}", outcome.log);
     assert!(logged("the output parameter 'forgotten' has no value: NameError"), "{:?}", outcome.log);
 }

@@ -281,6 +281,14 @@ impl Outcome {
         }
     }
 
+    /// Of a run that was not begun.
+    pub(crate) fn refusal(&self) -> (Reason, String) {
+        match &self.end {
+            AttemptEnd::SubmitFailed { reason, result } => (*reason, result.clone()),
+            other => panic!("expected a refusal: {other:?}; log: {:?}", self.log),
+        }
+    }
+
     pub(crate) fn printed(&self, line: &str) -> bool {
         self.log.iter().any(|(_, logged)| logged == line)
     }

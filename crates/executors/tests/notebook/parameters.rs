@@ -54,3 +54,49 @@ async fn what_python_cannot_take_is_bad_input() {
         assert!(text.contains(word), "{text}");
     }
 }
+
+#[tokio::test]
+async fn what_the_notebook_does_not_declare_is_refused_before_it_runs() {
+    let defaults = "buffer = 10\nlayers = ['roads']\nlabel = None";
+    let bench = |tag: &'static str, source: &str, parameters: &str| {
+        Bench::new(notebook(&[tagged(&[tag], source), cell("print('ran')")])).parameters(parameters)
+    };
+    for (parameters, words) in [
+        (
+            r#"{"buffre": 5}"#,
+            "'parameters' have 'buffre', which is not declared; there are buffer, layers, label. allow",
+        ),
+        (r#"{"notebookParameters": {"Buffer": 5}}"#, "have 'Buffer', which is not declared"),
+        (r#"{"buffre": 1e999}"#, "have 'buffre', which is not declared"),
+        (r#"{"buffer": "wide"}"#, "have 'buffer' as \"wide\"; expected integer"),
+        (r#"{"layers": 5}"#, "have 'layers' as 5; expected array"),
+    ] {
+        let outcome = bench("parameters", defaults, parameters).run().await;
+        let (reason, text) = outcome.refusal();
+        assert!(reason == Reason::BadInput && text.contains(words), "{parameters}: {reason:?}: {text}");
+        assert!(!outcome.printed("ran") && outcome.artifacts.is_empty(), "{parameters}");
+        let mut allowed = bench("parameters", defaults, parameters);
+        allowed.task.policies.allow_unknown_parameters = true;
+        let outcome = allowed.run().await;
+        outcome.result();
+        let warned = outcome.log.iter().any(|(_, line)| line.starts_with("warning: 'parameters' have '"));
+        assert!(warned && outcome.printed("ran"), "{parameters}: {:?}", outcome.log);
+    }
+    for (tag, source, warning) in [
+        (
+            "parameters",
+            "from os import *",
+            "the notebook's cell tagged 'parameters' does more than set values",
+        ),
+        ("other", "buffer = 10", "the notebook has no cell tagged 'parameters'"),
+    ] {
+        let outcome = bench(tag, source, r#"{"buffre": 5}"#).run().await;
+        outcome.result();
+        let line = format!("warning: 'parameters' were not checked for 'buffre': {warning}");
+        assert!(outcome.printed(&line) && outcome.printed("ran"), "{:?}", outcome.log);
+    }
+    let outcome =
+        bench("parameters", defaults, r#"{"buffer": "5", "layers": null, "label": [1]}"#).run().await;
+    outcome.result();
+    assert!(!outcome.log.iter().any(|(_, line)| line.contains("warning")), "{:?}", outcome.log);
+}

@@ -7,6 +7,7 @@ use isochrone_domain::{
     Change, CronFields, EpochMillis, ItemChanges, ItemVersion, Outcome, Policies, PolicyChange, RunStatus,
     Submission, Task, TaskState,
 };
+use isochrone_scheduler::StoredTask;
 use isochrone_store::{Page, TaskFilter};
 use serde::Serialize;
 
@@ -114,9 +115,11 @@ pub(crate) async fn run(loaded: &Loaded, command: TaskCommand, output: OutputFor
     let task = match command {
         TaskCommand::Create(create) => {
             let owner = create.owner.clone();
-            tasks.create(caller, &owner, submission(*create, loaded.config.policies())?).await?
+            with_warnings(tasks.create(caller, &owner, submission(*create, loaded.config.policies())?).await?)
         }
-        TaskCommand::Update(update) => tasks.update(caller, update.task, change(*update)).await?,
+        TaskCommand::Update(update) => {
+            with_warnings(tasks.update(caller, update.task, change(*update)).await?)
+        }
         TaskCommand::Show { task } => tasks.task(caller, task).await?,
         TaskCommand::Enable { task } => tasks.enable(caller, task).await?,
         TaskCommand::Disable { task } => tasks.disable(caller, task).await?,
@@ -155,6 +158,14 @@ pub(crate) async fn run(loaded: &Loaded, command: TaskCommand, output: OutputFor
     };
     output::one(output, &TaskView::from(task))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The task; its warnings go to standard error, so that standard output stays JSON.
+fn with_warnings(StoredTask { task, warnings }: StoredTask) -> Task {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    task
 }
 
 async fn run_now(

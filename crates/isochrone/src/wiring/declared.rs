@@ -46,14 +46,19 @@ impl ParameterSource for Declared {
         if self.sent_elsewhere.contains(&program.kind) {
             return Ok(None);
         }
-        match (program.kind, program.item, program.task_url, &self.way_out) {
-            (TaskType::ExecuteNotebook, Some(item), ..) => {
+        match (program.kind, program.item, program.task_url) {
+            (TaskType::ExecuteNotebook, Some(item), _) => {
                 let content = self.notebooks.content(item, program.owner).await;
-                let content = content.map_err(|error| error.to_string())?;
-                Ok(content.and_then(|(_, data)| notebook_parameters(&data)))
+                let (_, data) = content
+                    .map_err(|error| error.to_string())?
+                    .ok_or_else(|| format!("there is no item {item} that the task's owner may read"))?;
+                let declared = notebook_parameters(&data);
+                declared.map(Some).ok_or_else(|| format!("the item {item} is no notebook that can be read"))
             }
-            (TaskType::GPService, _, Some(url), Some(way_out)) => {
-                GpService::declared(way_out, program.owner, url).await
+            (TaskType::GPService, _, Some(url)) => {
+                let way_out = self.way_out.as_ref();
+                let way_out = way_out.ok_or("only workers know here which servers may be asked")?;
+                GpService::declared(way_out, program.owner, url).await.map(Some)
             }
             _ => Ok(None),
         }

@@ -106,10 +106,14 @@ fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
         Some(portal) => Arc::new(PortalHome(portal.clone())),
         None => Arc::new(OwnHome { store: Arc::clone(&house.store), url: Arc::clone(&house.portal_url) }),
     };
-    let notebook =
-        ExecuteNotebook::new(&house.data_dir, house.python.clone(), notebooks, config.notebook.clone())
-            .with_homes(homes)
-            .with_servers(config.notebook_servers(), config.own_servers());
+    let notebook = ExecuteNotebook::new(
+        &house.data_dir,
+        house.python.clone(),
+        Arc::clone(&notebooks),
+        config.notebook.clone(),
+    )
+    .with_homes(homes)
+    .with_servers(config.notebook_servers(), config.own_servers());
     if takes(config, TaskType::ExecuteNotebook) && config.notebook_server.server.is_none() {
         tokio::spawn(tell_isolation(house.python.clone(), notebook.isolator()));
     }
@@ -132,7 +136,7 @@ fn backends(house: &House, config: &Config) -> Result<Vec<Arc<dyn Executor>>> {
     }
     if let Some(server) = &config.notebook_server.server {
         executors.retain(|executor| executor.kind() != TaskType::ExecuteNotebook);
-        executors.push(Arc::new(RemoteNotebook::new(way_out, server)));
+        executors.push(Arc::new(RemoteNotebook::new(way_out, server).with_notebooks(notebooks)));
     }
     for (kind, jobs) in config.http_jobs()? {
         executors.retain(|executor| executor.kind() != kind);

@@ -25,11 +25,11 @@ pub(super) struct Which {
     kind: TaskType,
     /// The notebook of an ExecuteNotebook task.
     item_id: Option<String>,
-    /// Of a GPService task.
+    /// Of a GPService task: a geoprocessing task or a process.
     task_url: Option<String>,
 }
 
-/// What a notebook or a geoprocessing task takes.
+/// What a notebook, a geoprocessing task or a process takes.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DeclaredParameters)]
@@ -60,16 +60,20 @@ struct ParameterView {
     /// The only values, where there is a list of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     choices: Vec<String>,
+    /// Whether a list of such values may be given, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    repeatable: bool,
 }
 
 impl From<DeclaredParameter> for ParameterView {
     fn from(declared: DeclaredParameter) -> ParameterView {
-        let DeclaredParameter { name, kind, type_name, default, help, required, choices } = declared;
-        ParameterView { name, kind: kind.name(), type_name, default, help, required, choices }
+        let DeclaredParameter { name, kind, type_name, default, help, required, choices, repeatable } =
+            declared;
+        ParameterView { name, kind: kind.name(), type_name, default, help, required, choices, repeatable }
     }
 }
 
-/// Shows the parameters that a task could give to a notebook or to a geoprocessing task, so that a form can be made of them.
+/// Shows the parameters that a task could give to what it runs, so that a form can be made of them.
 #[utoipa::path(get, path = "/parameters", tag = "tasks", params(Which), responses(
     (status = 200, description = "Done", body = DeclaredView), (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -86,9 +90,10 @@ pub(super) async fn show(
     let field = if which.kind == TaskType::GPService { "taskUrl" } else { "itemId" };
     let declared = declared.map_err(|why| Problem::field(field, format!("can't be read: {why}")))?;
     Ok(Json(match declared {
-        Some(DeclaredParameters { parameters, complete, .. }) => {
-            DeclaredView { parameters: parameters.into_iter().map(Into::into).collect(), complete }
-        }
+        Some(DeclaredParameters { parameters, incomplete, .. }) => DeclaredView {
+            parameters: parameters.into_iter().map(Into::into).collect(),
+            complete: incomplete.is_none(),
+        },
         None => DeclaredView { parameters: Vec::new(), complete: false },
     }))
 }

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use isochrone_domain::{ItemId, Role, Task, TaskId, TaskType};
-use isochrone_scheduler::{Caller, Once, SubmitError};
+use isochrone_scheduler::{Caller, Once, StoredTask, SubmitError};
 use isochrone_store::TaskFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -86,15 +86,16 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let owner = body.owner.clone().unwrap_or_else(|| caller.user.name.clone());
     let submission = body.submission(&served.config.policies)?;
-    let task = match idempotency_key(&headers)? {
+    let stored = match idempotency_key(&headers)? {
         Some(key) => {
             let once = Once { key: key.to_owned(), digest };
             served.submissions.create_once(&caller, &owner, submission, &once).await?
         }
         None => served.submissions.create(&caller, &owner, submission).await?,
     };
-    let location = HeaderValue::try_from(format!("tasks/{}", task.id)).expect("hex digits are ASCII");
-    let mut response = with_tag(task);
+    let location = format!("tasks/{}", stored.task.id);
+    let location = HeaderValue::try_from(location).expect("hex digits are ASCII");
+    let mut response = with_tag_and_warnings(stored);
     *response.status_mut() = StatusCode::CREATED;
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
@@ -129,8 +130,8 @@ pub(super) async fn update(
 ) -> Result<Response, Problem> {
     let task = found(&served, &caller, &task).await?;
     let change = body.change()?;
-    let task = served.submissions.update(&caller, target(task.id, &headers)?, change).await?;
-    Ok(with_tag(task))
+    let stored = served.submissions.update(&caller, target(task.id, &headers)?, change).await?;
+    Ok(with_tag_and_warnings(stored))
 }
 
 /// Deletes a task and its runs.
@@ -243,8 +244,13 @@ pub(super) async fn found(served: &Served, caller: &Caller, task: &str) -> Resul
 }
 
 fn with_tag(task: Task) -> Response {
-    let tag = HeaderValue::try_from(format!("\"{}\"", task.edition())).expect("hex digits are ASCII");
-    let mut response = Json(TaskView::from(task)).into_response();
+    with_tag_and_warnings(StoredTask { task, warnings: Vec::new() })
+}
+
+fn with_tag_and_warnings(stored: StoredTask) -> Response {
+    let tag = HeaderValue::try_from(format!("\"{}\"", stored.task.edition()));
+    let tag = tag.expect("hex digits are ASCII");
+    let mut response = Json(TaskView::from(stored)).into_response();
     response.headers_mut().insert(header::ETAG, tag);
     response
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use isochrone_domain::{
     CronFields, EpochMillis, ItemId, LogLine, LogStream, Role, Run, RunStatus, Task, TaskType, Trigger, User,
 };
+use isochrone_scheduler::StoredTask;
 use isochrone_store::Present;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -49,6 +50,9 @@ pub(super) struct TaskView {
     policies: policies::Shown,
     /// What the owner agreed to run of somebody else's item; null: nothing is pinned.
     pinned_item: Option<wire::ItemVersionDocument>,
+    /// What could not be checked as the task was made or changed just now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// Quartz's five fields, in UTC.
@@ -89,7 +93,14 @@ impl From<Task> for TaskView {
             updated: task.updated.0,
             policies: (&task.policies).into(),
             pinned_item: task.pinned.map(Into::into),
+            warnings: Vec::new(),
         }
+    }
+}
+
+impl From<StoredTask> for TaskView {
+    fn from(StoredTask { task, warnings }: StoredTask) -> TaskView {
+        TaskView { warnings, ..task.into() }
     }
 }
 

@@ -10,8 +10,9 @@ use crate::answer::{Answer, Document, Failure};
 pub(crate) async fn create(of: Of<'_>) -> Result<Answer, Failure> {
     let admitted = of.changer().await?;
     let submission = fields::submission(&admitted.call.parameters, &admitted.portal.config.policies)?;
-    let task = admitted.portal.submissions.create(&admitted.caller, &admitted.owner, submission).await?;
-    Ok(changed(&admitted, "Task created", task.id))
+    let stored = admitted.portal.submissions.create(&admitted.caller, &admitted.owner, submission).await?;
+    let path = admitted.path(stored.task.id);
+    Ok(Document::new("Task created", Changed::stored(stored)).link("Task", path).into())
 }
 
 /// `POST tasks/<id>/update`
@@ -19,8 +20,9 @@ pub(crate) async fn update(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     let admitted = of.changer().await?;
     let task = admitted.task(id).await?;
     let change = fields::change(&admitted.call.parameters)?;
-    admitted.portal.submissions.update(&admitted.caller, task.id, change).await?;
-    Ok(changed(&admitted, "Task updated", task.id))
+    let stored = admitted.portal.submissions.update(&admitted.caller, task.id, change).await?;
+    let path = admitted.path(task.id);
+    Ok(Document::new("Task updated", Changed::stored(stored)).link("Task", path).into())
 }
 
 /// `POST tasks/<id>/enable`

@@ -4,6 +4,7 @@ use isochrone_domain::{
     CronFields, EpochMillis, ItemSnapshot, ItemVersion, LogLine, Run, RunStatus, Task, TaskId, TaskState,
     Trigger,
 };
+use isochrone_scheduler::StoredTask;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -270,17 +271,25 @@ pub(crate) struct Changed {
     task_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<String>,
+    /// Isochrone's own: what could not be checked of the task, for people.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl Changed {
     /// To a task.
     pub(super) fn task(id: TaskId) -> Changed {
-        Changed { success: true, task_id: id.to_string(), run_id: None }
+        Changed { success: true, task_id: id.to_string(), run_id: None, warnings: Vec::new() }
+    }
+
+    /// To a task as it was sent.
+    pub(super) fn stored(StoredTask { task, warnings }: StoredTask) -> Changed {
+        Changed { warnings, ..Changed::task(task.id) }
     }
 
     /// To a run.
     pub(super) fn run(run: &Run) -> Changed {
-        Changed { success: true, task_id: run.task.to_string(), run_id: Some(run.id.to_string()) }
+        Changed { run_id: Some(run.id.to_string()), ..Changed::task(run.task) }
     }
 }
 

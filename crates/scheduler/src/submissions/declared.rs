@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use isochrone_domain::{DeclaredParameters, ItemId, Task, TaskType, given_parameters};
+use isochrone_domain::{DeclaredParameters, ItemId, Task, TaskType, check_parameters, given_parameters};
 use tracing::warn;
 
 use super::{Submissions, SubmitError};
@@ -18,7 +18,7 @@ pub struct Program<'a> {
     pub kind: TaskType,
     /// The notebook.
     pub item: Option<ItemId>,
-    /// The geoprocessing task.
+    /// The geoprocessing task or process.
     pub task_url: Option<&'a str>,
     /// As whom: the task's owner.
     pub owner: &'a str,
@@ -27,13 +27,13 @@ pub struct Program<'a> {
 /// What knows the parameters that notebooks and geoprocessing tasks declare.
 #[async_trait]
 pub trait ParameterSource: Send + Sync {
-    /// What the program declares, as far as its owner may read it. None: nothing, so that any value may be given. The
-    /// error, for people: it could not be found out.
+    /// What the program declares, as far as its owner may read it. None: programs of this kind declare nothing. The
+    /// error, for people: why it could not be found out.
     async fn declared(&self, program: Program<'_>) -> Result<Option<DeclaredParameters>, String>;
 }
 
 impl Submissions {
-    /// What the program declares. None: nothing, or nothing is known of it.
+    /// What the program declares. None: programs of this kind declare nothing.
     ///
     /// # Errors
     /// For people: it could not be found out.
@@ -44,16 +44,25 @@ impl Submissions {
     }
 
     /// Checks the parameters of a task that is new, or gives others than before or to something else: a task whose
-    /// notebook has changed since can still be renamed or disabled. What can't be found out is left to the run.
-    pub(super) async fn check_declared(&self, old: Option<&Task>, new: &Task) -> Result<(), SubmitError> {
+    /// notebook has changed since can still be renamed or disabled. Answers what could not be checked, as warnings for
+    /// people; that is left to the run.
+    pub(super) async fn check_declared(
+        &self,
+        old: Option<&Task>,
+        new: &Task,
+    ) -> Result<Vec<String>, SubmitError> {
         let said = |task: &Task| {
             let allowed = task.policies.allow_unknown_parameters;
             (task.kind, task.item_id, task.task_url.clone(), task.parameters.clone(), allowed)
         };
         if new.policies.allow_unknown_parameters || old.map(said) == Some(said(new)) {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let Some(given) = given_parameters(new).filter(|given| !given.is_empty()) else { return Ok(()) };
+        let Some(given) = given_parameters(new) else { return Ok(Vec::new()) };
+        // A geoprocessing task may require some.
+        if given.is_empty() && new.kind != TaskType::GPService {
+            return Ok(Vec::new());
+        }
         let program = Program {
             kind: new.kind,
             item: new.item_id,
@@ -61,12 +70,22 @@ impl Submissions {
             owner: &new.owner,
         };
         match self.declared(program).await {
-            Ok(Some(declared)) => Ok(declared.check(&given)?),
-            Ok(None) => Ok(()),
+            Ok(Some(declared)) => Ok(check_parameters(new, &declared)?),
+            Ok(None) => Ok(Vec::new()),
+            Err(_) if given.is_empty() => Ok(Vec::new()),
             Err(why) => {
                 warn!(task_id = %new.id, why, "the task's parameters could not be checked");
-                Ok(())
+                Ok(vec![format!("'parameters' could not be checked: {why}. Runs check them again")])
             }
         }
     }
+}
+
+/// A task as it was stored, with what its sender should know.
+#[derive(Clone, Debug)]
+pub struct StoredTask {
+    /// The task.
+    pub task: Task,
+    /// What could not be checked, for people.
+    pub warnings: Vec<String>,
 }

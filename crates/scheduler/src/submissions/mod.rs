@@ -12,7 +12,7 @@ mod tasks;
 
 pub use adoption::{Adopted, Taken};
 pub use backfill::{Backfill, LeftOut};
-pub use declared::{ParameterSource, Program};
+pub use declared::{ParameterSource, Program, StoredTask};
 pub use error::SubmitError;
 pub use quotas::{Quota, Quotas};
 pub use reach::Reach;

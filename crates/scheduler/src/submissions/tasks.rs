@@ -7,7 +7,7 @@ use isochrone_domain::{
 use isochrone_store::{Page, Paged, Place, Saved, Stretch, TaskFilter, Tries};
 use tracing::info;
 
-use super::{Caller, Once, Submissions, SubmitError, Target, allow, too_busy};
+use super::{Caller, Once, StoredTask, Submissions, SubmitError, Target, allow, too_busy};
 
 impl Submissions {
     /// Makes a task of `owner`, who must exist. Whether its item exists is found out by its runs.
@@ -16,8 +16,9 @@ impl Submissions {
         caller: &Caller,
         owner: &str,
         submission: Submission,
-    ) -> Result<Task, SubmitError> {
-        let (task, audit) = self.new_task(caller, owner, submission, TaskId::random(), None).await?;
+    ) -> Result<StoredTask, SubmitError> {
+        let (task, warnings, audit) =
+            self.new_task(caller, owner, submission, TaskId::random(), None).await?;
         match self.store.insert_task(&task, audit).await {
             // Nobody else has an id that was drawn at random.
             Ok(Saved::Done | Saved::Repeated) => {}
@@ -29,7 +30,7 @@ impl Submissions {
                 }
             }
         }
-        Ok(self.created(task))
+        Ok(StoredTask { task: self.created(task), warnings })
     }
 
     /// The same for a request that may be repeated: as long as its task is there, it makes no other one.
@@ -39,15 +40,15 @@ impl Submissions {
         owner: &str,
         submission: Submission,
         once: &Once,
-    ) -> Result<Task, SubmitError> {
+    ) -> Result<StoredTask, SubmitError> {
         let id = TaskId::requested(&caller.user.name, &once.key);
         if let Some(made) = self.store.task(id).await? {
             return repeated(made, once);
         }
         let digest = Some(once.digest.clone());
-        let (task, audit) = self.new_task(caller, owner, submission, id, digest).await?;
+        let (task, warnings, audit) = self.new_task(caller, owner, submission, id, digest).await?;
         match self.store.insert_task(&task, audit).await? {
-            Saved::Done => Ok(self.created(task)),
+            Saved::Done => Ok(StoredTask { task: self.created(task), warnings }),
             Saved::Repeated => repeated(self.found(id).await?, once),
             Saved::Stale => Err(too_busy()),
         }
@@ -60,17 +61,17 @@ impl Submissions {
         submission: Submission,
         id: TaskId,
         request: Option<String>,
-    ) -> Result<(Task, AuditEntry), SubmitError> {
+    ) -> Result<(Task, Vec<String>, AuditEntry), SubmitError> {
         allow(caller.user.may_write(owner))?;
         let owner = self.owner(owner).await?;
         let now = self.now().await?;
         let task = Task { request, ..accept(submission, id, &owner.name, now, &self.limits)? };
         self.check_reach(None, &task)?;
-        self.check_declared(None, &task).await?;
+        let warnings = self.check_declared(None, &task).await?;
         let task = self.pinned(None, task).await?;
         self.quotas.check(&*self.store, None, &task).await?;
         let audit = caller.did(Action::CreateTask, &task, None, now);
-        Ok((task, audit))
+        Ok((task, warnings, audit))
     }
 
     fn created(&self, task: Task) -> Task {
@@ -125,9 +126,9 @@ impl Submissions {
         caller: &Caller,
         task: impl Into<Target>,
         change: Change,
-    ) -> Result<Task, SubmitError> {
+    ) -> Result<StoredTask, SubmitError> {
         let limits = &self.limits;
-        self.change(caller, task.into(), Action::UpdateTask, |task, now| {
+        self.change_checked(caller, task.into(), Action::UpdateTask, |task, now| {
             Ok(edit(task, change.clone(), now, limits)?)
         })
         .await
@@ -178,8 +179,7 @@ impl Submissions {
         Ok(())
     }
 
-    /// Reads, changes and writes, anew if somebody else wrote in between. Answers the task as it was
-    /// written, with the version that was read.
+    /// The same as [`Self::change_checked`], for changes that leave the parameters as they are.
     pub(super) async fn change(
         &self,
         caller: &Caller,
@@ -187,6 +187,18 @@ impl Submissions {
         action: Action,
         changed: impl Fn(&Task, EpochMillis) -> Result<Task, SubmitError>,
     ) -> Result<Task, SubmitError> {
+        Ok(self.change_checked(caller, target, action, changed).await?.task)
+    }
+
+    /// Reads, changes and writes, anew if somebody else wrote in between. Answers the task as it was
+    /// written, with the version that was read.
+    async fn change_checked(
+        &self,
+        caller: &Caller,
+        target: Target,
+        action: Action,
+        changed: impl Fn(&Task, EpochMillis) -> Result<Task, SubmitError>,
+    ) -> Result<StoredTask, SubmitError> {
         let id = target.id;
         let mut tries = Tries::default();
         loop {
@@ -202,10 +214,10 @@ impl Submissions {
                 _ => new,
             };
             if (Task { updated: old.updated, ..new.clone() }) == old {
-                return Ok(old);
+                return Ok(StoredTask { task: old, warnings: Vec::new() });
             }
             self.check_reach(Some(&old), &new)?;
-            self.check_declared(Some(&old), &new).await?;
+            let warnings = self.check_declared(Some(&old), &new).await?;
             self.quotas.check(&*self.store, Some(&old), &new).await?;
             let mut audit = caller.did(action, &new, None, now);
             if old.owner != new.owner {
@@ -215,7 +227,7 @@ impl Submissions {
                 Saved::Done | Saved::Repeated => {
                     info!(task_id = %id, action = action.name(), next_fire = ?new.next_fire, "a task was changed");
                     self.wake.wake();
-                    return Ok(new);
+                    return Ok(StoredTask { task: new, warnings });
                 }
                 Saved::Stale => tries.again().await?,
             }
@@ -224,8 +236,12 @@ impl Submissions {
 }
 
 /// The task that the request has made before, if it was this request.
-fn repeated(made: Task, once: &Once) -> Result<Task, SubmitError> {
-    if made.request.as_ref() == Some(&once.digest) { Ok(made) } else { Err(SubmitError::KeyReused) }
+fn repeated(made: Task, once: &Once) -> Result<StoredTask, SubmitError> {
+    if made.request.as_ref() == Some(&once.digest) {
+        Ok(StoredTask { task: made, warnings: Vec::new() })
+    } else {
+        Err(SubmitError::KeyReused)
+    }
 }
 
 impl Caller {

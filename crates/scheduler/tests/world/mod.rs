@@ -86,7 +86,7 @@ impl World {
 
     /// Makes a task of pia's.
     pub(crate) async fn create(&self, submission: Submission) -> Task {
-        self.submissions.create(&caller("pia", Role::Publisher), "pia", submission).await.unwrap()
+        self.submissions.create(&caller("pia", Role::Publisher), "pia", submission).await.unwrap().task
     }
 
     /// Keeps a task as it is, with a fire that may lie in the past: as after a stop.

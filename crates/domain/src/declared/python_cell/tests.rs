@@ -84,6 +84,10 @@ fn other_statements_set_what_they_set() {
     complete("a = 1\na = 'x'\nb = 1\nb = 2\nc += 1\nd.e = 1\nf[0] = 1\n", &[("a", Any), ("b", Integer)]);
     complete("a = 1 + \\\n  2\nb = dict(c=1)\nd = lambda e=1: e\n", &[("a", Any), ("b", Any), ("d", Any)]);
     complete("def f(a=1):\n    b: int = 1\n    return b\nc = 1\nclass D:\n    e = 1\n", &[("c", Integer)]);
+    complete(
+        "(a) = 1\n(b, c) = [d, e] = 1, 2\n",
+        &[("a", Integer), ("b", Any), ("c", Any), ("d", Any), ("e", Any)],
+    );
     complete("größe = 1\n_x = 2\n", &[("größe", Integer), ("_x", Integer)]);
 }
 
@@ -96,6 +100,7 @@ fn what_is_not_understood_makes_it_incomplete() {
         "%run other.ipynb",
         "!ls",
         "globals()['a'] = 1",
+        "print(a := 1)",
         "a = 'no end\n",
         "a = (1\n",
         "a = 1)\n",

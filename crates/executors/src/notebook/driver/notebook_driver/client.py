@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from nbclient.client import CellExecutionComplete
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from . import pane
+from . import outputs
 from .events import CHUNK, Refused, emit, emit_output, note
 from .kernels import Kernels, choose_kernel
 from .streams import OpenStreams
@@ -55,7 +55,7 @@ class Client(NotebookClient):
 
     def __init__(self, notebook, job, saver):
         self.job, self.saver, self.streams, self.places = job, saver, OpenStreams(), {}
-        self.output_names, self.outputs = pane.parameters_of(notebook.metadata)[1], {}
+        self.output_names, self.outputs = job["outputs"], {}
         self.kernels = Kernels()
         saver.before_save = self.streams.join
         super().__init__(
@@ -89,7 +89,8 @@ class Client(NotebookClient):
             raise Refused(f"the notebook's kernel can't be started: {error}") from None
         self.kernel = self.km.provisioner.pid
         # This process stays as it is: with its end a fork bomb ends, which must not wait for its turn among thousands.
-        os.setpriority(os.PRIO_PROCESS, self.kernel, 10)
+        # A worker that is nicer itself may not take that back.
+        os.setpriority(os.PRIO_PROCESS, self.kernel, max(10, os.getpriority(os.PRIO_PROCESS, self.kernel)))
         emit("kernel", pid=self.kernel)
 
     def stop(self):
@@ -148,12 +149,12 @@ class Client(NotebookClient):
         """Asks the kernel for the values of the output parameters."""
         if not self.output_names:
             return
-        questions = {name: pane.question(name) for name in self.output_names}
+        questions = {name: outputs.question(name) for name in self.output_names}
         asked = self.kc.execute("", silent=True, user_expressions=questions)
         reply = await self.async_wait_for_reply(asked)
         answers = (reply or {"content": {}})["content"].get("user_expressions") or {}
         for name in self.output_names:
-            value, problem = pane.answer(answers.get(name) or {"status": "error", "ename": "no answer", "evalue": ""})
+            value, problem = outputs.answer(answers.get(name) or {"status": "error", "ename": "no answer", "evalue": ""})
             if problem is None:
                 self.outputs[name] = value
             else:

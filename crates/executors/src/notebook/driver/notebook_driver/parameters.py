@@ -5,8 +5,7 @@ import json
 import keyword
 import math
 
-from . import pane
-from .events import Refused, note
+from .events import Refused
 from .kernels import is_python, language
 
 # What papermill and this driver write first in a cell that they put in.
@@ -58,7 +57,6 @@ def inject(notebook, parameters):
     if (notebook.nbformat, notebook.nbformat_minor) < (4, 5):
         cell.pop("id", None)
     injected, defaults = tagged(notebook, "injected-parameters"), tagged(notebook, "parameters")
-    note_unknown(parameters, [notebook.cells[at].source for at in defaults], pane.parameters_of(notebook.metadata)[0])
     earlier = next((at for at in injected if is_injection(notebook.cells[at].source, parameters)), None)
     if earlier is not None:
         notebook.cells[earlier] = cell
@@ -104,39 +102,4 @@ def assigned(source):
                 if not isinstance(part, ast.Name):
                     return None
                 names[part.id] = statement.value
-    return names
-
-
-def note_unknown(parameters, sources, in_pane):
-    """A misspelt name would change nothing, and nobody would learn of it."""
-    cells = [names_in(source) for source in sources]
-    if None in cells or not cells and not in_pane:
-        return
-    known = set(in_pane).union(*cells)
-    for name in parameters:
-        if name not in known:
-            have = ", ".join(sorted(known)) or "none"
-            note(f"warning: the notebook has no parameter {name!r} (it has: {have})")
-
-
-def names_in(source):
-    """Every name that a cell of defaults gives a value to, whatever else it does; none where that can't be known."""
-    lines = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
-    try:
-        tree = ast.parse("\n".join(lines))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            for alias in node.names:
-                if alias.name == "*":
-                    return None
-                names.add((alias.asname or alias.name).partition(".")[0])
-        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            names.add(node.name)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("exec", "globals", "vars"):
-            return None
     return names
