@@ -14,6 +14,8 @@ pub enum Action {
     UpdateTask,
     /// Let it plan fires again.
     EnableTask,
+    /// The same, from whatever state, with its failures forgotten.
+    RestartTask,
     /// Made it plan none.
     DisableTask,
     /// Agreed to what its item does.
@@ -57,6 +59,7 @@ impl Action {
             Action::CreateTask => "createTask",
             Action::UpdateTask => "updateTask",
             Action::EnableTask => "enableTask",
+            Action::RestartTask => "restartTask",
             Action::DisableTask => "disableTask",
             Action::AcceptItem => "acceptItem",
             Action::ReassignTask => "reassignTask",

@@ -111,6 +111,30 @@ pub fn enable(task: &Task, now: EpochMillis) -> Task {
     task
 }
 
+/// The task, planning fires from now on, whatever ended that: somebody, too many failures, or that no fire was left. Its
+/// failures are forgotten; its occurrences stay counted. Fires that are due at `now` must have been decided before.
+///
+/// # Errors
+/// What of the task leaves it no fire, and so has to be changed first.
+pub fn restart(task: &Task, now: EpochMillis) -> Result<Task, Problem> {
+    let mut task = task.clone();
+    task.state = TaskState::Active;
+    task.consecutive_failures = 0;
+    task.updated = now;
+    plan_anew(&mut task, now);
+    match (task.next_fire, task.max_occurrences, task.end) {
+        (Some(_), ..) => Ok(task),
+        (None, Some(most), _) if task.occurrences_left() == 0 => Err(Problem::new(
+            "maxOccurrences",
+            format!("is {most}, and so many runs were made; give a larger one"),
+        )),
+        (None, _, Some(end)) => {
+            Err(Problem::new("endDate", format!("is {end}: the schedule plans no fire up to it any more")))
+        }
+        (None, _, None) => Err(Problem::new("cronSchedule", "plans no fire any more")),
+    }
+}
+
 /// The task, planning no fires. Its runs go on.
 pub fn disable(task: &Task, now: EpochMillis) -> Task {
     match task.state {

@@ -4,7 +4,7 @@ use isochrone_domain::{
     AttemptEnd, CancelReason, Change, CronFields, Decision, EpochMillis, ItemId, Lease, Limits,
     MisfirePolicy, Outcome, OverlapPolicy, Policies, Reason, RetryPolicy, Run, RunStatus, Submission, Task,
     TaskId, TaskState, TaskType, accept, cancel, disable, edit, enable, plan_backfill, plan_fires,
-    plan_fires_before, planned_minutes, settle,
+    plan_fires_before, planned_minutes, restart, settle,
 };
 
 const MINUTE: i64 = 60_000;
@@ -163,6 +163,20 @@ fn a_task_disabled_with_a_fire_undecided_tells_of_it() {
     assert_eq!((plan_back.fires.len(), plan_back.task.next_fire), (0, None), "it leaves the due index");
     let again = enable(&plan.task, minutes_after(30));
     assert_eq!(again.next_fire, Some(minutes_after(31)));
+}
+
+#[test]
+fn a_restarted_task_plans_fires_whatever_ended_that() {
+    let task = task_of(Submission { max_occurrences: Some(2), ..submission() }, HOUR_BEGINS);
+    for state in [TaskState::Active, TaskState::Paused, TaskState::Disabled] {
+        let ended = Task { state, next_fire: None, consecutive_failures: 5, occurrences: 1, ..task.clone() };
+        let again = restart(&ended, minutes_after(30)).expect("it has a fire left");
+        assert_eq!((again.state, again.consecutive_failures, again.occurrences), (TaskState::Active, 0, 1));
+        assert_eq!(again.next_fire, Some(minutes_after(31)));
+        let used_up = Task { occurrences: 2, ..ended };
+        let refused = restart(&used_up, minutes_after(30)).map_err(|problem| problem.parameter);
+        assert_eq!(refused, Err("maxOccurrences"), "{state:?}: it makes no more runs than its limit");
+    }
 }
 
 #[test]

@@ -263,6 +263,13 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get("/community/users/{user}/tasks/{task}", "A task", &[], Answer::Named("TaskDocument")),
     post("/community/users/{user}/tasks/{task}/update", "Changes a task", &[], &UPDATE, CHANGED),
     post("/community/users/{user}/tasks/{task}/enable", "Lets a task plan runs", &[], &[], CHANGED),
+    post(
+        "/community/users/{user}/tasks/{task}/restart",
+        "Let a task plan runs again, whatever ended that",
+        &[],
+        &[],
+        CHANGED,
+    ),
     post("/community/users/{user}/tasks/{task}/disable", "Makes a task plan none", &[], &[], CHANGED),
     post(
         "/community/users/{user}/tasks/{task}/accept",

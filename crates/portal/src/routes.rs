@@ -58,6 +58,7 @@ async fn of_user(portal: &Served, call: &Call, user: &str, below: &[&str]) -> Re
         ["tasks", task] => tasks::show(of, task).await,
         ["tasks", task, "update"] => tasks::update(of, task).await,
         ["tasks", task, "enable"] => tasks::enable(of, task).await,
+        ["tasks", task, "restart"] => tasks::restart(of, task).await,
         ["tasks", task, "disable"] => tasks::disable(of, task).await,
         ["tasks", task, "accept"] => tasks::accept(of, task).await,
         ["tasks", task, "reassign"] => tasks::reassign(of, task).await,

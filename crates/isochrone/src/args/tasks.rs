@@ -22,6 +22,8 @@ pub(crate) enum TaskCommand {
     Update(Box<TaskUpdate>),
     /// Let a task plan fires again.
     Enable { task: TaskId },
+    /// Let a task plan fires again, whatever ended that; its failures are forgotten.
+    Restart { task: TaskId },
     /// Make a task plan no fires.
     Disable { task: TaskId },
     /// Agree to what a task's item does now, where it is somebody else's and was changed.

@@ -122,6 +122,7 @@ pub(crate) async fn run(loaded: &Loaded, command: TaskCommand, output: OutputFor
         }
         TaskCommand::Show { task } => tasks.task(caller, task).await?,
         TaskCommand::Enable { task } => tasks.enable(caller, task).await?,
+        TaskCommand::Restart { task } => tasks.restart(caller, task).await?,
         TaskCommand::Disable { task } => tasks.disable(caller, task).await?,
         TaskCommand::Accept { task, digest } => tasks.accept_item(caller, task, digest).await?,
         TaskCommand::HandOver { task, to } => tasks.hand_over(caller, task, &to).await?,

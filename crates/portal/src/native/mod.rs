@@ -49,6 +49,7 @@ pub(crate) fn routes() -> (Router<Arc<Served>>, OpenApi) {
         .routes(routes!(tasks::list, tasks::create))
         .routes(routes!(tasks::show, tasks::update, tasks::delete))
         .routes(routes!(tasks::enable))
+        .routes(routes!(tasks::restart))
         .routes(routes!(tasks::disable))
         .routes(routes!(tasks::accept))
         .routes(routes!(declared::show))

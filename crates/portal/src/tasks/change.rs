@@ -33,6 +33,14 @@ pub(crate) async fn enable(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     Ok(changed(&admitted, "Task enabled", task.id))
 }
 
+/// `POST tasks/<id>/restart`: what ArcGIS Notebooks calls so in its list of tasks.
+pub(crate) async fn restart(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
+    let admitted = of.changer().await?;
+    let task = admitted.task(id).await?;
+    admitted.portal.submissions.restart(&admitted.caller, task.id).await?;
+    Ok(changed(&admitted, "Task restarted", task.id))
+}
+
 /// `POST tasks/<id>/disable`
 pub(crate) async fn disable(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     let admitted = of.changer().await?;

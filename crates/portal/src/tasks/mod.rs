@@ -13,7 +13,7 @@ use isochrone_domain::{Task, TaskId};
 use isochrone_scheduler::{Caller, SubmitError};
 
 pub(crate) use artifacts::{Log, artifact, log};
-pub(crate) use change::{accept, create, delete, disable, enable, reassign, run_now, update};
+pub(crate) use change::{accept, create, delete, disable, enable, reassign, restart, run_now, update};
 pub(crate) use list::{TaskList, list, list_all, show};
 pub(crate) use runs::{RunList, cancel, delete as delete_run, retry, run, runs, update as update_run};
 pub(crate) use wire::{Changed, RunDocument, TaskDocument};

@@ -213,7 +213,7 @@ async fn enable_disable_and_delete() {
         let task = server.get("bob", &path).await;
         assert_eq!((&task["taskState"], task["nextStart"].is_i64()), (&json!(state), has_next));
     }
-    for change in ["enable", "disable", "delete", "update", "run"] {
+    for change in ["enable", "restart", "disable", "delete", "update", "run"] {
         assert_eq!(error(&server.get("bob", &format!("{path}/{change}")).await).0, 405, "{change}");
     }
     assert_eq!(server.post("bob", &format!("{path}/delete"), &[]).await["success"], true);
@@ -225,6 +225,40 @@ async fn enable_disable_and_delete() {
         let (code, message, _) = error(&gone);
         assert_eq!((code, message.as_str()), (400, "Task does not exist or is inaccessible."));
     }
+}
+
+#[tokio::test]
+async fn a_task_in_any_state_is_restarted_or_it_is_said_what_leaves_it_no_run() {
+    let server = Server::start().await;
+    let id = server.create("bob", &hourly(&[("maxOccurrences", "1")])).await;
+    let path = format!("{TASKS}/{id}");
+    let restart = async || server.post("bob", &format!("{path}/restart"), &[]).await;
+    let done = json!({"success": true, "taskId": id});
+    let state = async || {
+        let task = server.get("bob", &path).await;
+        (task["taskState"].as_str().unwrap_or_default().to_owned(), task["nextStart"].is_i64())
+    };
+    assert_eq!((restart().await, state().await), (done.clone(), ("active".to_owned(), true)), "it is active");
+    server.post("bob", &format!("{path}/disable"), &[]).await;
+    assert_eq!(state().await.0, "paused");
+    assert_eq!(
+        (restart().await, state().await),
+        (done.clone(), ("active".to_owned(), true)),
+        "it was paused"
+    );
+
+    // Its only run is made.
+    assert_eq!(server.post("bob", &format!("{path}/run"), &[]).await["success"], true);
+    assert_eq!(state().await.0, "completed");
+    let (code, message, details) = error(&restart().await);
+    let told = format!("{message} {details:?}");
+    assert!(code == 400 && told.contains("maxOccurrences") && told.contains("larger"), "{told}");
+    server.post("bob", &format!("{path}/update"), &[("maxOccurrences", "3")]).await;
+    assert_eq!((restart().await, state().await), (done, ("active".to_owned(), true)), "it has runs left");
+
+    let ended = server.create("bob", &hourly(&[("endDate", "1589428800000")])).await;
+    let refused = server.post("bob", &format!("{TASKS}/{ended}/restart"), &[]).await;
+    assert!(error(&refused).0 == 400 && refused.to_string().contains("endDate"), "{refused}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use isochrone_domain::{
     Action, AuditEntry, Change, EpochMillis, Role, Submission, Task, TaskId, TaskType, accept, disable, edit,
-    enable,
+    enable, restart,
 };
 use isochrone_store::{Page, Paged, Place, Saved, Stretch, TaskFilter, Tries};
 use tracing::info;
@@ -137,6 +137,11 @@ impl Submissions {
     /// Lets the task plan fires again. One that does already stays as it is.
     pub async fn enable(&self, caller: &Caller, task: impl Into<Target>) -> Result<Task, SubmitError> {
         self.change(caller, task.into(), Action::EnableTask, |task, now| Ok(enable(task, now))).await
+    }
+
+    /// Lets the task plan fires from now on, whatever ended that. A task that can't is not changed.
+    pub async fn restart(&self, caller: &Caller, task: impl Into<Target>) -> Result<Task, SubmitError> {
+        self.change(caller, task.into(), Action::RestartTask, |task, now| Ok(restart(task, now)?)).await
     }
 
     /// Makes the task plan no fires. Its runs go on.
