@@ -23,13 +23,11 @@ pub(crate) async fn check(attempt: &Attempt, declared: &DeclaredParameters) -> R
 
 /// The same for a notebook, of which these are the bytes.
 pub(crate) async fn check_notebook(attempt: &Attempt, notebook: &[u8]) -> Result<(), AttemptEnd> {
-    match notebook_parameters(notebook) {
-        Some(declared) => check(attempt, &declared).await,
-        None => {
-            not_checked(attempt, "the item is no notebook of the present format").await;
-            Ok(())
-        }
+    if let Some(declared) = notebook_parameters(notebook) {
+        return check(attempt, &declared).await;
     }
+    not_checked(attempt, "the item is no notebook of the present format").await;
+    Ok(())
 }
 
 /// Logs why what the task gives is not checked, if it gives anything.

@@ -306,7 +306,7 @@ async fn what_is_due_is_decided_before_a_change_or_a_deletion_can_forget_it() {
     };
     let (world, task) = overdue().await;
     let change = Change { minute: Some("0".to_owned()), ..Change::default() };
-    world.submissions.update(&pia(), task, change).await.unwrap().task;
+    world.submissions.update(&pia(), task, change).await.unwrap();
     assert_eq!(world.ledger(task).await.len(), 1);
 
     let (world, task) = overdue().await;

@@ -82,13 +82,11 @@ async fn check_description(gp: &GpTask, attempt: &Attempt) -> Result<(), Attempt
         }
         // Other types have parameters of their own, from which the job's are made.
         Ok(described) if attempt.task().kind == TaskType::GPService => {
-            match geoprocessing_parameters(&described.text) {
-                Some(declared) => declared::check(attempt, &declared).await,
-                None => {
-                    declared::not_checked(attempt, "its server does not describe its parameters").await;
-                    Ok(())
-                }
+            if let Some(declared) = geoprocessing_parameters(&described.text) {
+                return declared::check(attempt, &declared).await;
             }
+            declared::not_checked(attempt, "its server does not describe its parameters").await;
+            Ok(())
         }
         Ok(_) => Ok(()),
         Err(error) => {

@@ -44,8 +44,8 @@ impl Submissions {
     }
 
     /// Checks the parameters of a task that is new, or gives others than before or to something else: a task whose
-    /// notebook has changed since can still be renamed or disabled. Answers what could not be checked, as warnings for
-    /// people; that is left to the run.
+    /// notebook has changed since can still be renamed or disabled. Answers what could not be checked and what is still
+    /// missing, as warnings for people; that is left to the run.
     pub(super) async fn check_declared(
         &self,
         old: Option<&Task>,
@@ -59,8 +59,8 @@ impl Submissions {
             return Ok(Vec::new());
         }
         let Some(given) = given_parameters(new) else { return Ok(Vec::new()) };
-        // A geoprocessing task may require some.
-        if given.is_empty() && new.kind != TaskType::GPService {
+        let nothing_given = given.is_empty();
+        if nothing_given && new.kind != TaskType::GPService {
             return Ok(Vec::new());
         }
         let program = Program {
@@ -70,9 +70,14 @@ impl Submissions {
             owner: &new.owner,
         };
         match self.declared(program).await {
+            // What is required may be given later, by a change.
+            Ok(Some(declared)) if nothing_given => {
+                let problem = check_parameters(new, &declared).err();
+                Ok(problem.map(|problem| problem.to_string()).into_iter().collect())
+            }
             Ok(Some(declared)) => Ok(check_parameters(new, &declared)?),
             Ok(None) => Ok(Vec::new()),
-            Err(_) if given.is_empty() => Ok(Vec::new()),
+            Err(_) if nothing_given => Ok(Vec::new()),
             Err(why) => {
                 warn!(task_id = %new.id, why, "the task's parameters could not be checked");
                 Ok(vec![format!("'parameters' could not be checked: {why}. Runs check them again")])
