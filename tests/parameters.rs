@@ -152,7 +152,7 @@ async fn a_notebook_that_was_changed_since_is_not_run_with_what_it_does_not_know
         ensure_made(&server.post(&update, &[("text", &changed)]).await?)?;
         let asked = server.post(&format!("{TASKS}/{task}/run"), &[]).await?;
         let run = asked["runId"].as_str().with_context(|| format!("{asked}"))?;
-        let run = eventually_within(std::time::Duration::from_secs(60), "the run to end", async || {
+        let run = eventually_within(std::time::Duration::from_mins(1), "the run to end", async || {
             let run = server.get(&format!("{TASKS}/{task}/runs/{run}"), &[]).await?;
             Ok(run["endTime"].is_i64().then_some(run))
         });
