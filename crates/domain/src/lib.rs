@@ -38,7 +38,7 @@ pub use fire::{
 pub use id::{ArtifactsId, FireId, IdError, InstallationId, ItemId, RunId, TaskId};
 pub use item::{Access, Item, ItemDetails, ItemSnapshot, ItemVersion};
 pub use item_digest::item_digest;
-pub use notebook_text::read_notebook;
+pub use notebook_text::{NotebookTextError, read_notebook, read_notebook_as};
 pub use outcome::{Outcome, Reason};
 pub use pin::{ItemChanged, check_item, keeps_pin, owns, pin};
 pub use policy::{

@@ -2,22 +2,56 @@
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Reads a notebook: a byte order mark may lead it, and `NaN` and `Infinity`, which Python writes, are null.
+/// Why a text is no notebook, or not the part of one that was wanted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotebookTextError {
+    /// It is no UTF-8.
+    #[error("it is no UTF-8 text: {0}")]
+    NotUtf8(String),
+    /// It is no JSON, not even with Python's numbers.
+    #[error("it is no JSON: {0}")]
+    NotJson(String),
+    /// It is JSON of another form.
+    #[error("{0}")]
+    OtherForm(String),
+}
+
+/// Reads of a notebook what `T` has: a byte order mark may lead it, and `NaN` and `Infinity`, which Python writes, are
+/// null.
+///
+/// # Errors
+/// What is wrong with the text, and where.
+pub fn read_notebook_as<T: DeserializeOwned>(data: &[u8]) -> Result<T, NotebookTextError> {
+    let text = std::str::from_utf8(data).map_err(|error| NotebookTextError::NotUtf8(error.to_string()))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let other_form = |error: serde_json::Error| NotebookTextError::OtherForm(error.to_string());
+    match serde_json::from_str(text) {
+        Err(error) if !error.is_data() => {
+            serde_json::from_str(&without_special_numbers(text)).map_err(|second| {
+                // The first error is of the text as it is.
+                if second.is_data() {
+                    other_form(second)
+                } else {
+                    NotebookTextError::NotJson(error.to_string())
+                }
+            })
+        }
+        read => read.map_err(other_form),
+    }
+}
+
+/// The whole of a notebook, as [`read_notebook_as`] reads it.
 ///
 /// # Errors
 /// What is wrong with the text, and where.
 pub fn read_notebook(data: &[u8]) -> Result<Value, String> {
-    let text = std::str::from_utf8(data).map_err(|error| format!("it is no UTF-8 text: {error}"))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let read = serde_json::from_str(text).or_else(|error| {
-        // The first error is of the text as it is.
-        serde_json::from_str(&without_special_numbers(text)).map_err(|_| format!("it is no JSON: {error}"))
-    })?;
-    match read {
-        Value::Object(_) => Ok(read),
-        _ => Err("it is no JSON object".to_owned()),
+    match read_notebook_as(data) {
+        Ok(read @ Value::Object(_)) => Ok(read),
+        Ok(_) => Err("it is no JSON object".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -61,6 +95,22 @@ mod tests {
         {
             let error = read_notebook(text).expect_err("no document");
             assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_read_and_another_form_is_no_broken_text() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Part {
+            nbformat: u8,
+        }
+        let part = |text: &str| read_notebook_as::<Part>(text.as_bytes());
+        assert_eq!(part(r#"{"nbformat": 4, "cells": [NaN, "\" Infinity"]}"#), Ok(Part { nbformat: 4 }));
+        let other = part(r#"{"cells": NaN}"#).expect_err("another form");
+        assert!(matches!(&other, NotebookTextError::OtherForm(why) if why.contains("nbformat")), "{other}");
+        for text in [r#"{"nbformat": NaN5}"#, r#"{"nbformat": "NaN\"#, r#"{"nbformat": 4"#] {
+            let error = part(text).expect_err("no JSON");
+            assert!(matches!(error, NotebookTextError::NotJson(_)), "{error}");
         }
     }
 }

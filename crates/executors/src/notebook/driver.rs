@@ -231,11 +231,16 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         if !self.ended {
-            let (over, killed) = std::sync::mpsc::channel();
-            kill_in_thread(self.tree(), Spare::Nobody, move || over.send(()).unwrap_or_default());
-            let _ = killed.recv_timeout(DROP_PATIENCE);
+            end_now(self.tree());
         }
     }
+}
+
+/// Kills all of it, and waits for that a little.
+pub(super) fn end_now(tree: Arc<Mutex<Tree>>) {
+    let (over, killed) = std::sync::mpsc::channel();
+    kill_in_thread(tree, Spare::Nobody, move || over.send(()).unwrap_or_default());
+    let _ = killed.recv_timeout(DROP_PATIENCE);
 }
 
 /// In a thread of its own, which may be more urgent than all others.

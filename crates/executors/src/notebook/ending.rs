@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isochrone_domain::{AttemptEnd, Reason};
+use isochrone_domain::{AttemptEnd, NotebookTextError, Reason, read_notebook_as};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
@@ -39,43 +39,16 @@ pub(crate) fn no_notebook(content: &[u8]) -> Option<String> {
         #[serde(rename = "nbformat")]
         _nbformat: IgnoredAny,
     }
-    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let read = serde_json::from_slice::<Notebook>(content);
-    let read = match read {
-        Err(error) if !error.is_data() => serde_json::from_slice::<Notebook>(&with_zeros(content)),
-        read => read,
-    };
     /// An error of the form repeats a text that stands in the wrong place.
     const LONGEST: usize = 300;
-    let why = match read {
+    let why = match read_notebook_as::<Notebook>(content) {
         Ok(_) => return None,
-        Err(error) if error.is_data() => format!("the item is not a notebook: {error}"),
-        Err(error) => format!("the item is not a notebook, as it is not JSON: {error}"),
+        Err(NotebookTextError::OtherForm(error)) => format!("the item is not a notebook: {error}"),
+        Err(NotebookTextError::NotJson(error) | NotebookTextError::NotUtf8(error)) => {
+            format!("the item is not a notebook, as it is not JSON: {error}")
+        }
     };
     Some(why.chars().take(LONGEST).collect())
-}
-
-/// The same with a number of JSON in the place of each `NaN` and `Infinity`: Python writes and reads them.
-pub(super) fn with_zeros(content: &[u8]) -> Vec<u8> {
-    let mut content = content.to_vec();
-    let (mut at, mut in_text) = (0, false);
-    while at < content.len() {
-        match content[at] {
-            b'"' => in_text = !in_text,
-            b'\\' if in_text => at += 1,
-            _ if in_text => {}
-            _ => {
-                for word in [&b"NaN"[..], b"Infinity"] {
-                    if content[at..].starts_with(word) {
-                        content[at..at + word.len()].fill(b' ');
-                        content[at] = b'0';
-                    }
-                }
-            }
-        }
-        at += 1;
-    }
-    content
 }
 
 /// How the attempt ended.

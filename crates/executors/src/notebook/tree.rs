@@ -110,23 +110,21 @@ impl Tree {
         }
         let in_folder = processes::own_shared_folder(self.driver);
         let uncounted = uncounted(self);
-        // What is in that folder and mapped is in both.
-        let all = |found: Unbacked| {
-            let anonymous = if found.mapped > memory_limit {
-                // A fork bomb makes each look wait for its turn, and grows meanwhile.
-                let pids = members.iter().map(|process| process.pid).take_while(|_| too_many(self).is_none());
-                processes::shared_anonymous_memory(pids)
-            } else {
-                0
-            };
-            found.own + found.shared.max(in_folder + anonymous) + uncounted
-        };
         let rough = |process: &Process| processes::unbacked_memory(process.pid).unwrap_or_default();
-        let mut memory = all(members.iter().map(rough).sum());
+        let mut found: Unbacked = members.iter().map(rough).sum();
+        let anonymous = if found.mapped > memory_limit {
+            // A fork bomb makes each look wait for its turn, and grows meanwhile.
+            let pids = members.iter().map(|process| process.pid).take_while(|_| too_many(self).is_none());
+            processes::shared_anonymous_memory(pids)
+        } else {
+            0
+        };
+        // What is in that folder and mapped is in both.
+        let all = |found: Unbacked| found.own + found.shared.max(in_folder + anonymous) + uncounted;
         if let Some(usage) = too_many(self) {
             return usage;
         }
-        if memory > memory_limit {
+        if all(found) > memory_limit {
             let mut exact = Vec::new();
             for process in &members {
                 // A fork bomb makes each wait for its turn, and grows meanwhile.
@@ -135,8 +133,9 @@ impl Tree {
                 }
                 exact.push(processes::proportional_memory(process.pid).unwrap_or_else(|| rough(process)));
             }
-            memory = all(exact.into_iter().sum());
+            found = exact.into_iter().sum();
         }
+        let memory = all(found);
         self.seen.retain(|pid, _| *pid == self.driver);
         self.seen.extend(members.iter().map(|process| (process.pid, process.began)));
         self.peak_memory = self.peak_memory.max(memory);

@@ -5,17 +5,21 @@ goes out line by line as JSON: {"line": ...} for people, and at the end {"failed
 {"done": [[name, version], ...]}. Then this process waits for the worker to end it and whatever it has started.
 """
 
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 
-PR_SET_CHILD_SUBREAPER = 36
+# Last, so that it stands in nobody's way.
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+
+import isochrone_processes as processes  # noqa: E402
+
 KEPT = 30
 LONGEST_LINE = 2_000
+UV_PATIENCE = 60  # seconds, for its version
 CHECK = """
 import importlib.metadata, json, nbclient, ipykernel
 found = {(d.metadata["Name"], d.version) for d in importlib.metadata.distributions()}
@@ -36,15 +40,6 @@ def emit(**event):
     sys.stdout.flush()
 
 
-def follow_worker():
-    while os.read(0, 4096):
-        pass
-    try:
-        os.killpg(0, signal.SIGKILL)
-    finally:
-        os._exit(1)
-
-
 def run(step, *command, tell=True):
     """Passes its lines on as they come."""
     process = subprocess.Popen(
@@ -62,13 +57,57 @@ def run(step, *command, tell=True):
     return last
 
 
-def installer(job, python):
-    if job["uv"]:
-        command = [job["uv"], "pip", "install", "--python", python, "--no-config", "--no-progress", "--color", "never"]
-        command += ["--compile-bytecode", "--link-mode", "copy"]
+def working_uv(path):
+    """uv, if it is there and is what it is called."""
+    if path is None:
+        return None
+    try:
+        version = subprocess.run(
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            errors="replace",
+            timeout=UV_PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        why = f"it has not told its version within {UV_PATIENCE} s"
+    except OSError as error:
+        why = error.strerror
     else:
-        command = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--progress-bar", "off"]
-    return command + ([] if job["sourceBuilds"] else ["--only-binary", ":all:"])
+        words = version.stdout.strip()[:LONGEST_LINE].splitlines() or ["it says nothing"]
+        if version.returncode == 0 and words[0].startswith("uv "):
+            emit(line=f"{words[0]} installs")
+            return path
+        why = f"{words[-1]}; it ended with {version.returncode}"
+    emit(line=f"uv does not work ({why}): pip installs")
+    return None
+
+
+def with_uv(uv, python):
+    command = [uv, "pip", "install", "--python", python, "--no-config", "--no-progress", "--color", "never"]
+    # Where several indexes have a package, pip takes the best version of all.
+    command += ["--index-strategy", "unsafe-best-match"]
+    # What uv unpacks is in the build's own folder, and not there twice.
+    return [*command, "--compile-bytecode", "--link-mode", "hardlink"]
+
+
+def with_pip(python):
+    return [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--progress-bar", "off"]
+
+
+def install(job, python, uv, step):
+    """pip's word counts: what uv can't install is tried with pip."""
+    what = [word for path in step["requirements"] for word in ("--requirement", path)]
+    what += [word for path in step["constraints"] for word in ("--constraint", path)]
+    what += [] if job["sourceBuilds"] else ["--only-binary", ":all:"]
+    name = "pins" if len(step["requirements"]) == 1 and not step["constraints"] else "packages"
+    if uv and not step["hashed"]:
+        try:
+            return run(name, *with_uv(uv, python), *what)
+        except Failed as failed:
+            emit(line=f"uv can't install this ({failed.lines[-1].strip()}): pip tries")
+    return run(name, *with_pip(python), *what)
 
 
 def move(target, final):
@@ -90,11 +129,9 @@ def build(job):
     run("venv", base, "-c", "import venv, ensurepip")
     run("venv", base, "-m", "venv", target)
     python = os.path.join(target, "bin", "python")
-    install = installer(job, python)
+    uv = working_uv(job["uv"])
     for step in job["installs"]:
-        files = [word for path in step["requirements"] for word in ("--requirement", path)]
-        bounds = [word for path in step["constraints"] for word in ("--constraint", path)]
-        run("packages" if len(step["requirements"]) + len(bounds) > 1 else "pins", *install, *files, *bounds)
+        install(job, python, uv, step)
     said = run("check", python, "-I", "-c", CHECK, tell=False)
     move(target, job["final"])
     try:
@@ -105,11 +142,10 @@ def build(job):
 
 def main():
     job = json.loads(sys.stdin.buffer.readline())
-    try:
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    except (OSError, AttributeError):
-        pass  # Not Linux: the worker finds what is left by other ways.
-    threading.Thread(target=follow_worker, daemon=True).start()
+    processes.contain()
+    # A build that held standard input open would outlive the worker.
+    processes.shut_out_the_notebook()
+    threading.Thread(target=processes.follow_worker, daemon=True).start()
     os.umask(0o022)  # Notebooks may run as other users, and an environment holds no secrets.
     os.chdir(job["folder"])
     try:

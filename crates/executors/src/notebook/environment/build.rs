@@ -2,7 +2,6 @@
 //! what leads to packages: what is installed may be hostile, and what it brings runs wherever its Python starts.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,37 +9,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use isochrone_domain::{TaskId, redact};
-use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::process::{ChildStderr, ChildStdout};
 
 use super::super::config::{Config, Network};
+use super::super::driver::end_now;
 use super::super::isolation::{Confined, Isolator};
 use super::super::limits::{self, Excess};
-use super::super::lines::LineReader;
 use super::super::network::{self, Lookup, NetworkTier, Rules, RunNetwork};
-use super::super::scratch::{NotebookPath, Scratch};
+use super::super::scratch::Scratch;
 use super::super::secrets::Secrets;
 use super::super::sweep;
 use super::super::tree::{Spare, Tree};
-use super::PINS;
 use super::base::Base;
 use super::diagnosis::{self, Said};
 use super::error::EnvironmentError;
 use super::folder::{Folder, Lock, Manifest};
+use super::program::{self, Failed, Job, Outcome, TARGET};
 use super::requirement::Requirement;
-
-const PROGRAM: &str = include_str!("build.py");
-
-/// The environment's folder in that of its build.
-const TARGET: &str = "env";
+use super::uv;
 
 /// In the environment of all of a build's processes.
 const MARK: &str = "ISOCHRONE_ATTEMPT";
-
-const LONGEST_EVENT: usize = 1 << 20;
-/// What a build that failed before it could say so has written.
-const LONGEST_ERRORS: u64 = 4_000;
 
 const KILL_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -82,65 +72,16 @@ impl std::fmt::Debug for BuildNetwork {
     }
 }
 
-/// What the program is told.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Job {
-    python: PathBuf,
-    uv: Option<PathBuf>,
-    source_builds: bool,
-    folder: NotebookPath,
-    target: NotebookPath,
-    /// Where the environment will be.
-    r#final: PathBuf,
-    /// One after the other.
-    installs: Vec<Install>,
-}
-
-/// What is installed at once.
-#[derive(Serialize)]
-struct Install {
-    requirements: Vec<PathBuf>,
-    constraints: Vec<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Event {
-    Line(String),
-    Failed(String),
-    Done(Vec<(String, String)>),
-}
-
-#[derive(Deserialize)]
-struct Written {
-    #[serde(flatten)]
-    event: Event,
-    #[serde(default)]
-    lines: Vec<String>,
-}
-
-/// Why there is nothing.
-enum Failed {
-    Step { step: String, lines: Vec<String> },
-    Excess(Excess),
-    Late,
-}
-
-/// What is installed, by name and version.
-type Outcome = Result<Vec<(String, String)>, Failed>;
-
 impl Builder {
     /// For environments below `parent`, as `config` wants notebooks to be isolated.
     pub(super) fn new(parent: &Path, config: &Config) -> Builder {
-        let uv = installed("uv").filter(|_| !network::index_in_settings_file(&config.environment));
-        let build = build_config(config, uv.as_deref());
+        let build = build_config(config);
         Builder {
             parent: parent.to_path_buf(),
             isolator: Isolator::new(parent, &build),
             config: build,
             notebooks: config.clone(),
-            uv,
+            uv: uv::find(config),
         }
     }
 
@@ -211,9 +152,9 @@ impl Builder {
         let python = &plan.base.executable;
         let confinement = self.isolator.confinement(python).await;
         let confinement = confinement.map_err(|error| EnvironmentError::NoSandbox(error.to_string()))?;
-        let job = self.job(plan, scratch).map_err(io)?;
-        let program = scratch.input().join("build.py");
-        fs::write(&program, PROGRAM).map_err(io)?;
+        let source_builds = self.notebooks.allow_source_builds;
+        let job = Job::new(plan, scratch, self.uv.as_deref(), source_builds).map_err(io)?;
+        let program = program::write(scratch).map_err(io)?;
         let mut network = RunNetwork::new(network.rules, network.lookup);
         let ports = network.ports();
         let proxy = (confinement.network == NetworkTier::Guarded).then(|| ports.proxy());
@@ -234,7 +175,7 @@ impl Builder {
         };
         let group = confinement.limits().hold(pid, &self.config, user.as_ref()).map_err(io)?;
         let tree = Tree::new(pid.as_raw_pid(), format!("{MARK}={token}"), group, user);
-        let tree = Arc::new(Mutex::new(tree));
+        let processes = Processes::new(tree);
         let serving = match handover {
             Some(handover) => network.serve(handover).await.map(Some),
             None => Ok(None),
@@ -242,7 +183,7 @@ impl Builder {
         let serving = match serving {
             Ok(serving) => serving,
             Err(error) => {
-                end(Arc::clone(&tree)).await;
+                processes.end().await;
                 return Err(io(error));
             }
         };
@@ -250,9 +191,9 @@ impl Builder {
         line.push(b'\n');
         // One that died at once is told by its end.
         drop(lifeline.write_all(&line).await);
-        let watched = self.watch(&tree, scratch, events, errors, say);
-        let outcome = network.tell_during(|line| say(redact::urls(&line).into_owned()), watched).await;
-        let all_dead = end(tree).await;
+        let watched = self.watch(&processes.tree, scratch, events, errors, say);
+        let outcome = network.report_during(|line| say(redact::urls(&line).into_owned()), watched).await;
+        let all_dead = processes.end().await;
         drop(child.wait().await);
         drop((parent, serving, lifeline));
         if all_dead {
@@ -275,45 +216,11 @@ impl Builder {
         let limit = Duration::from_secs(self.notebooks.environment_timeout_seconds);
         tokio::select! {
             biased;
-            outcome = follow(events, errors, say) => outcome,
+            outcome = program::follow(events, errors, say) => outcome,
             excess = limits::watch(Arc::clone(tree), &self.config) => Err(Failed::Excess(excess)),
             excess = limits::watch_folder(Arc::clone(tree), Arc::new(folder), &self.config) => Err(Failed::Excess(excess)),
             () = tokio::time::sleep(limit) => Err(Failed::Late),
         }
-    }
-
-    /// Writes what the build reads.
-    fn job(&self, plan: &Plan<'_>, scratch: &Scratch) -> io::Result<Job> {
-        let write = |name: &str, lines: &[String]| -> io::Result<PathBuf> {
-            let path = scratch.input().join(name);
-            fs::write(&path, lines.join("\n") + "\n")?;
-            Ok(path)
-        };
-        let pins = write("pins.txt", &[PINS.to_owned()])?;
-        let lines = |some: &[&Requirement]| -> Vec<String> { some.iter().map(ToString::to_string).collect() };
-        // pip takes hashes for all that it installs at once or for none, and what it installs next must not change them.
-        let (hashed, other): (Vec<_>, Vec<_>) = plan.requirements.iter().partition(|one| one.has_hashes());
-        let mut installs = Vec::new();
-        let (mut together, mut constraints) = (vec![pins.clone()], Vec::new());
-        if !hashed.is_empty() {
-            installs.push(Install { requirements: std::mem::take(&mut together), constraints: Vec::new() });
-            let file = write("hashed.txt", &lines(&hashed))?;
-            installs.push(Install { requirements: vec![file], constraints: vec![pins.clone()] });
-            let names: Vec<String> = hashed.iter().map(|one| one.without_hashes()).collect();
-            constraints.push(write("constraints.txt", &names)?);
-        }
-        if !other.is_empty() {
-            together.push(write("packages.txt", &lines(&other))?);
-            constraints.push(pins);
-        }
-        if !together.is_empty() {
-            installs.push(Install { requirements: together, constraints });
-        }
-        let folder = scratch.work();
-        let target = scratch.own().join(TARGET);
-        let (source_builds, r#final) = (self.notebooks.allow_source_builds, plan.folder.env());
-        let python = plan.base.executable.clone();
-        Ok(Job { python, uv: self.uv.clone(), source_builds, folder, target, r#final, installs })
     }
 
     fn failure(&self, plan: &Plan<'_>, failed: Failed) -> EnvironmentError {
@@ -345,7 +252,7 @@ impl Builder {
 }
 
 /// What a build may see and use: nothing that is meant for notebooks but the network and the limits.
-fn build_config(config: &Config, uv: Option<&Path>) -> Config {
+fn build_config(config: &Config) -> Config {
     let network = match config.network {
         // Packages are somewhere else.
         Network::None => Network::Guarded,
@@ -353,7 +260,7 @@ fn build_config(config: &Config, uv: Option<&Path>) -> Config {
     };
     Config {
         network,
-        readable: uv.map(Path::to_path_buf).into_iter().collect(),
+        readable: Vec::new(),
         writable: Vec::new(),
         secrets: Secrets::new(),
         file_mib: config.environment_mib,
@@ -386,66 +293,32 @@ fn set_up(command: &mut tokio::process::Command, python: &Path, scratch: &Scratc
         .kill_on_drop(true);
 }
 
-/// Passes on what it says, until it says how it went.
-async fn follow(events: ChildStdout, errors: ChildStderr, say: &(dyn Fn(String) + Send + Sync)) -> Outcome {
-    let mut words = Vec::new();
-    let mut reader = LineReader::new(events, LONGEST_EVENT);
-    let listening = async {
-        while let Some(line) = reader.next().await {
-            match serde_json::from_slice::<Written>(&line) {
-                Ok(Written { event: Event::Line(line), .. }) if !of_no_news(&line) => {
-                    say(redact::urls(&line).into_owned());
-                }
-                Ok(Written { event: Event::Line(_), .. }) | Err(_) => {}
-                Ok(Written { event: Event::Failed(step), lines }) => {
-                    return Some(Err(Failed::Step { step, lines }));
-                }
-                Ok(Written { event: Event::Done(packages), .. }) => return Some(Ok(packages)),
-            }
+/// A build's processes. Dropping this kills them, as where the worker ends amid a build.
+struct Processes {
+    tree: Arc<Mutex<Tree>>,
+    ended: bool,
+}
+
+impl Processes {
+    fn new(tree: Tree) -> Processes {
+        Processes { tree: Arc::new(Mutex::new(tree)), ended: false }
+    }
+
+    /// Kills all of them. False: some of them live.
+    async fn end(mut self) -> bool {
+        let tree = Arc::clone(&self.tree);
+        let kill =
+            move || tree.lock().unwrap_or_else(PoisonError::into_inner).end(Spare::Nobody, KILL_PATIENCE);
+        let all_dead = tokio::task::spawn_blocking(kill).await;
+        self.ended = true;
+        all_dead.unwrap_or(false)
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        if !self.ended {
+            end_now(Arc::clone(&self.tree));
         }
-        None
-    };
-    let mut errors = errors.take(LONGEST_ERRORS);
-    let reading = async {
-        drop(errors.read_to_end(&mut words).await);
-        // The rest is nobody's, and must not block it.
-        drop(tokio::io::copy(errors.get_mut(), &mut tokio::io::sink()).await);
-        std::future::pending::<()>().await;
-    };
-    let outcome = tokio::select! {
-        outcome = listening => outcome,
-        () = reading => None,
-    };
-    outcome.unwrap_or_else(|| {
-        let text = String::from_utf8_lossy(&words);
-        Err(Failed::Step { step: "venv".to_owned(), lines: text.lines().map(str::to_owned).collect() })
-    })
-}
-
-/// Kills all of it. False: some of it lives.
-async fn end(tree: Arc<Mutex<Tree>>) -> bool {
-    let kill = move || tree.lock().unwrap_or_else(PoisonError::into_inner).end(Spare::Nobody, KILL_PATIENCE);
-    tokio::task::spawn_blocking(kill).await.unwrap_or(false)
-}
-
-/// pip tells of each requirement that is for another Python, and of where it looks.
-fn of_no_news(line: &str) -> bool {
-    const HEADS: [&str; 8] = [
-        "Ignoring ",
-        "Looking in ",
-        "Looking up ",
-        "Processing ",
-        "Requirement already satisfied",
-        "  Downloading ",
-        "  Using cached ",
-        "[notice]",
-    ];
-    HEADS.iter().any(|head| line.starts_with(head))
-}
-
-fn installed(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let found =
-        std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())?;
-    found.canonicalize().ok()
+    }
 }

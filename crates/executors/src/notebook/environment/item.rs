@@ -4,11 +4,11 @@
 
 use std::str::FromStr;
 
+use isochrone_domain::read_notebook_as;
 use pep508_rs::pep440_rs::{Version, VersionSpecifiers};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::ending::with_zeros;
 use super::requirement::{BadRequirement, Requirement, parse_list, parse_text};
 
 const METADATA: &str = "metadata.isochrone.requirements";
@@ -39,10 +39,7 @@ pub(in super::super) struct ItemRequirements {
 impl ItemRequirements {
     /// Those of a notebook. What is no notebook has none.
     pub(in super::super) fn of(notebook: &[u8]) -> Result<ItemRequirements, BadRequirement> {
-        let notebook = notebook.strip_prefix(b"\xef\xbb\xbf").unwrap_or(notebook);
-        let read = serde_json::from_slice::<Notebook>(notebook);
-        let read = read.or_else(|_| serde_json::from_slice::<Notebook>(&with_zeros(notebook)));
-        let Ok(notebook) = read else { return Ok(Self::default()) };
+        let Ok(notebook) = read_notebook_as::<Notebook>(notebook) else { return Ok(Self::default()) };
         let mut found = Self::default();
         if let Some(list) =
             notebook.metadata.pointer("/isochrone/requirements").filter(|list| !list.is_null())

@@ -34,7 +34,7 @@ pub use connect::Lookup;
 pub use destination::{Destination, NoReach, Reach};
 pub(super) use handover::Handover;
 pub(super) use passed_on::{
-    DEFAULT_INDEX, files, index_in_settings_file, own_proxies, package_indexes, package_variables, proxies,
+    DEFAULT_INDEX, files, only_pip_finds_packages, own_proxies, package_indexes, package_variables, proxies,
     variables,
 };
 pub use rules::Rules;
@@ -132,17 +132,17 @@ impl RunNetwork {
         Ok(Serving::start(connector, refusals, sockets))
     }
 
-    /// Does `work`, and passes on meanwhile what the network has to say.
-    pub(super) async fn tell_during<T>(
+    /// Does `work`, and meanwhile passes on what was refused, line by line.
+    pub(super) async fn report_during<T>(
         &mut self,
-        mut tell: impl FnMut(String),
+        mut report: impl FnMut(String),
         work: impl Future<Output = T>,
     ) -> T {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
                 biased;
-                Some(line) = self.lines.recv() => tell(line),
+                Some(line) = self.lines.recv() => report(line),
                 done = &mut work => break done,
             }
         }

@@ -86,16 +86,27 @@ pub(in super::super) fn package_indexes(own: &BTreeMap<String, String>) -> Vec<S
     variables.flat_map(|value| urls(&value)).chain(in_settings_files(own)).collect()
 }
 
-/// Whether only pip's own files of settings say where packages are: uv reads none of them.
-pub(in super::super) fn index_in_settings_file(own: &BTreeMap<String, String>) -> bool {
-    !in_settings_files(own).is_empty()
+/// Whether only pip finds what the operator wants: uv reads none of pip's files of settings, and does not know all of
+/// its variables.
+pub(in super::super) fn only_pip_finds_packages(own: &BTreeMap<String, String>) -> bool {
+    settings_files(own).iter().any(|text| has_settings(text))
+        || UNKNOWN_TO_UV.iter().any(|name| value(own, name).is_some())
 }
 
 fn in_settings_files(own: &BTreeMap<String, String>) -> Vec<String> {
+    settings_files(own).iter().flat_map(|text| in_settings(text)).collect()
+}
+
+/// The texts of pip's files of settings.
+fn settings_files(own: &BTreeMap<String, String>) -> Vec<String> {
     let files = value(own, "PIP_CONFIG_FILE").map(PathBuf::from).or_else(users_settings);
     let files = files.into_iter().chain([MACHINE.into()]);
-    let texts = files.filter_map(|file| std::fs::read_to_string(file).ok());
-    texts.flat_map(|text| in_settings(&text)).collect()
+    files.filter_map(|file| std::fs::read_to_string(file).ok()).collect()
+}
+
+/// Whether a file of settings sets anything.
+fn has_settings(text: &str) -> bool {
+    text.lines().map(str::trim).any(|line| !line.starts_with(['#', ';']) && line.contains(['=', ':']))
 }
 
 /// What the operator sets goes before what the worker has.
@@ -104,13 +115,20 @@ fn value(own: &BTreeMap<String, String>, name: &str) -> Option<String> {
 }
 
 /// What uv calls what pip calls otherwise. Where packages are must not depend on which of them is there.
-const UVS_NAMES: [(&str, &str); 5] = [
+const UVS_NAMES: [(&str, &str); 9] = [
     ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
     ("PIP_EXTRA_INDEX_URL", "UV_INDEX"),
     ("PIP_FIND_LINKS", "UV_FIND_LINKS"),
     ("PIP_NO_INDEX", "UV_NO_INDEX"),
+    ("PIP_CONSTRAINT", "UV_CONSTRAINT"),
+    ("PIP_TRUSTED_HOST", "UV_INSECURE_HOST"),
     ("PIP_CERT", "SSL_CERT_FILE"),
+    ("PIP_DEFAULT_TIMEOUT", "UV_HTTP_TIMEOUT"),
+    ("PIP_RETRIES", "UV_HTTP_RETRIES"),
 ];
+
+/// pip's variables that mean nothing to uv.
+const UNKNOWN_TO_UV: [&str; 2] = ["PIP_NO_BINARY", "PIP_ONLY_BINARY"];
 
 /// Of these variables those that lead to packages.
 pub(in super::super) fn package_variables(own: &BTreeMap<String, String>) -> BTreeMap<OsString, OsString> {
@@ -128,7 +146,23 @@ pub(in super::super) fn package_variables(own: &BTreeMap<String, String>) -> BTr
             found.entry(uvs.into()).or_insert(value);
         }
     }
+    // Where uv has an index that pip has not, pip must not look for the same names elsewhere.
+    for (pips, uvs) in [("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_EXTRA_INDEX_URL", "UV_INDEX")] {
+        if let Some(several) = found.get(&OsString::from(uvs)).and_then(|value| value.to_str()) {
+            let urls: Vec<&str> = several.split_whitespace().map(without_name).collect();
+            let urls = urls.join(" ").into();
+            found.entry(pips.into()).or_insert(urls);
+        }
+    }
     found
+}
+
+/// uv's indexes may have names: `internal=https://packages.example.com/simple`.
+fn without_name(index: &str) -> &str {
+    match index.split_once('=') {
+        Some((name, url)) if !name.contains([':', '/']) => url,
+        _ => index,
+    }
 }
 
 /// The worker's own proxies, for who connects as the worker does.
@@ -144,7 +178,7 @@ fn users_settings() -> Option<PathBuf> {
 
 fn urls(value: &str) -> Vec<String> {
     let is_url = |part: &&str| part.starts_with("http://") || part.starts_with("https://");
-    value.split_whitespace().filter(is_url).map(str::to_owned).collect()
+    value.split_whitespace().map(without_name).filter(is_url).map(str::to_owned).collect()
 }
 
 /// pip.conf is an INI file; a value goes on in lines that are indented.
@@ -203,5 +237,48 @@ mod tests {
         assert_eq!(given.get(&OsString::from("PIP_RETRIES")), Some(&"7".into()));
         assert_eq!(given.get(&OsString::from("A")), Some(&"b".into()));
         assert!(!given.keys().any(|name| name == "CARGO_MANIFEST_DIR"));
+    }
+
+    fn own(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn pip_and_uv_look_for_packages_in_the_same_places() {
+        let found = |variables: &[(&str, &str)], name: &str| {
+            package_variables(&own(variables)).get(&OsString::from(name)).cloned()
+        };
+        let (first, second) = ("https://a.example.com/simple", "https://b.example.com/simple");
+        for (pips, uvs) in UVS_NAMES.iter().filter(|(pips, _)| !["PIP_FIND_LINKS", "PIP_CERT"].contains(pips))
+        {
+            assert_eq!(found(&[(pips, first)], uvs), Some(first.into()), "{uvs}");
+        }
+        assert_eq!(found(&[("PIP_FIND_LINKS", "/a /b")], "UV_FIND_LINKS"), Some("/a,/b".into()));
+        assert_eq!(found(&[("UV_DEFAULT_INDEX", first)], "PIP_INDEX_URL"), Some(first.into()));
+        let named = format!("inside={first} {second}?x=1");
+        let several = Some(format!("{first} {second}?x=1").into());
+        assert_eq!(found(&[("UV_INDEX", &named)], "PIP_EXTRA_INDEX_URL"), several);
+        assert!(package_indexes(&own(&[("UV_INDEX", &named)])).contains(&first.to_owned()));
+        let both = [("PIP_INDEX_URL", first), ("UV_DEFAULT_INDEX", second)];
+        assert_eq!(found(&both, "PIP_INDEX_URL"), Some(first.into()));
+        assert_eq!(found(&both, "UV_DEFAULT_INDEX"), Some(second.into()));
+    }
+
+    #[test]
+    fn what_only_pip_understands_is_left_to_pip() {
+        for (text, is_set) in [
+            ("[global]\n# index-url = https://packages.example.com\n; cert = /x\n", false),
+            // Neither of these is a URL.
+            ("[global]\nno-index = true\nfind-links = /srv/wheels\n", true),
+            ("[global]\ncert: /etc/company.pem\n", true),
+            ("[install]\nconstraint=/etc/constraints.txt\n", true),
+        ] {
+            assert_eq!(has_settings(text), is_set, "{text}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pip.conf");
+        std::fs::write(&file, "[global]\nno-index = true\nfind-links = /srv/wheels\n").unwrap();
+        assert!(only_pip_finds_packages(&own(&[("PIP_CONFIG_FILE", file.to_str().unwrap())])));
+        assert!(only_pip_finds_packages(&own(&[("PIP_ONLY_BINARY", ":all:")])));
     }
 }
