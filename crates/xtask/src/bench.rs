@@ -3,6 +3,7 @@
 mod http;
 mod idle;
 mod lateness;
+mod notebook;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -22,7 +23,7 @@ pub(crate) enum What {
     Pipe,
     /// 64 connections that read and create, with 10,000 tasks in the store.
     Http,
-    /// Executing notebooks, beside nbclient alone.
+    /// Executing notebooks on a server, beside nbclient alone.
     Notebook,
     /// A server with 10,000 tasks and nothing due: start, memory, processor.
     Idle,
@@ -35,19 +36,7 @@ pub(crate) fn run(what: Option<What>) -> Result<()> {
             What::Quartz => crate::cargo(&["bench", "--locked", "--package", "isochrone-quartz"])?,
             What::Store => crate::cargo(&["bench", "--locked", "--package", "isochrone-store"])?,
             What::Pipe => crate::cargo(&["bench", "--locked", "--package", "isochrone", "--bench", "pipe"])?,
-            What::Notebook => {
-                let test = [
-                    "test",
-                    "--release",
-                    "--locked",
-                    "--package",
-                    "isochrone-executors",
-                    "--test",
-                    "notebook",
-                ];
-                let only = ["--", "--ignored", "--exact", "--nocapture", "cost::beside_nbclient_alone"];
-                crate::cargo(&[&test[..], &only].concat())?;
-            }
+            What::Notebook => with_server(notebook::measure)?,
             What::Lateness => with_server(lateness::measure)?,
             What::Http => with_server(http::measure)?,
             What::Idle => with_server(idle::measure)?,

@@ -62,7 +62,7 @@ impl<'a> Following<'a> {
             JobState::Cancelled => Reason::Cancelled,
             _ => Reason::ExecutionError,
         };
-        let said: Vec<&str> = grave(&job).collect();
+        let said: Vec<&str> = problem_messages(&job).collect();
         let result = match (said.is_empty(), &job.state) {
             (false, _) => said.join("\n"),
             (true, JobState::TimedOut) => {
@@ -80,7 +80,7 @@ impl<'a> Following<'a> {
 }
 
 /// What a tool said of what went wrong, or may have.
-fn grave(job: &Job) -> impl Iterator<Item = &str> {
+fn problem_messages(job: &Job) -> impl Iterator<Item = &str> {
     let wrong =
         |kind: MessageKind| matches!(kind, MessageKind::Error | MessageKind::Abort | MessageKind::Warning);
     job.messages.iter().filter(move |message| wrong(message.kind)).map(|message| message.description.as_str())

@@ -137,6 +137,38 @@ async fn the_workers_secrets_and_processes_are_out_of_reach() {
     .await;
 }
 
+/// What stays of a run, in a folder that it may write in, must be no program for others that is run as the worker.
+#[tokio::test]
+async fn programs_that_are_run_as_their_owner_cant_be_made() {
+    let source = TRIED.to_owned()
+        + "import ctypes, os\n\
+           os.chmod(os.open('plain', os.O_CREAT | os.O_WRONLY, 0o700), 0o755)\n\
+           make = os.O_CREAT | os.O_WRONLY\n\
+           system = ctypes.CDLL(None, use_errno=True)\n\
+           def call(number, *arguments):\n    \
+               if system.syscall(number, *arguments) < 0: raise OSError(ctypes.get_errno(), 'refused')\n\
+           tried('chmod', lambda: os.chmod('plain', 0o4755))\n\
+           tried('fchmod', lambda: os.chmod(os.open('plain', os.O_RDONLY), 0o4755))\n\
+           tried('fchmodat', lambda: os.chmod('plain', 0o4755, dir_fd=os.open('.', os.O_RDONLY)))\n\
+           tried('fchmodat2', lambda: call(452, -100, b'plain', 0o4755, 0))\n\
+           tried('open', lambda: os.open('made', make, 0o4755))\n\
+           tried('without a name', lambda: os.open('.', os.O_TMPFILE | os.O_RDWR, 0o4755))\n\
+           tried('node', lambda: os.mknod('node', 0o104755))\n\
+           how = (ctypes.c_uint64 * 3)(make, 0o4755, 0)\n\
+           tried('openat2', lambda: call(437, -100, b'another', how, 24))\n\
+           print('found', [name for name in os.listdir() if os.stat(name).st_mode & 0o4000])\n\
+           os.open('usual', make, 0o755)";
+    in_each_tier(&source, |isolation, outcome| {
+        outcome.result();
+        for name in ["chmod", "fchmod", "fchmodat", "fchmodat2", "open", "without a name", "node", "openat2"]
+        {
+            assert!(outcome.printed(&format!("{name} refused")), "{isolation:?}: {name}: {:?}", outcome.log);
+        }
+        assert!(outcome.printed("found []"), "{isolation:?}: {:?}", outcome.log);
+    })
+    .await;
+}
+
 /// Who is the same user may set limits and priorities of the worker, and of other runs.
 #[tokio::test]
 async fn the_workers_limits_and_priority_are_out_of_reach() {

@@ -5,7 +5,6 @@
 mod arcgis;
 mod bench;
 mod bombs;
-mod cost;
 mod exits;
 mod field;
 mod files;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use isochrone_domain::Reason;
+use isochrone_worker::StopReason;
 
 use crate::bench::{Bench, environment_folder};
 use crate::table::{End, Row, check};
@@ -97,6 +98,8 @@ async fn notebooks_of_nbclient_and_papermill_end_as_their_authors_mean() {
         ("broken1", failed("AssertionError (cell 2 of 3)"), "We're good."),
         ("broken2", failed("cell 2 of 3"), "We're good."),
         ("complex_parameters", failed("SyntaxError"), ""),
+        // Takes 14 s: it sleeps, to show how output comes.
+        ("gcs-simple_notebook", End::Succeeds, "hi, stdout"),
         ("line_magic_error", failed("UsageError"), "not found"),
         ("nb_version_4.4", End::Succeeds, "1"),
         ("no_parameters", End::Succeeds, "None"),
@@ -131,4 +134,39 @@ async fn notebooks_of_nbclient_and_papermill_end_as_their_authors_mean() {
             .logs("None"),
     ];
     check(rows.into_iter().map(row).chain(given).collect()).await;
+}
+
+/// They run until somebody interrupts them.
+#[tokio::test]
+async fn notebooks_that_are_meant_to_be_interrupted_end_so() {
+    let folder = notebooks();
+    for (name, stop) in [("Interrupt", StopReason::Deadline), ("keyboard_interrupt", StopReason::Cancelled)] {
+        let execution = published(&folder, name).start();
+        execution.printed("Python environment").await;
+        execution.stop(stop);
+        let outcome = execution.outcome().await;
+        assert_eq!(outcome.failure().0, Reason::Cancelled, "{name}");
+        assert!(!outcome.printed("done"), "{name}: {:?}", outcome.log);
+    }
+}
+
+/// Each waits for what the other one writes into a folder that both have.
+#[tokio::test]
+async fn notebooks_that_wait_for_each_other_are_executed_at_once() {
+    let (folder, shared) = (notebooks(), tempfile::tempdir().unwrap());
+    let start = |name: &str| {
+        let text = fs::read_to_string(folder.join(name)).unwrap();
+        // Their own five seconds are of a machine that has nothing else to do.
+        let patient = text.replace("timeout = 5\\n", "timeout = 120\\n");
+        assert_ne!(patient, text);
+        let mut bench = Bench::new(patient.into_bytes());
+        bench.config.writable = vec![shared.path().to_owned()];
+        let shared = shared.path().to_str().unwrap().to_owned();
+        bench.config.environment.insert("NBEXECUTE_TEST_PARALLEL_TMPDIR".to_owned(), shared);
+        bench.start()
+    };
+    let both = ["Parallel Execute A.ipynb", "Parallel Execute B.ipynb"].map(start);
+    for execution in both {
+        execution.outcome().await.result();
+    }
 }

@@ -121,9 +121,9 @@ async fn what_is_logged_beside_the_cells_passes_the_same_mask() {
 
 #[tokio::test]
 async fn the_run_s_own_token_is_masked() {
-    struct Given;
+    struct FixedHomes;
     #[async_trait]
-    impl Homes for Given {
+    impl Homes for FixedHomes {
         async fn open(&self, _: &str, _: RunId, _: Duration) -> Result<Option<Home>, String> {
             let (portal_url, token) =
                 ("https://gis.example.com/portal".to_owned(), "canary-run-token-1c".to_owned());
@@ -132,7 +132,7 @@ async fn the_run_s_own_token_is_masked() {
         async fn close(&self, _: &str, _: &Home) {}
     }
     let mut bench = Bench::cells(&["import os\nprint(open(os.environ['NB_AUTH_FILE']).read())"]);
-    bench.homes = Some(Arc::new(Given));
+    bench.homes = Some(Arc::new(FixedHomes));
     let outcome = bench.run().await;
     assert!(outcome.log.iter().any(|(_, line)| line.contains(r#""token":"***""#)), "{:?}", outcome.log);
     assert!(!outcome.executed().await.to_string().contains("canary-run-token"));

@@ -40,6 +40,11 @@ impl Stage {
 
     /// Runs the ignored test `test` there, and fails as it does.
     pub(crate) fn run(self, test: &str) {
+        self.run_with(test, &[]);
+    }
+
+    /// The same, with folders that are to be seen there, too, and whose programs are found.
+    pub(crate) fn run_with(self, test: &str, shown: &[&Path]) {
         assert!(rustix::process::geteuid().is_root(), "who runs this must be root: it plays several users");
         // Nothing is made there.
         let python = tokio::runtime::Runtime::new().unwrap().block_on(environment().ready()).unwrap();
@@ -59,7 +64,9 @@ impl Stage {
         // What notebooks leave in the machine's shared memory goes with the stage.
         command.args(["--perms", "1777", "--size", &SHARED_MEMORY.to_string(), "--tmpfs", "/dev/shm"]);
         let (exe, base) = (env::current_exe().unwrap(), base_of_python());
-        for (hidden, shown) in opened(&[&exe, &environment_folder(), &base]) {
+        let folder = environment_folder();
+        let own: [&Path; 3] = [&exe, &folder, &base];
+        for (hidden, shown) in opened(&[&own[..], shown].concat()) {
             command.args(["--perms", "0755", "--tmpfs"]).arg(&hidden);
             for path in shown {
                 let mut on_the_way: Vec<&Path> =
@@ -82,12 +89,20 @@ impl Stage {
         }
         command.arg(exe).args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
         let path = env::join_paths(
-            [base.join("bin")].into_iter().chain(env::split_paths(&env::var_os("PATH").unwrap())),
+            [base.join("bin")]
+                .into_iter()
+                .chain(shown.iter().map(|folder| folder.to_path_buf()))
+                .chain(env::split_paths(&env::var_os("PATH").unwrap())),
         );
         command.env(STAGE, self.name()).env("PATH", path.unwrap()).env(PYTHON, python);
         let status = command.status().unwrap();
         assert!(status.success(), "as {}: {status}", self.name());
     }
+}
+
+/// Whether another test has started this process.
+pub(crate) fn is_on_a_stage() -> bool {
+    env::var_os(STAGE).is_some()
 }
 
 /// Folders on the way to these paths that others may not enter, each with what is to be seen of it.

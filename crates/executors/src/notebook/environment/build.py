@@ -20,6 +20,7 @@ import isochrone_processes as processes  # noqa: E402
 KEPT = 30
 LONGEST_LINE = 2_000
 UV_PATIENCE = 60  # seconds, for its version
+TRUE = ("y", "yes", "t", "true", "on", "1")  # pip's
 CHECK = """
 import importlib.metadata, json, nbclient, ipykernel
 found = {(d.metadata["Name"], d.version) for d in importlib.metadata.distributions()}
@@ -88,6 +89,9 @@ def with_uv(uv, python):
     command = [uv, "pip", "install", "--python", python, "--no-config", "--no-progress", "--color", "never"]
     # Where several indexes have a package, pip takes the best version of all.
     command += ["--index-strategy", "unsafe-best-match"]
+    # uv has no variable for this one.
+    if os.environ.get("PIP_NO_INDEX", "").lower() in TRUE:
+        command += ["--no-index"]
     # What uv unpacks is in the build's own folder, and not there twice.
     return [*command, "--compile-bytecode", "--link-mode", "hardlink"]
 
@@ -106,7 +110,8 @@ def install(job, python, uv, step):
         try:
             return run(name, *with_uv(uv, python), *what)
         except Failed as failed:
-            emit(line=f"uv can't install this ({failed.lines[-1].strip()}): pip tries")
+            why = [line for line in failed.lines if line.startswith("error: ")] or failed.lines[-1:]
+            emit(line=f"uv can't install this ({why[0].strip()}): pip tries")
     return run(name, *with_pip(python), *what)
 
 

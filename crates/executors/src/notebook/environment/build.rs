@@ -78,7 +78,7 @@ impl Builder {
         let build = build_config(config);
         Builder {
             parent: parent.to_path_buf(),
-            isolator: Isolator::new(parent, &build),
+            isolator: Isolator::for_builds(parent, &build),
             config: build,
             notebooks: config.clone(),
             uv: uv::find(config),
@@ -285,6 +285,9 @@ fn set_up(command: &mut tokio::process::Command, python: &Path, scratch: &Scratc
         .env("PIP_NO_CACHE_DIR", "1")
         .env("UV_CACHE_DIR", scratch.home().join("uv"))
         .env("UV_PYTHON_DOWNLOADS", "never")
+        // The machine's certificates, as pip does; earlier versions call it otherwise.
+        .env("UV_SYSTEM_CERTS", "true")
+        .env("UV_NATIVE_TLS", "true")
         .env(MARK, token)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -6,6 +6,7 @@
 //! A tier is used only where a probe has shown that it holds.
 
 mod bwrap;
+mod error;
 mod landlock;
 mod parent;
 mod probe;
@@ -29,6 +30,7 @@ use super::network::{self, Handover, NetworkTier, Ports};
 use super::scratch::Scratch;
 use crate::untrusted::UntrustedDir;
 use bwrap::ViewLimits;
+pub use error::IsolationError;
 pub(super) use parent::Parent;
 use syscalls::Calls;
 use view::View;
@@ -54,62 +56,6 @@ impl fmt::Display for Tier {
     }
 }
 
-/// Why notebooks can't be isolated as the configuration wants, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IsolationError {
-    /// The one tier that may be used does not hold.
-    #[error(
-        "[notebook] isolation = \"{tier}\" does not hold on this machine: {why}; {}",
-        advice(*tier)
-    )]
-    NotReal {
-        /// The tier.
-        tier: Tier,
-        /// What the probe met.
-        why: String,
-    },
-    /// None of the tiers holds.
-    #[error(
-        "[notebook] isolation = \"auto\" finds no isolation on this machine (bwrap: {bwrap}; landlock: {landlock}); {}",
-        advice(Tier::Bwrap)
-    )]
-    NoneReal {
-        /// What the probe met in bwrap.
-        bwrap: String,
-        /// What it met under Landlock.
-        landlock: String,
-    },
-    /// The network that notebooks are to have can't be made.
-    #[error(
-        "[notebook] network = \"{network}\" does not hold on this machine: {why}; it needs bubblewrap, which may \
-         make network namespaces; or set [notebook] network to \"auto\" or \"open\""
-    )]
-    NoNetwork {
-        /// As it is configured.
-        network: Network,
-        /// What the probe met.
-        why: String,
-    },
-    /// A limit does not hold, and all are required.
-    #[error(
-        "[notebook] require_limits = true, and these limits do not hold on this machine: {0}; \
-         docs/notebook-limits.md says what holds them"
-    )]
-    NotLimited(String),
-}
-
-fn advice(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Landlock => {
-            "it needs Linux 6.2 or later with Landlock switched on; or set [notebook] isolation to \"bwrap\""
-        }
-        Tier::Bwrap | Tier::None => {
-            "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap) and let it make namespaces, or set \
-             [notebook] isolation to \"none\" to run notebooks with all that this account may do"
-        }
-    }
-}
-
 /// Finds the tier that is used, and keeps what it found; clones share it.
 #[derive(Clone, Debug)]
 pub struct Isolator(Arc<Shared>);
@@ -119,6 +65,10 @@ struct Shared {
     config: Config,
     /// Attempts have their folders in it.
     scratch: PathBuf,
+    /// Folders that Isochrone has made, through which other users may pass.
+    opened: Vec<PathBuf>,
+    /// What runs must be able to read, beside what is listed for all.
+    needed: Vec<PathBuf>,
     limits: Limits,
     /// With the Python that it was found for.
     found: Mutex<Option<(PathBuf, Confinement)>>,
@@ -127,8 +77,30 @@ struct Shared {
 impl Isolator {
     /// For notebooks that have their folders in `scratch`, as `config` wants.
     pub fn new(scratch: impl Into<PathBuf>, config: &Config) -> Isolator {
-        let (limits, found) = (Limits::find(config), Mutex::new(None));
-        Isolator(Arc::new(Shared { config: config.clone(), scratch: scratch.into(), limits, found }))
+        let scratch = scratch.into();
+        let data = scratch.parent().map(Path::to_path_buf);
+        let python = data.as_ref().map(|data| data.join("python"));
+        let opened = data.into_iter().chain([scratch.clone()]).chain(python).collect();
+        Self::with_folders(scratch, config, opened, Vec::new())
+    }
+
+    /// For builds of Python environments, which have their folders in `folder`: they read what leads to packages.
+    pub(super) fn for_builds(folder: &Path, config: &Config) -> Isolator {
+        // What is around a folder of the operator's is not Isochrone's to open.
+        let data = folder.parent().filter(|_| config.environments_dir.is_none());
+        let opened = data.into_iter().chain([folder]).map(Path::to_path_buf).collect();
+        let needed = network::files(&config.environment).collect();
+        Self::with_folders(folder.to_path_buf(), config, opened, needed)
+    }
+
+    fn with_folders(
+        scratch: PathBuf,
+        config: &Config,
+        opened: Vec<PathBuf>,
+        needed: Vec<PathBuf>,
+    ) -> Isolator {
+        let (config, limits, found) = (config.clone(), Limits::find(config), Mutex::new(None));
+        Isolator(Arc::new(Shared { config, scratch, opened, needed, limits, found }))
     }
 
     /// The tier that notebooks of this Python get. A tier that was found to hold is not probed again; what
@@ -264,15 +236,15 @@ impl Isolator {
         confinement: &Confinement,
         python: &Path,
     ) -> Result<Vec<String>, String> {
-        let (scratch, config) = (&self.0.scratch, &self.0.config);
-        let data = scratch.parent();
-        // Those that Isochrone has made.
-        for folder in [data, Some(scratch.as_path()), data.map(|data| data.join("python")).as_deref()] {
-            folder.into_iter().for_each(let_pass);
+        let Shared { scratch, config, opened, needed, .. } = &*self.0;
+        for folder in opened {
+            let_pass(folder);
         }
-        let readable: Vec<PathBuf> = config.readable.iter().cloned().chain([python.to_path_buf()]).collect();
-        let writable = config.writable.clone();
-        let check = move || Ok::<_, io::Error>(users.take()?.out_of_reach(&readable, &writable));
+        let readable = config.readable.iter().chain(needed).cloned().chain([python.to_path_buf()]);
+        let (readable, writable): (Vec<PathBuf>, _) = (readable.collect(), config.writable.clone());
+        let environments = config.environments_dir.clone().filter(|folder| folder.exists());
+        let passed: Vec<PathBuf> = environments.into_iter().collect();
+        let check = move || Ok::<_, io::Error>(users.take()?.out_of_reach(&readable, &writable, &passed));
         let missing = tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string())?;
         match missing.map_err(|error| error.to_string())?.as_slice() {
             [] => probe::probe(confinement, python, scratch).await,

@@ -70,8 +70,13 @@ const REFUSED: &[libc::c_long] = &[
 ];
 
 /// Said not to exist, so that libraries take the older calls, which the filter can look into.
-const UNKNOWN: &[libc::c_long] =
-    &[libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+const UNKNOWN: &[libc::c_long] = &[
+    libc::SYS_clone3,
+    libc::SYS_openat2,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+];
 
 /// Memory that is in no process: where no cgroup counts it, only its end is.
 const UNCOUNTED_MEMORY: &[libc::c_long] = &[libc::SYS_memfd_create, libc::SYS_vmsplice];
@@ -212,8 +217,49 @@ fn refused(calls: Calls) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_shmget, huge(2, libc::SHM_HUGETLB as u64)?);
     let types_in = |code| SeccompRule::new(vec![SeccompCondition::new(1, Dword, SeccompCmpOp::Eq, code)?]);
     rules.insert(libc::SYS_ioctl, TERMINAL_INPUT.into_iter().map(types_in).collect::<Result<_, _>>()?);
+    rules.extend(programs_run_as_their_owner()?);
     if !calls.own_namespaces {
         rules.extend(others_resources()?);
+    }
+    Ok(rules)
+}
+
+/// `fchmodat2`, which not all versions of libc know (asm-generic/unistd.h; the same everywhere).
+const FCHMODAT2: libc::c_long = 452;
+/// The bit of `O_TMPFILE` that is its own (asm-generic/fcntl.h).
+const TMPFILE: u64 = 0o20_000_000;
+
+/// Files with the set-user-ID bit: what stays of a build or of a notebook would be the worker's own program for others of
+/// the machine.
+fn programs_run_as_their_owner() -> Result<Rules, BackendError> {
+    const CREATE: u64 = libc::O_CREAT as u64;
+    let set_user_id = |argument| has_bits(argument, u64::from(libc::S_ISUID), u64::from(libc::S_ISUID));
+    let mut rules = Rules::new();
+    let modes = [
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_chmod, 1),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_creat, 1),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_mknod, 1),
+        (libc::SYS_fchmod, 1),
+        (libc::SYS_fchmodat, 2),
+        (FCHMODAT2, 2),
+        (libc::SYS_mknodat, 2),
+    ];
+    for (call, mode) in modes {
+        rules.insert(call, vec![SeccompRule::new(vec![set_user_id(mode)?])?]);
+    }
+    // Where nothing is made, anything may stand in the place of the mode.
+    let opens = [
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_open, 1),
+        (libc::SYS_openat, 2),
+    ];
+    for (call, flags) in opens {
+        let making = [CREATE, TMPFILE]
+            .map(|flag| SeccompRule::new(vec![has_bits(flags, flag, flag)?, set_user_id(flags + 1)?]));
+        rules.insert(call, making.into_iter().collect::<Result<_, _>>()?);
     }
     Ok(rules)
 }

@@ -131,8 +131,13 @@ impl RunUser {
         chown(path, Some(self.user), Some(self.group))
     }
 
-    /// Those of these paths that it can't read, or can't write.
-    pub(in super::super) fn out_of_reach(&self, readable: &[PathBuf], writable: &[PathBuf]) -> Vec<String> {
+    /// Those of these paths that it can't read, can't write, or can't pass through.
+    pub(in super::super) fn out_of_reach(
+        &self,
+        readable: &[PathBuf],
+        writable: &[PathBuf],
+        passed: &[PathBuf],
+    ) -> Vec<String> {
         let failing = |test: &str, paths: &[PathBuf]| {
             let script = format!("for path; do test {test} \"$path\" || printf '%s\\n' \"$path\"; done");
             let output = self.command("sh").args(["-c", &script, "sh"]).args(paths).output();
@@ -142,7 +147,7 @@ impl RunUser {
             );
             text.lines().map(str::to_owned).collect::<Vec<_>>()
         };
-        [failing("-r", readable), failing("-w", writable)].concat()
+        [failing("-r", readable), failing("-w", writable), failing("-x", passed)].concat()
     }
 
     /// Sets limits of one of its processes, by their names in prlimit(1).

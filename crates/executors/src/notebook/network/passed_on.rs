@@ -104,9 +104,32 @@ fn settings_files(own: &BTreeMap<String, String>) -> Vec<String> {
     files.filter_map(|file| std::fs::read_to_string(file).ok()).collect()
 }
 
-/// Whether a file of settings sets anything.
+/// Settings of pip that don't matter to which packages there are, and where. (uv takes the machine's certificates; where
+/// they are not enough, pip tries.)
+const OF_NO_MATTER: [&str; 16] = [
+    "break-system-packages",
+    "cache-dir",
+    "cert",
+    "default-timeout",
+    "disable-pip-version-check",
+    "no-cache-dir",
+    "no-input",
+    "no-warn-script-location",
+    "prefer-binary",
+    "progress-bar",
+    "quiet",
+    "require-virtualenv",
+    "retries",
+    "root-user-action",
+    "timeout",
+    "user",
+];
+
+/// Whether a file of settings sets what uv would have to know.
 fn has_settings(text: &str) -> bool {
-    text.lines().map(str::trim).any(|line| !line.starts_with(['#', ';']) && line.contains(['=', ':']))
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';', '[']));
+    let mut keys = lines.filter_map(|line| line.split_once(['=', ':'])).map(|(key, _)| key.trim());
+    keys.any(|key| !OF_NO_MATTER.contains(&key))
 }
 
 /// What the operator sets goes before what the worker has.
@@ -115,11 +138,10 @@ fn value(own: &BTreeMap<String, String>, name: &str) -> Option<String> {
 }
 
 /// What uv calls what pip calls otherwise. Where packages are must not depend on which of them is there.
-const UVS_NAMES: [(&str, &str); 9] = [
+const UVS_NAMES: [(&str, &str); 8] = [
     ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
     ("PIP_EXTRA_INDEX_URL", "UV_INDEX"),
     ("PIP_FIND_LINKS", "UV_FIND_LINKS"),
-    ("PIP_NO_INDEX", "UV_NO_INDEX"),
     ("PIP_CONSTRAINT", "UV_CONSTRAINT"),
     ("PIP_TRUSTED_HOST", "UV_INSECURE_HOST"),
     ("PIP_CERT", "SSL_CERT_FILE"),
@@ -270,7 +292,9 @@ mod tests {
             ("[global]\n# index-url = https://packages.example.com\n; cert = /x\n", false),
             // Neither of these is a URL.
             ("[global]\nno-index = true\nfind-links = /srv/wheels\n", true),
-            ("[global]\ncert: /etc/company.pem\n", true),
+            ("[global]\ncert = /etc/company.pem\n[install]\nuser: no\n", false),
+            ("[global]\ntrusted-host: packages.example.com\n", true),
+            ("[global]\nextra-index-url =\n    https://packages.example.com/simple\n", true),
             ("[install]\nconstraint=/etc/constraints.txt\n", true),
         ] {
             assert_eq!(has_settings(text), is_set, "{text}");

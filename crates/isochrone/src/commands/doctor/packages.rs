@@ -36,7 +36,11 @@ fn operators(status: &EnvironmentStatus, item_requirements: bool) -> Check {
         none if none.is_empty() => "Jupyter's alone".to_owned(),
         asked => asked.chars().take(LONGEST).collect(),
     };
-    let items = if item_requirements { "; notebooks may ask for their own" } else { "" };
+    let items = if item_requirements {
+        "; notebooks may ask for their own, which are built in the sandbox and network that these checks show"
+    } else {
+        ""
+    };
     let folder = status.folder.display();
     match &status.state {
         EnvironmentState::Built { bytes, packages } => {
