@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use isochrone_quartz::Schedule;
 
 use crate::{
-    EpochMillis, FireId, MisfirePolicy, OverlapPolicy, Policies, Reason, Run, RunStatus, Task, TaskState,
-    Trigger,
+    EpochMillis, FireId, MisfirePolicy, Nonce, OverlapPolicy, Policies, Reason, Run, RunStatus, Task,
+    TaskState, Trigger,
 };
 
 /// A fire later than this is "late": its scheduler was away or busy.
@@ -71,6 +71,9 @@ pub(crate) fn new_run(task: &Task, fire: &PlannedFire, trigger: Trigger, now: Ep
         result: status.ended().then(|| fire.reason.sentence().to_owned()),
         status,
         attempt: 0,
+        nonce: Nonce::NONE,
+        lapsed: false,
+        finished: Vec::new(),
         failures: 0,
         crashes: 0,
         cancel: None,

@@ -3,8 +3,10 @@
 
 mod account;
 mod audit;
+mod claim;
 mod declared;
 mod edit;
+mod fence;
 mod fire;
 mod id;
 mod item;
@@ -26,11 +28,13 @@ mod written_schedule;
 
 pub use account::{Role, User, UserChange, keeps_an_administrator};
 pub use audit::{Action, AuditEntry};
+pub use claim::{Claimant, Held, Refusal, check_fence, claim, has_finished, renew};
 pub use declared::{
     DeclaredParameter, DeclaredParameters, ParameterKind, check_parameters, geoprocessing_parameters,
     given_parameters, notebook_outputs, notebook_parameters, process_parameters,
 };
 pub use edit::{Change, disable, edit, enable, restart};
+pub use fence::{Fence, Nonce};
 pub use fire::{
     Decision, FirePlan, PlannedFire, first_fire, plan_backfill, plan_fires, plan_fires_before, plan_request,
     planned_minutes, without_runs,

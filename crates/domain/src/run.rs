@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EpochMillis, FireId, Generation, ItemSnapshot, Outcome, Reason, RunId, TaskId, TaskType};
+use crate::{
+    EpochMillis, Fence, FireId, Generation, ItemSnapshot, Nonce, Outcome, Reason, RunId, TaskId, TaskType,
+};
 
 /// Why there is a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,8 +165,17 @@ pub struct Run {
     pub fired: Reason,
     /// Where it is on its way.
     pub status: RunStatus,
-    /// How many attempts were begun: the last one's number, and its fencing token.
+    /// How many attempts were begun: the last one's number.
     pub attempt: u32,
+    /// What the last attempt's claim drew.
+    #[serde(default, skip_serializing_if = "Nonce::is_none")]
+    pub nonce: Nonce,
+    /// Whether the last attempt ended because its lease lapsed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lapsed: bool,
+    /// The latest attempts that their workers ended and that were not the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finished: Vec<Fence>,
     /// How many attempts failed.
     pub failures: u32,
     /// How many attempts ended with their worker.
@@ -192,6 +203,13 @@ pub struct Run {
     /// What it left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Artifact>,
+}
+
+impl Run {
+    /// The last attempt's fencing token.
+    pub fn fence(&self) -> Fence {
+        Fence { attempt: self.attempt, nonce: self.nonce }
+    }
 }
 
 /// Without the remote job's handle: it may hold what gives access to the job.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::claim::note_finished;
 use crate::{
     Artifact, CancelReason, CrashPolicy, EpochMillis, Outcome, Reason, Run, RunStatus, Task, TaskState,
 };
@@ -66,6 +67,7 @@ pub fn settle(
     let mut settled = Settled { run: run.clone(), task: task.clone() };
     settled.run.artifacts.extend(artifacts);
     settled.run.progress = None;
+    settled.run.lapsed = end == AttemptEnd::Lapsed;
     match end {
         AttemptEnd::Succeeded { result } => {
             settled.run.result = Some(result);
@@ -131,6 +133,7 @@ impl Settled {
             self.run.result = Some(Reason::Cancelled.sentence().to_owned());
             self.end(Outcome::Failed, Reason::Cancelled, now);
         } else {
+            note_finished(&mut self.run);
             self.run.status = RunStatus::Queued { due: now + wait };
         }
     }
@@ -280,6 +283,7 @@ pub fn retry(run: &Run, now: EpochMillis) -> Option<Run> {
             outcome: Outcome::Failed | Outcome::SubmitFailed | Outcome::Succeeded, ..
         } => {
             let mut run = run.clone();
+            note_finished(&mut run);
             run.status = RunStatus::Queued { due: now };
             run.cancel = None;
             run.handle = None;

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Action, Decision, EpochMillis, MisfirePolicy, OverlapPolicy, Policies, Role, RunId, RunStatus, TaskType,
+    Action, Claimant, Decision, EpochMillis, MisfirePolicy, OverlapPolicy, Policies, Refusal, Role, RunId,
+    RunStatus, TaskType,
 };
 use isochrone_queue::local::LocalQueue;
 use isochrone_queue::{Consumer, Heartbeats, Queue, QueueError, WakeUp};
 use isochrone_scheduler::{Event, Scheduler, Wake};
 use isochrone_store::sqlite::SqliteStore;
-use isochrone_store::{AuditStore, Claim, Finished, Refusal, RunStore};
+use isochrone_store::{AuditStore, Claim, Finished, RunStore};
 use tokio::sync::broadcast;
 use world::{
     DEADLINE, LEASE, MINUTE, NOON, Running, World, caller, clock_at, counted, every_minute, slow_clock_at,
@@ -97,7 +98,7 @@ async fn a_run_whose_worker_died_goes_to_another() {
     let second = world.take("lives", LEASE).await;
     assert_eq!((second.run.id, second.run.attempt, second.run.crashes), (run, 2, 1));
     let end = isochrone_domain::AttemptEnd::Succeeded { result: "too late".to_owned() };
-    let late = world.store.finish(run, 1, end, Vec::new()).await.unwrap();
+    let late = world.store.finish(run, lost.run.fence(), end, Vec::new()).await.unwrap();
     assert!(matches!(late, Finished::Fenced(_)), "{late:?}");
     world.succeed(&second).await;
     assert_eq!(world.stored_run(run).await.status.wire(), "succeeded");
@@ -116,7 +117,8 @@ async fn a_failed_run_is_published_again_when_its_retry_is_due() {
         reason: isochrone_domain::Reason::ExecutionError,
         result: "no".to_owned(),
     };
-    let Finished::Kept(failed) = world.store.finish(run, 1, end, Vec::new()).await.unwrap() else {
+    let Finished::Kept(failed) = world.store.finish(run, first.run.fence(), end, Vec::new()).await.unwrap()
+    else {
         panic!("the attempt held its lease")
     };
     let RunStatus::Queued { due } = failed.status else { panic!("{:?}", failed.status) };
@@ -234,7 +236,7 @@ async fn each_run_gets_a_worker_although_a_purge_took_the_youngest() {
     let mut claimed = 0;
     while claimed < 10 {
         let delivery = tokio::time::timeout(DEADLINE, consumer.next()).await.expect("it comes back").unwrap();
-        let claim = world.store.claim(delivery.wake_up().run, "w", LEASE).await.unwrap();
+        let claim = world.store.claim(delivery.wake_up().run, &Claimant::new("w"), LEASE).await.unwrap();
         // A double is refused and does no harm.
         claimed += usize::from(matches!(claim, Claim::Granted(_)));
         delivery.ack().await.unwrap();
@@ -253,7 +255,7 @@ async fn a_task_deleted_while_its_run_is_queued_runs_no_more() {
     running.stop().await;
 
     assert_eq!(world.store.run(run).await.unwrap(), None);
-    let claim = world.store.claim(run, "w", LEASE).await.unwrap();
+    let claim = world.store.claim(run, &Claimant::new("w"), LEASE).await.unwrap();
     assert_eq!(claim, Claim::Refused(Refusal::Deleted));
     assert_eq!(world.ledger(task.id).await.len(), 1, "the ledger keeps the fire");
     let deleted = world.audit().await.into_iter().find(|entry| entry.action == Action::DeleteTask);

@@ -8,12 +8,12 @@ mod work;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use isochrone_domain::RunId;
+use isochrone_domain::{EpochMillis, Held, RunId};
 use isochrone_store::redis::{Options, RedisStore};
-use isochrone_store::{Clock, Held, Store};
+use isochrone_store::{Clock, Store};
 use isochrone_testkit::RedisServer;
 use tokio::task::JoinSet;
-use work::{claim, finish, insert, plan, report, timed};
+use work::{FENCE, claim, finish, insert, plan, report, timed};
 
 const TASKS: usize = 10_000;
 /// Tasks that the scheduler fires in one go.
@@ -111,11 +111,12 @@ async fn small(store: &Arc<dyn Store>) {
 }
 
 async fn renew(store: &Arc<dyn Store>, runs: &[RunId]) {
-    let held: Vec<Held> =
-        runs[..100].iter().map(|run| Held { run: *run, attempt: 1, progress: None }).collect();
+    let held =
+        |run: &RunId| Held { run: *run, fence: FENCE, started: EpochMillis(0), handle: None, progress: None };
+    let held: Vec<Held> = runs[..100].iter().map(held).collect();
     let mut times = Vec::new();
     for _ in 0..30 {
-        times.push(timed(store.renew(&held, Duration::from_hours(1))).await);
+        times.push(timed(store.renew("worker", &held, Duration::from_hours(1))).await);
     }
     report("renewal of 100 leases", times);
 }

@@ -33,8 +33,8 @@ pub use installation::InstallationStore;
 pub use item_source::{ItemSource, ItemsUnavailable, StoredItems};
 pub use items::ItemStore;
 pub use runs::{
-    Backlog, Cancelled, Claim, Claimed, Finished, Held, Keep, LONGEST_LEASE, Refusal, Renewal, RunFilter,
-    RunStore, Unclaimed,
+    Backlog, Cancelled, Claim, Claimed, Finished, Keep, LEASE, LONGEST_LEASE, Renewal, RunFilter, RunStore,
+    Unclaimed,
 };
 pub use secrets::SecretStore;
 pub use tasks::{DueTask, FireCommit, Saved, TaskFilter, TaskStore};

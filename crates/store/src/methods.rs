@@ -34,7 +34,6 @@ macro_rules! store_methods {
                 fn mark_published(published: &[Unclaimed]) -> ();
                 fn unclaimed(kind: TaskType, before: EpochMillis, limit: u64) -> Vec<Unclaimed>;
                 fn backlog(now: EpochMillis) -> Backlog;
-                fn renew(held: &[Held], lease: Duration) -> Vec<Renewal>;
                 fn log(run: RunId, page: Page) -> Paged<LogLine>;
                 fn trim_runs(task: TaskId, keep: Keep, limit: u64) -> Vec<RunId>;
                 fn deleted_runs(until: EpochMillis, limit: u64) -> Vec<RunId>;
@@ -44,11 +43,12 @@ macro_rules! store_methods {
                 fn run(id: RunId) -> Option<Run>;
                 fn runs(filter: &RunFilter, page: Page) -> Paged<Run>;
                 fn runs_from(filter: &RunFilter, after: Option<Place>, limit: u64) -> Stretch<Run>;
-                fn claim(run: RunId, worker: &str, lease: Duration) -> Claim;
-                fn checkpoint(run: RunId, attempt: u32, handle: &str) -> Finished;
-                fn note_item(run: RunId, attempt: u32, item: &ItemSnapshot) -> Finished;
-                fn append_log(run: RunId, attempt: u32, first: u64, lines: &[LogLine]) -> Finished;
-                fn finish(run: RunId, attempt: u32, end: AttemptEnd, artifacts: Vec<Artifact>) -> Finished;
+                fn claim(run: RunId, by: &Claimant, lease: Duration) -> Claim;
+                fn renew(worker: &str, held: &[Held], lease: Duration) -> Vec<Renewal>;
+                fn checkpoint(run: RunId, fence: Fence, handle: &str) -> Finished;
+                fn note_item(run: RunId, fence: Fence, item: &ItemSnapshot) -> Finished;
+                fn append_log(run: RunId, fence: Fence, first: u64, lines: &[LogLine]) -> Finished;
+                fn finish(run: RunId, fence: Fence, end: AttemptEnd, artifacts: Vec<Artifact>) -> Finished;
                 fn reap(now: EpochMillis, limit: u64) -> Vec<Run>;
                 fn cancel_run(run: RunId, why: CancelReason, audit: AuditEntry) -> Cancelled;
                 fn retry_run(run: RunId, audit: AuditEntry) -> Cancelled;

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, Cancel, CancelReason, EpochMillis, ItemSnapshot, LogLine,
-    Progress, Run, RunId, Task, TaskId, TaskType,
+    Amendment, Artifact, AttemptEnd, AuditEntry, Cancel, CancelReason, Claimant, EpochMillis, Fence, Held,
+    ItemSnapshot, LogLine, Refusal, Run, RunId, Task, TaskId, TaskType,
 };
 
 use crate::{Page, Paged, Place, Result, Stretch};
+
+/// How long workers' leases are, in the world's time.
+pub const LEASE: Duration = Duration::from_secs(15);
 
 /// No lease is longer, in the world's time. One that ends further ahead was given before the clock was
 /// set back, and would hold up its run for as long.
@@ -57,27 +60,10 @@ pub struct Backlog {
     pub oldest: Option<EpochMillis>,
 }
 
-/// Why a worker does not get a run, or does not have it any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It has ended.
-    #[error("it has ended")]
-    Ended,
-    /// It or its task was deleted.
-    #[error("it was deleted")]
-    Deleted,
-    /// Another attempt has it.
-    #[error("another attempt holds it")]
-    Held,
-    /// It is not its turn: it waits behind another run or for a retry.
-    #[error("it is not its turn")]
-    NotDue,
-}
-
 /// A run that a worker has now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// Its `attempt` is the fencing token of all that the worker writes.
+    /// Its `fence()` is the fencing token of all that the worker writes.
     pub run: Run,
     /// Its task, as it is at this moment.
     pub task: Task,
@@ -90,17 +76,6 @@ pub enum Claim {
     Granted(Box<Claimed>),
     /// It is not.
     Refused(Refusal),
-}
-
-/// An attempt that a worker has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// The run.
-    pub run: RunId,
-    /// The attempt's number.
-    pub attempt: u32,
-    /// How far it is, if that changed.
-    pub progress: Option<Progress>,
 }
 
 /// The answer to a renewal.
@@ -164,22 +139,23 @@ pub trait RunStore: Send + Sync {
     async fn backlog(&self, now: EpochMillis) -> Result<Backlog>;
 
     /// Gives a worker a queued run as its next attempt, with a lease of this length, or of
-    /// [`LONGEST_LEASE`]. Repeated by the same worker for the same attempt it is refused as held. A
+    /// [`LONGEST_LEASE`]. Repeated with the same nonce it is granted again, as the same attempt. A
     /// run that is not due yet is refused, and is in the outbox again: its wake-up is used up.
-    async fn claim(&self, run: RunId, worker: &str, lease: Duration) -> Result<Claim>;
+    async fn claim(&self, run: RunId, by: &Claimant, lease: Duration) -> Result<Claim>;
 
-    /// Renews the leases of a worker's attempts and keeps their progress. One answer each, in order.
-    async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Renewal>>;
+    /// Renews the leases of a worker's attempts and keeps their progress, as `domain::renew` has it: an attempt whose
+    /// claim the store has forgotten has its run again. One answer each, in order.
+    async fn renew(&self, worker: &str, held: &[Held], lease: Duration) -> Result<Vec<Renewal>>;
 
     /// Keeps a remote job's handle (JSON) for the attempts to come.
-    async fn checkpoint(&self, run: RunId, attempt: u32, handle: &str) -> Result<Finished>;
+    async fn checkpoint(&self, run: RunId, fence: Fence, handle: &str) -> Result<Finished>;
 
     /// Keeps which version of its item the attempt found.
-    async fn note_item(&self, run: RunId, attempt: u32, item: &ItemSnapshot) -> Result<Finished>;
+    async fn note_item(&self, run: RunId, fence: Fence, item: &ItemSnapshot) -> Result<Finished>;
 
     /// Adds lines to the run's log. They are numbered from `first` within the attempt: lines whose
     /// number is there already are not kept twice.
-    async fn append_log(&self, run: RunId, attempt: u32, first: u64, lines: &[LogLine]) -> Result<Finished>;
+    async fn append_log(&self, run: RunId, fence: Fence, first: u64, lines: &[LogLine]) -> Result<Finished>;
 
     /// The run's log, all attempts, from the `offset`th line on.
     async fn log(&self, run: RunId, page: Page) -> Result<Paged<LogLine>>;
@@ -189,7 +165,7 @@ pub trait RunStore: Send + Sync {
     async fn finish(
         &self,
         run: RunId,
-        attempt: u32,
+        fence: Fence,
         end: AttemptEnd,
         artifacts: Vec<Artifact>,
     ) -> Result<Finished>;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use conformance::Fresh;
 use conformance::ledger::EVER;
-use conformance::world::{ALL, LONG, World, entry, kept, new_task, succeeded};
+use conformance::world::{ALL, LONG, World, entry, fence, kept, new_task, succeeded};
 use isochrone_domain::{Action, EpochMillis, LogLine, LogStream};
 use isochrone_store::sqlite::{self, SqliteStore};
 use isochrone_store::{AuditStore, Clock, Saved, Store, StoreError, TaskFilter, TaskStore};
@@ -80,7 +80,7 @@ async fn keeps_everything_when_it_is_opened_again() {
     let run = world.fire(task).await.pop().expect("a fire was due").id;
     world.claimed(run, LONG).await;
     let line = LogLine { at: EpochMillis(1), stream: LogStream::Stdout, text: "hello".to_owned() };
-    kept(world.append_log(run, 1, 0, std::slice::from_ref(&line)).await.unwrap());
+    kept(world.append_log(run, fence(1), 0, std::slice::from_ref(&line)).await.unwrap());
     let before =
         (world.read_task(task).await, world.read_run(run).await, world.fires(None, EVER).await.unwrap());
     drop(world);
@@ -90,7 +90,7 @@ async fn keeps_everything_when_it_is_opened_again() {
         (world.read_task(task).await, world.read_run(run).await, world.fires(None, EVER).await.unwrap());
     assert_eq!(after, before);
     assert_eq!(world.log(run, ALL).await.unwrap().rows, [line]);
-    kept(world.finish(run, 1, succeeded(), Vec::new()).await.unwrap());
+    kept(world.finish(run, fence(1), succeeded(), Vec::new()).await.unwrap());
 }
 
 /// The command line opens the file beside the server.

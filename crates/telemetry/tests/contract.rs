@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use isochrone_domain::{
-    Decision, EpochMillis, FireId, Outcome, Reason, Run, RunId, RunStatus, TaskId, TaskType, Trigger,
+    Decision, EpochMillis, FireId, Nonce, Outcome, Reason, Run, RunId, RunStatus, TaskId, TaskType, Trigger,
 };
 use isochrone_telemetry::{AttemptResult, Metrics};
 
@@ -61,6 +61,9 @@ fn run(status: RunStatus) -> Run {
         fired: Reason::Requested,
         status,
         attempt: 1,
+        nonce: Nonce::NONE,
+        lapsed: false,
+        finished: Vec::new(),
         failures: 0,
         crashes: 0,
         cancel: None,

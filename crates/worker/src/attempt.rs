@@ -277,5 +277,5 @@ async fn piece<R: Read + Send + 'static>(mut content: R) -> Result<(R, Bytes), N
 
 /// Each attempt writes into a folder of its own, so that a late one overwrites nothing.
 pub(crate) fn artifact_path(run: &Run, name: &str) -> Path {
-    Path::from_iter(["runs".to_owned(), run.id.to_string(), run.attempt.to_string(), name.to_owned()])
+    Path::from_iter(["runs".to_owned(), run.id.to_string(), run.fence().to_string(), name.to_owned()])
 }

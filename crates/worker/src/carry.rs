@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use isochrone_domain::{Artifact, AttemptEnd, LogStream, Reason, RunId, Task};
+use isochrone_domain::{Artifact, AttemptEnd, Fence, LogStream, Reason, Refusal, RunId, Task};
 use isochrone_store::{Claimed, Finished};
 use isochrone_telemetry::AttemptResult;
 use tokio::sync::{mpsc, watch};
@@ -28,7 +28,7 @@ pub(crate) async fn carry(
     lease: Lease,
 ) {
     let Claimed { run, task } = claimed;
-    let (run_id, attempt_number) = (run.id, run.attempt);
+    let (run_id, fence) = (run.id, run.fence());
     parts.metrics.run_started(&run);
     let _in_progress = parts.metrics.run_in_progress(run.kind);
     let deadline = deadline(&task, &*executor);
@@ -47,12 +47,12 @@ pub(crate) async fn carry(
     };
     let (end, artifacts) = tokio::join!(execution, journal);
     if let Some(end) = end {
-        finish(parts, run_id, attempt_number, end, artifacts, lease.trusted_until).await;
+        finish(parts, leases, (run_id, fence), end, artifacts).await;
     } else {
         parts.metrics.lease_lost();
         tracing::warn!("attempt abandoned: its lease is lost");
     }
-    leases.let_go(run_id, attempt_number);
+    leases.let_go(run_id, fence);
 }
 
 fn deadline(task: &Task, executor: &dyn Executor) -> Duration {
@@ -75,7 +75,7 @@ async fn execute_watched(
         changed = admission::item_changed_meanwhile(parts, executor, attempt) => changed,
     };
     attempt.log(LogStream::System, changed.result().unwrap_or_default()).await;
-    leases.stop(attempt.run().id, attempt.run().attempt, StopReason::Cancelled);
+    leases.stop(attempt.run().id, attempt.run().fence(), StopReason::Cancelled);
     // Given back: whoever goes on with it tells the job to end, too.
     work.await.map(|end| if end == AttemptEnd::GivenBack { end } else { changed })
 }
@@ -89,7 +89,7 @@ async fn execute(
     lease: &Lease,
     deadline: Duration,
 ) -> Option<AttemptEnd> {
-    let (run, number) = (attempt.run().id, attempt.run().attempt);
+    let (run, fence) = (attempt.run().id, attempt.run().fence());
     let out_of_time = Instant::now() + deadline;
     let mut stop = lease.stop.clone();
     let mut told: Option<(StopReason, Instant)> = None;
@@ -113,7 +113,7 @@ async fn execute(
                 Some(reason) => told = told.or(Some((reason, Instant::now()))),
                 None => {}
             },
-            () = sleep_until(out_of_time), if told.is_none() => leases.stop(run, number, StopReason::Deadline),
+            () = sleep_until(out_of_time), if told.is_none() => leases.stop(run, fence, StopReason::Deadline),
             () = sleep_until(force_at), if told.is_some() => {
                 let unanswered = AttemptEnd::Failed {
                     reason: Reason::Internal,
@@ -154,25 +154,28 @@ fn by_stop_reason(end: AttemptEnd, told: Option<StopReason>, deadline: Duration)
     }
 }
 
-/// Tells the store how the attempt ended, as long as the lease lasts; after that the reaper tells it
-/// for us.
+/// How long an attempt's end is sent again while the store is away. It is fenced, so it can't come too late.
+const SEND_END_FOR: Duration = Duration::from_mins(10);
+
+/// Sends the store how the attempt ended, until it has an answer.
 async fn finish(
     parts: &WorkerParts,
-    run: RunId,
-    attempt: u32,
+    leases: &Leases,
+    (run, fence): (RunId, Fence),
     end: AttemptEnd,
     artifacts: Vec<Artifact>,
-    trusted_until: watch::Receiver<Instant>,
 ) {
+    let began = Instant::now();
     let mut wait = Duration::from_millis(50);
     let result = AttemptResult::from(&end);
     loop {
-        match parts.store.finish(run, attempt, end.clone(), artifacts.clone()).await {
+        match parts.store.finish(run, fence, end.clone(), artifacts.clone()).await {
             Ok(Finished::Kept(run)) => {
                 parts.metrics.attempt_ended(&run, result);
                 tracing::info!(status = run.status.wire(), reason = reason_code(&run), "attempt ended");
                 break;
             }
+            Ok(Finished::Fenced(Refusal::NotDue)) if leases.reassert(parts, run, fence).await => continue,
             Ok(Finished::Fenced(refusal)) => {
                 parts.metrics.write_fenced();
                 tracing::warn!(%refusal, "the attempt's end was refused");
@@ -180,8 +183,8 @@ async fn finish(
             }
             Err(error) => tracing::warn!(%error, "the attempt's end is not kept yet"),
         }
-        if Instant::now() + wait > *trusted_until.borrow() {
-            tracing::warn!("the attempt's end could not be kept while its lease lasted");
+        if began.elapsed() + wait > SEND_END_FOR {
+            tracing::error!("the attempt's end could not be stored");
             break;
         }
         tokio::time::sleep(wait).await;

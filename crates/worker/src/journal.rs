@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Seek, Write};
 use std::time::Duration;
 
-use isochrone_domain::{Artifact, LogLine, LogStream};
+use isochrone_domain::{Artifact, LogLine, LogStream, Refusal};
 use isochrone_store::{Finished, Store};
 use object_store::ObjectStoreExt;
 use tokio::sync::mpsc;
@@ -121,7 +121,7 @@ impl<'a> Journal<'a> {
     async fn take(&mut self, report: Report) {
         match report {
             Report::Progress(progress) => {
-                self.leases.progress(self.run.id, self.run.attempt, progress);
+                self.leases.progress(self.run.id, self.run.fence(), progress);
             }
             Report::Log(stream, text) => self.line(stream, &text),
             Report::Artifact(artifact) => {
@@ -129,21 +129,32 @@ impl<'a> Journal<'a> {
                 self.artifacts.push(artifact);
             }
             Report::Item(item) => {
-                if let Err(error) = self.store().note_item(self.run.id, self.run.attempt, &item).await {
+                if let Err(error) = self.store().note_item(self.run.id, self.run.fence(), &item).await {
                     tracing::warn!(%error, digest = item.version.digest, "the item's version is not kept");
                 }
             }
             Report::Checkpoint(handle, answer) => {
-                let kept = match self.store().checkpoint(self.run.id, self.run.attempt, &handle).await {
-                    Ok(Finished::Kept(_)) => Ok(()),
-                    Ok(Finished::Fenced(_)) => {
-                        self.parts.metrics.write_fenced();
-                        Err(NotKept::Fenced)
-                    }
-                    Err(error) => Err(NotKept::Storage(error.to_string())),
-                };
                 // The executor may have been dropped meanwhile: then nobody needs the answer.
-                drop(answer.send(kept));
+                drop(answer.send(self.checkpoint(handle).await));
+            }
+        }
+    }
+
+    async fn checkpoint(&self, handle: String) -> Result<(), NotKept> {
+        let (run, fence) = (self.run.id, self.run.fence());
+        loop {
+            match self.store().checkpoint(run, fence, &handle).await {
+                Ok(Finished::Kept(_)) => {
+                    self.leases.handle(run, fence, handle);
+                    return Ok(());
+                }
+                Ok(Finished::Fenced(Refusal::NotDue))
+                    if self.leases.reassert(self.parts, run, fence).await => {}
+                Ok(Finished::Fenced(_)) => {
+                    self.parts.metrics.write_fenced();
+                    return Err(NotKept::Fenced);
+                }
+                Err(error) => return Err(NotKept::Storage(error.to_string())),
             }
         }
     }
@@ -191,9 +202,13 @@ impl<'a> Journal<'a> {
 
     async fn flush(&mut self) {
         let lines = std::mem::take(&mut self.unsent);
-        let answer = self.store().append_log(self.run.id, self.run.attempt, self.sent_lines, &lines).await;
-        match answer {
+        let (run, fence) = (self.run.id, self.run.fence());
+        match self.store().append_log(run, fence, self.sent_lines, &lines).await {
             Ok(Finished::Kept(_)) => self.sent_lines += lines.len() as u64,
+            // Sent again with the next ones.
+            Ok(Finished::Fenced(Refusal::NotDue)) if self.leases.reassert(self.parts, run, fence).await => {
+                self.unsent = lines;
+            }
             // Nobody will read them: the attempt is over.
             Ok(Finished::Fenced(_)) => self.parts.metrics.write_fenced(),
             Err(error) => {

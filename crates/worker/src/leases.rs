@@ -8,24 +8,25 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use isochrone_domain::{Progress, RunId};
-use isochrone_store::{Held, Renewal};
+use isochrone_domain::{Fence, Held, Progress, Run, RunId};
+use isochrone_store::Renewal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::{StopReason, WorkerParts};
 
 /// The attempts that a worker has at the moment.
-#[derive(Default)]
 pub(crate) struct Leases {
+    worker: String,
+    length: LeaseLength,
     held: Mutex<HashMap<RunId, Entry>>,
 }
 
 struct Entry {
-    attempt: u32,
+    /// As the store is told with each renewal.
+    held: Held,
     trusted_until: watch::Sender<Instant>,
     stop: watch::Sender<Option<StopReason>>,
-    progress: Option<Progress>,
 }
 
 /// What the attempt's own task watches.
@@ -35,6 +36,10 @@ pub(crate) struct Lease {
 }
 
 impl Leases {
+    pub(crate) fn new(worker: String, length: LeaseLength) -> Leases {
+        Leases { worker, length, held: Mutex::default() }
+    }
+
     fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Entry>> {
         // Each change of the map is one step: a panic elsewhere leaves it whole.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,17 +48,22 @@ impl Leases {
     /// Notes an attempt that was just claimed. An earlier attempt at the run may still work here: the
     /// store's clock can have jumped over its lease, which this process measures by another one. It is
     /// stopped, and this answers once its work is dead.
-    pub(crate) async fn hold(&self, run: RunId, attempt: u32, trusted_until: Instant) -> Lease {
+    pub(crate) async fn hold(&self, run: &Run, trusted_until: Instant) -> Lease {
         let (until_sender, until) = watch::channel(trusted_until);
         let (stop_sender, stop) = watch::channel(None);
-        let entry = Entry { attempt, trusted_until: until_sender, stop: stop_sender, progress: None };
-        let earlier = self.entries().insert(run, entry);
+        let entry = Entry { held: Held::of(run), trusted_until: until_sender, stop: stop_sender };
+        let earlier = self.entries().insert(run.id, entry);
         if let Some(earlier) = earlier {
-            tracing::warn!(run_id = %run, attempt = earlier.attempt, "overtaken by a new attempt; stopped");
+            let attempt = earlier.held.fence.attempt;
+            tracing::warn!(run_id = %run.id, attempt, "stopped: a new attempt has begun here");
             tell(&earlier.stop, StopReason::LeaseLost);
             earlier.stop.closed().await;
         }
         Lease { trusted_until: until, stop }
+    }
+
+    pub(crate) fn length(&self) -> LeaseLength {
+        self.length
     }
 
     pub(crate) fn runs(&self) -> Vec<RunId> {
@@ -61,23 +71,30 @@ impl Leases {
     }
 
     /// Forgets an attempt that is over.
-    pub(crate) fn let_go(&self, run: RunId, attempt: u32) {
+    pub(crate) fn let_go(&self, run: RunId, fence: Fence) {
         let mut entries = self.entries();
-        if entries.get(&run).is_some_and(|entry| entry.attempt == attempt) {
+        if entries.get(&run).is_some_and(|entry| entry.held.fence == fence) {
             entries.remove(&run);
         }
     }
 
     /// Notes progress, to be kept with the next renewal.
-    pub(crate) fn progress(&self, run: RunId, attempt: u32, progress: Progress) {
-        if let Some(entry) = self.entries().get_mut(&run).filter(|entry| entry.attempt == attempt) {
-            entry.progress = Some(progress);
+    pub(crate) fn progress(&self, run: RunId, fence: Fence, progress: Progress) {
+        if let Some(entry) = self.entries().get_mut(&run).filter(|entry| entry.held.fence == fence) {
+            entry.held.progress = Some(progress);
+        }
+    }
+
+    /// Notes a remote job's handle that was kept, for a store that forgets it.
+    pub(crate) fn handle(&self, run: RunId, fence: Fence, handle: String) {
+        if let Some(entry) = self.entries().get_mut(&run).filter(|entry| entry.held.fence == fence) {
+            entry.held.handle = Some(handle);
         }
     }
 
     /// Tells an attempt to stop. The first reason stays, but for a lost lease, which overrides all.
-    pub(crate) fn stop(&self, run: RunId, attempt: u32, reason: StopReason) {
-        if let Some(entry) = self.entries().get(&run).filter(|entry| entry.attempt == attempt) {
+    pub(crate) fn stop(&self, run: RunId, fence: Fence, reason: StopReason) {
+        if let Some(entry) = self.entries().get(&run).filter(|entry| entry.held.fence == fence) {
             tell(&entry.stop, reason);
         }
     }
@@ -90,61 +107,76 @@ impl Leases {
     }
 
     /// Renews every lease, again and again.
-    pub(crate) async fn keep_renewing(&self, parts: &WorkerParts, every: Duration, lease: LeaseLength) {
+    pub(crate) async fn keep_renewing(&self, parts: &WorkerParts, every: Duration) {
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            let held = self.held(None);
             // Bounded, so that a store that hangs does not cost the renewals after it.
-            let renewal = tokio::time::timeout(lease.trusted / 2, self.renew(parts, lease));
+            let renewal = tokio::time::timeout(self.length.trusted / 2, self.renew(parts, held));
             if renewal.await.is_err() {
                 tracing::warn!("the store did not answer a renewal in time");
             }
         }
     }
 
-    async fn renew(&self, parts: &WorkerParts, lease: LeaseLength) {
-        let held = self.to_renew();
+    /// Whether the attempt has its run after all, where the store says that nobody has: a store that came back without
+    /// its last writes has forgotten the claim, and takes it again.
+    pub(crate) async fn reassert(&self, parts: &WorkerParts, run: RunId, fence: Fence) -> bool {
+        let held = self.held(Some(run));
+        let ours = held.iter().any(|held| held.fence == fence);
+        ours && self.renew(parts, held).await
+    }
+
+    /// Whether all of these are held now.
+    async fn renew(&self, parts: &WorkerParts, held: Vec<Held>) -> bool {
         if held.is_empty() {
-            return;
+            return true;
         }
         let asked = Instant::now();
-        let answers = parts.store.renew(&held, lease.on_clock).await;
+        let answers = parts.store.renew(&self.worker, &held, self.length.on_clock).await;
         parts.metrics.leases_renewed(asked.elapsed());
         match answers {
             Ok(answers) => {
+                let kept = answers.iter().all(|answer| matches!(answer, Renewal::Held { .. }));
                 for (held, answer) in held.iter().zip(answers) {
-                    self.renewed(held, answer, asked + lease.trusted);
+                    self.renewed(held, answer, asked + self.length.trusted);
                 }
+                kept
             }
-            Err(error) => tracing::warn!(%error, "leases were not renewed"),
+            Err(error) => {
+                tracing::warn!(%error, "leases were not renewed");
+                false
+            }
         }
     }
 
-    fn to_renew(&self) -> Vec<Held> {
-        self.entries()
-            .iter_mut()
-            .map(|(run, entry)| Held { run: *run, attempt: entry.attempt, progress: entry.progress.clone() })
-            .collect()
+    /// What is held: of one run, or all.
+    fn held(&self, run: Option<RunId>) -> Vec<Held> {
+        let entries = self.entries();
+        let asked = entries.values().filter(|entry| run.is_none_or(|run| run == entry.held.run));
+        asked.map(|entry| entry.held.clone()).collect()
     }
 
     fn renewed(&self, held: &Held, answer: Renewal, trusted_until: Instant) {
         let mut entries = self.entries();
-        let Some(entry) = entries.get_mut(&held.run).filter(|entry| entry.attempt == held.attempt) else {
+        let Some(entry) = entries.get_mut(&held.run).filter(|entry| entry.held.fence == held.fence) else {
             return;
         };
         match answer {
             Renewal::Held { cancel } => {
                 entry.trusted_until.send_replace(trusted_until);
-                if entry.progress == held.progress {
-                    entry.progress = None;
+                if entry.held.progress == held.progress {
+                    entry.held.progress = None;
                 }
                 if cancel.is_some() {
                     tell(&entry.stop, StopReason::Cancelled);
                 }
             }
             Renewal::Lost(refusal) => {
-                tracing::warn!(run_id = %held.run, attempt = held.attempt, %refusal, "lease lost");
+                let attempt = held.fence.attempt;
+                tracing::warn!(run_id = %held.run, attempt, %refusal, "lease lost");
                 tell(&entry.stop, StopReason::LeaseLost);
             }
         }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use isochrone_domain::{EpochMillis, RunId, TaskType};
+use isochrone_domain::{Claimant, EpochMillis, RunId, TaskType};
 use isochrone_queue::{Consumer, Delivery, Queue};
 use isochrone_store::{Claim, Claimed, ItemSource, Store};
 use isochrone_telemetry::Metrics;
 use object_store::ObjectStore;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -20,6 +20,12 @@ use tracing::Instrument;
 use crate::carry::carry;
 use crate::leases::{LeaseLength, Leases};
 use crate::{Executor, STOP_GRACE, StopReason, WorkerConfig};
+
+/// How long the answer to a claim is waited for before the claim is repeated.
+const CLAIM_ANSWER: Duration = Duration::from_secs(5);
+
+/// Between two tries at a claim.
+const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a worker works with.
 pub struct WorkerParts {
@@ -56,11 +62,15 @@ impl Worker {
         config: WorkerConfig,
     ) -> Arc<Worker> {
         let executors = executors.into_iter().map(|executor| (executor.kind(), executor)).collect();
+        let length = LeaseLength {
+            on_clock: parts.store.clock().of_real(config.lease),
+            trusted: config.trusted_lease(),
+        };
         Arc::new(Worker {
             parts,
             executors,
+            leases: Leases::new(config.name.clone(), length),
             config,
-            leases: Leases::default(),
             attempts: TaskTracker::new(),
             heartbeat: AtomicI64::new(0),
         })
@@ -90,7 +100,7 @@ impl Worker {
             takers.spawn(Arc::clone(&self).take_all(kind, drain.clone()));
         }
         takers.close();
-        let renewing = self.leases.keep_renewing(&self.parts, self.config.renew_every, self.lease_length());
+        let renewing = self.leases.keep_renewing(&self.parts, self.config.renew_every);
         tokio::select! {
             () = renewing => {}
             () = self.take_heartbeats() => {}
@@ -128,13 +138,6 @@ impl Worker {
                 tracing::debug!(%error, "no heartbeats can be taken");
             }
             tokio::time::sleep(Duration::from_secs(5)).await;
-        }
-    }
-
-    fn lease_length(&self) -> LeaseLength {
-        LeaseLength {
-            on_clock: self.parts.store.clock().of_real(self.config.lease),
-            trusted: self.config.trusted_lease(),
         }
     }
 
@@ -177,16 +180,8 @@ impl Worker {
     /// Claims a wake-up's run, acknowledges the message at once, and carries the run.
     async fn answer(self: Arc<Self>, delivery: Box<dyn Delivery>, _slot: OwnedSemaphorePermit) {
         let wake_up = delivery.wake_up();
-        let lease = self.lease_length();
-        let asked = Instant::now();
-        let claim = match self.parts.store.claim(wake_up.run, &self.config.name, lease.on_clock).await {
-            Ok(claim) => claim,
-            Err(error) => {
-                // Unclaimed, it must not run. It stays out of line while the store is away.
-                tracing::warn!(run_id = %wake_up.run, %error, "the run could not be claimed");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                return acknowledged(delivery.give_back().await);
-            }
+        let Some((claim, trusted_until)) = self.claim(wake_up.run).await else {
+            return acknowledged(delivery.give_back().await);
         };
         acknowledged(delivery.ack().await);
         let claimed = match claim {
@@ -204,15 +199,37 @@ impl Worker {
         // An error's level: no filter that shows a line of the attempt leaves out whose line it is.
         let span = tracing::error_span!("attempt", run_id = %claimed.run.id, task_id = %claimed.task.id,
             fire_id = %claimed.run.fire, attempt = claimed.run.attempt, worker = %self.config.name);
-        self.carry(claimed, executor, asked + lease.trusted).instrument(span).await;
+        self.carry(claimed, executor, trusted_until).instrument(span).await;
+    }
+
+    /// The answer to a claim, and until when a lease that it grants is trusted. A claim whose answer was lost may have
+    /// been granted: it is repeated as the same one, as long as its lease could last. None: no answer came.
+    async fn claim(&self, run: RunId) -> Option<(Claim, Instant)> {
+        let by = Claimant::new(&self.config.name);
+        let length = self.leases.length();
+        let first = Instant::now();
+        loop {
+            let asked = Instant::now();
+            let problem = match timeout(CLAIM_ANSWER, self.parts.store.claim(run, &by, length.on_clock)).await
+            {
+                Ok(Ok(claim)) => return Some((claim, asked + length.trusted)),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "the store did not answer".to_owned(),
+            };
+            tracing::warn!(run_id = %run, problem, "the run could not be claimed");
+            if first.elapsed() + CLAIM_PAUSE > length.trusted {
+                return None;
+            }
+            sleep(CLAIM_PAUSE).await;
+        }
     }
 
     async fn carry(&self, claimed: Claimed, executor: Arc<dyn Executor>, trusted_until: Instant) {
         tracing::info!(kind = %claimed.run.kind, "attempt begins");
-        let held = self.leases.hold(claimed.run.id, claimed.run.attempt, trusted_until).await;
+        let held = self.leases.hold(&claimed.run, trusted_until).await;
         if claimed.run.cancel.is_some() {
             // It has a remote job that is to be told.
-            self.leases.stop(claimed.run.id, claimed.run.attempt, StopReason::Cancelled);
+            self.leases.stop(claimed.run.id, claimed.run.fence(), StopReason::Cancelled);
         }
         carry(&self.parts, &self.leases, executor, claimed, held).await;
     }

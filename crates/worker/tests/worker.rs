@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use house::{House, audit, does, ended, executing};
 use isochrone_domain::{
-    Action, AttemptEnd, CancelReason, CrashPolicy, LogStream, Outcome, Policies, Reason, RetryPolicy,
-    RunStatus,
+    Action, AttemptEnd, CancelReason, Claimant, CrashPolicy, LogStream, Outcome, Policies, Reason, Refusal,
+    RetryPolicy, RunStatus,
 };
-use isochrone_store::{Claim, Refusal, RunStore, TaskStore};
+use isochrone_store::{Claim, RunStore, TaskStore};
 use isochrone_worker::{Attempt, Executor};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -276,7 +276,7 @@ async fn an_attempt_whose_run_was_taken_away_is_dropped_and_writes_nothing() {
         }),
         House::config(),
     );
-    house.until(run.id, executing).await;
+    let ours = house.until(run.id, executing).await.fence();
     // As the reaper does when a lease has lapsed, only earlier.
     let far = isochrone_domain::EpochMillis(house.store.now().await.expect("the time").0 + 3_600_000);
     assert_eq!(house.store.reap(far, 10).await.expect("it is reaped").len(), 1);
@@ -284,7 +284,7 @@ async fn an_attempt_whose_run_was_taken_away_is_dropped_and_writes_nothing() {
     let run = house.until(run.id, |_| true).await;
     assert!(matches!(run.status, RunStatus::Queued { .. }), "{run:?}");
     assert_eq!(run.result, None);
-    let late = house.store.finish(run.id, 1, succeeded("late"), Vec::new()).await.expect("an answer");
+    let late = house.store.finish(run.id, ours, succeeded("late"), Vec::new()).await.expect("an answer");
     assert_eq!(late, isochrone_store::Finished::Fenced(Refusal::NotDue));
 }
 
@@ -313,10 +313,10 @@ async fn a_run_that_comes_again_waits_until_its_earlier_attempt_here_is_dead() {
         }),
         config,
     );
-    house.until(run.id, executing).await;
+    let first = house.until(run.id, executing).await.fence();
     // The store takes the run back and the worker does not hear of it, as after a laptop's sleep: the
     // store's clock has passed the lease, the worker's has not.
-    let _ = house.store.finish(run.id, 1, AttemptEnd::GivenBack, Vec::new()).await.expect("taken back");
+    let _ = house.store.finish(run.id, first, AttemptEnd::GivenBack, Vec::new()).await.expect("taken back");
     house.wake(&run).await;
     let run = house.until(run.id, ended).await;
     assert_eq!((run.attempt, run.result.as_deref()), (2, Some("the second attempt")));
@@ -343,7 +343,8 @@ async fn a_deleted_tasks_attempt_is_dropped() {
     house.until(run.id, executing).await;
     assert!(house.store.delete_task(run.task, audit(Action::DeleteTask)).await.expect("deleted"));
     tokio::time::timeout(Duration::from_secs(30), stopped.notified()).await.expect("the work is dropped");
-    let claim = house.store.claim(run.id, "w", Duration::from_secs(1)).await.expect("an answer");
+    let claim =
+        house.store.claim(run.id, &Claimant::new("w"), Duration::from_secs(1)).await.expect("an answer");
     assert_eq!(claim, Claim::Refused(Refusal::Deleted));
 }
 

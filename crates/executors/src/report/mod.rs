@@ -140,7 +140,7 @@ fn file_name(name: &str, span: Option<Span>, planned: EpochMillis) -> String {
 
 #[cfg(test)]
 mod tests {
-    use isochrone_domain::{AuditEntry, FireId, Run, RunStatus, Task, TaskId, TaskState, Trigger};
+    use isochrone_domain::{AuditEntry, FireId, Nonce, Run, RunStatus, Task, TaskId, TaskState, Trigger};
     use isochrone_worker::Report;
     use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
     use tokio::sync::{mpsc, watch};
@@ -197,6 +197,9 @@ mod tests {
             fired: Reason::Requested,
             status: RunStatus::Waiting,
             attempt: 1,
+            nonce: Nonce::NONE,
+            lapsed: false,
+            finished: Vec::new(),
             failures: 0,
             crashes: 0,
             cancel: None,

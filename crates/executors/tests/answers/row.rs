@@ -8,8 +8,8 @@ use isochrone_arcgis::http_job::HttpJobs;
 use isochrone_arcgis::reports::Reports;
 use isochrone_arcgis::{Connection, Credentials, Egress, Outbound, Portal, SignedIn, Trust as Tls};
 use isochrone_domain::{
-    Artifact, AttemptEnd, AuditEntry, CronFields, EpochMillis, FireId, Generation, ItemId, Policies, Reason,
-    Role, Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
+    Artifact, AttemptEnd, AuditEntry, CronFields, EpochMillis, FireId, Generation, ItemId, Nonce, Policies,
+    Reason, Role, Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
 };
 use isochrone_executors::gp_job::GpJobs;
 use isochrone_executors::gp_service::GpService;
@@ -342,6 +342,9 @@ pub(crate) fn run(kind: TaskType) -> Run {
         fired: Reason::Requested,
         status: RunStatus::Waiting,
         attempt: 1,
+        nonce: Nonce::NONE,
+        lapsed: false,
+        finished: Vec::new(),
         failures: 0,
         crashes: 0,
         cancel: None,

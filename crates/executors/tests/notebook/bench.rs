@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use isochrone_domain::{
     Artifact, AttemptEnd, CronFields, EpochMillis, FireId, Generation, ItemId, ItemSnapshot, ItemVersion,
-    LogStream, Policies, Reason, Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
+    LogStream, Nonce, Policies, Reason, Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
 };
 use isochrone_executors::notebook::{
     Config, Destination, ExecuteNotebook, Homes, Isolation, Lookup, NoContent, Notebooks, PythonEnvironment,
@@ -380,6 +380,9 @@ fn run() -> Run {
         fired: Reason::Requested,
         status: RunStatus::Waiting,
         attempt: 1,
+        nonce: Nonce::NONE,
+        lapsed: false,
+        finished: Vec::new(),
         failures: 0,
         crashes: 0,
         cancel: None,

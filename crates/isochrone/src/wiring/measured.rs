@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, EpochMillis, InstallationId, Item, ItemId,
-    ItemSnapshot, LogLine, Run, RunId, Task, TaskId, TaskType, User, UserChange,
+    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, Claimant, EpochMillis, Fence, Held,
+    InstallationId, Item, ItemId, ItemSnapshot, LogLine, Run, RunId, Task, TaskId, TaskType, User,
+    UserChange,
 };
 use isochrone_store::chain::{AuditChain, ChainEnd};
 use isochrone_store::seal::KeyId;
 use isochrone_store::{
     AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, DueTask, Finished, FireCommit, FireRecord,
-    FleetStore, Grant, Held, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member, Page, Paged,
-    Place, Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, StoreError, Stretch,
+    FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member, Page, Paged, Place,
+    Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, StoreError, Stretch,
     TaskFilter, TaskStore, Token, TokenHash, Unclaimed, UserChanged, store_methods,
 };
 use isochrone_telemetry::Metrics;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, LogLine, LogStream, Role, RunId, UserChange,
+    Action, Artifact, AttemptEnd, AuditEntry, Claimant, EpochMillis, LogLine, LogStream, Role, RunId,
+    UserChange,
 };
 use isochrone_store::{
     AccountStore, Claim, Finished, RunStore, TaskFilter, TaskStore, TokenBinding, TokenHash,
@@ -273,12 +274,14 @@ async fn a_log_is_followed_to_its_end() {
     let run = request(&server, "bob", Method::POST, &runs).send().await.expect("an answer");
     let run: RunId =
         run.json::<Value>().await.expect("json")["id"].as_str().expect("an id").parse().expect("hex");
-    let Ok(Claim::Granted(_)) = server.store.claim(run, "w", Duration::from_mins(5)).await else {
+    let Ok(Claim::Granted(claimed)) =
+        server.store.claim(run, &Claimant::new("w"), Duration::from_mins(5)).await
+    else {
         panic!("claimed")
     };
     let line = |text: &str| LogLine { at: EpochMillis(5), stream: LogStream::Stdout, text: text.to_owned() };
     let says = async |first: u64, lines: &[LogLine]| {
-        let kept = server.store.append_log(run, 1, first, lines).await.expect("kept");
+        let kept = server.store.append_log(run, claimed.run.fence(), first, lines).await.expect("kept");
         assert!(matches!(kept, Finished::Kept(_)));
     };
     says(0, &[line("one"), line("two\nlines")]).await;
@@ -309,7 +312,10 @@ async fn a_log_is_followed_to_its_end() {
     server.artifacts.put(&location, "1,2".into()).await.expect("kept");
     let below = Artifact { name: "out/deep/\u{e9} #1.csv".to_owned(), ..artifact.clone() };
     let end = AttemptEnd::Succeeded { result: "done".to_owned() };
-    assert!(matches!(server.store.finish(run, 1, end, vec![artifact, below]).await, Ok(Finished::Kept(_))));
+    assert!(matches!(
+        server.store.finish(run, claimed.run.fence(), end, vec![artifact, below]).await,
+        Ok(Finished::Kept(_))
+    ));
     while let Some(chunk) = live.chunk().await.expect("more") {
         text += &String::from_utf8_lossy(&chunk);
     }
@@ -344,7 +350,8 @@ async fn running(server: &Server, owner: &str) -> (RunId, String) {
     let run = request(server, owner, Method::POST, &runs).send().await.expect("an answer");
     let run: RunId =
         run.json::<Value>().await.expect("json")["id"].as_str().expect("an id").parse().expect("hex");
-    let Ok(Claim::Granted(_)) = server.store.claim(run, "w", Duration::from_mins(5)).await else {
+    let Ok(Claim::Granted(_)) = server.store.claim(run, &Claimant::new("w"), Duration::from_mins(5)).await
+    else {
         panic!("claimed")
     };
     (run, format!("/runs/{run}/log"))

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    Access, Action, Artifact, AttemptEnd, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, ItemVersion,
-    LogLine, LogStream, RunId,
+    Access, Action, Artifact, AttemptEnd, AuditEntry, Claimant, EpochMillis, Item, ItemDetails, ItemId,
+    ItemVersion, LogLine, LogStream, RunId,
 };
 use isochrone_portal::Config;
 use isochrone_store::{Claim, Finished, ItemStore, RunStore};
@@ -26,13 +26,14 @@ async fn with_run(server: &Server) -> (String, String) {
 /// Does what a worker does: claims the run, logs two lines, leaves an artifact, succeeds.
 async fn work(server: &Server, run: &str) {
     let id: RunId = run.parse().expect("an id");
-    let claim = server.store.claim(id, "worker", Duration::from_secs(15)).await.expect("an answer");
+    let claim =
+        server.store.claim(id, &Claimant::new("worker"), Duration::from_secs(15)).await.expect("an answer");
     let Claim::Granted(claimed) = claim else { panic!("{claim:?}") };
-    let attempt = claimed.run.attempt;
+    let fence = claimed.run.fence();
     let line =
         |text: &str| LogLine { at: EpochMillis(1_000), stream: LogStream::Stdout, text: text.to_owned() };
     let lines = [line("<b>first</b>"), line("second")];
-    let kept = server.store.append_log(id, attempt, 0, &lines).await.expect("an answer");
+    let kept = server.store.append_log(id, fence, 0, &lines).await.expect("an answer");
     assert!(matches!(kept, Finished::Kept(_)));
     let location = Path::from(format!("runs/{run}/1/chart.html"));
     server.artifacts.put(&location, "<script>alert(1)</script>".into()).await.expect("kept");
@@ -51,7 +52,7 @@ async fn work(server: &Server, run: &str) {
         location: location.to_string(),
     };
     let end = AttemptEnd::Succeeded { result: "All cells ran.".to_owned() };
-    let kept = server.store.finish(id, attempt, end, vec![artifact, below]).await.expect("an answer");
+    let kept = server.store.finish(id, fence, end, vec![artifact, below]).await.expect("an answer");
     assert!(matches!(kept, Finished::Kept(_)));
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use isochrone_domain::{
-    Action, AttemptEnd, AuditEntry, CronFields, EpochMillis, Limits, Policies, Role, Run, RunId, Submission,
-    Task, TaskId, TaskType, User,
+    Action, AttemptEnd, AuditEntry, Claimant, CronFields, EpochMillis, Limits, Policies, Role, Run, RunId,
+    Submission, Task, TaskId, TaskType, User,
 };
 use isochrone_queue::Queue;
 use isochrone_queue::local::LocalQueue;
@@ -125,7 +125,7 @@ impl World {
     pub(crate) async fn take(&self, worker: &str, lease: Duration) -> Claimed {
         let mut consumer = self.queue.consume(KIND, 8).await.unwrap();
         let delivery = timeout(DEADLINE, consumer.next()).await.expect("a wake-up comes").unwrap();
-        let claim = self.store.claim(delivery.wake_up().run, worker, lease).await.unwrap();
+        let claim = self.store.claim(delivery.wake_up().run, &Claimant::new(worker), lease).await.unwrap();
         delivery.ack().await.unwrap();
         match claim {
             Claim::Granted(claimed) => *claimed,
@@ -137,7 +137,7 @@ impl World {
     pub(crate) async fn succeed(&self, claimed: &Claimed) {
         let end = AttemptEnd::Succeeded { result: "done".to_owned() };
         let run = &claimed.run;
-        let finished = self.store.finish(run.id, run.attempt, end, Vec::new()).await.unwrap();
+        let finished = self.store.finish(run.id, run.fence(), end, Vec::new()).await.unwrap();
         assert!(matches!(finished, Finished::Kept(_)));
         self.wake.wake();
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use isochrone_domain::{
-    Action, AttemptEnd, AuditEntry, CronFields, EpochMillis, Limits, OverlapPolicy, Policies, RunId,
-    Submission, Task, TaskId, TaskType, accept, plan_fires,
+    Action, AttemptEnd, AuditEntry, Claimant, CronFields, EpochMillis, Fence, Limits, Nonce, OverlapPolicy,
+    Policies, RunId, Submission, Task, TaskId, TaskType, accept, plan_fires,
 };
 use isochrone_store::{Claim, Clock, FireCommit, Store};
 use tokio::task::JoinSet;
@@ -37,12 +37,19 @@ pub(crate) async fn insert(store: &Arc<dyn Store>, tasks: usize) {
     writers.join_all().await;
 }
 
+/// All runs' first attempts have the same.
+const NONCE: Nonce = Nonce::NONE;
+pub(crate) const FENCE: Fence = Fence { attempt: 1, nonce: NONCE };
+
 pub(crate) async fn claim(store: &Arc<dyn Store>, runs: &[RunId]) {
     let mut workers = JoinSet::new();
     for run in runs.iter().copied() {
         let store = Arc::clone(store);
         workers.spawn(async move {
-            let claim = store.claim(run, "worker", Duration::from_hours(1)).await.unwrap();
+            let claim = store
+                .claim(run, &Claimant { worker: "worker".to_owned(), nonce: NONCE }, Duration::from_hours(1))
+                .await
+                .unwrap();
             assert!(matches!(claim, Claim::Granted(_)), "{claim:?}");
         });
     }
@@ -55,7 +62,7 @@ pub(crate) async fn finish(store: &Arc<dyn Store>, runs: &[RunId]) {
         let store = Arc::clone(store);
         workers.spawn(async move {
             let end = AttemptEnd::Succeeded { result: "done".to_owned() };
-            let _kept = store.finish(run, 1, end, Vec::new()).await.unwrap();
+            let _kept = store.finish(run, FENCE, end, Vec::new()).await.unwrap();
         });
     }
     workers.join_all().await;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use isochrone_domain::RunId;
+use isochrone_domain::{Fence, RunId};
 
 use super::records::{StoredRun, StoredTask};
 
@@ -38,7 +38,7 @@ impl Claims {
     }
 
     /// The run as it was claimed for this attempt.
-    pub(super) fn take(&self, run: RunId, attempt: u32) -> Option<Claimed> {
-        self.all().remove(&run).filter(|claimed| claimed.run.run.attempt == attempt)
+    pub(super) fn take(&self, run: RunId, fence: Fence) -> Option<Claimed> {
+        self.all().remove(&run).filter(|claimed| claimed.run.run.fence() == fence)
     }
 }

@@ -1,13 +1,15 @@
 //! Attempts and their leases.
 //!
-//! The attempt's number is the fencing token. A write of an attempt counts only while the run is
-//! executing with that number: a claim raises it, a finish and the reaper end it. A lease that is
-//! over but not reaped yet can still be renewed, since nobody else can have the run before the reaper.
+//! Who has a run and which writes count is decided by `domain`. A lease that is over but not reaped yet can still be
+//! renewed, since nobody else can have the run before the reaper.
 
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use isochrone_domain::{Artifact, AttemptEnd, EpochMillis, Lease, Run, RunId, RunStatus, settle};
+use isochrone_domain::{
+    self as domain, Artifact, AttemptEnd, Claimant, EpochMillis, Fence, Held, Refusal, Run, RunId, RunStatus,
+    settle,
+};
 use tracing::warn;
 
 use super::RedisStore;
@@ -18,7 +20,7 @@ use super::keys::{Index, Shard};
 use super::line::{ask_line, take_line};
 use super::lists::{From, Span};
 use super::records::{StoredRun, ask_run, ask_task, id_of, queued, readable, take_run, take_task};
-use crate::{Claim, Claimed, Finished, Held, LONGEST_LEASE, Refusal, Renewal, Result, Tries};
+use crate::{Claim, Claimed, Finished, LONGEST_LEASE, Renewal, Result, Tries};
 
 /// What a lease is cut to when the clock was set back: some times the 15 s that leases are usually long.
 /// Settled at once, the work of workers that live would be done twice.
@@ -40,47 +42,45 @@ impl RedisStore {
     }
 
     /// Gives a worker a due run as its next attempt.
-    pub(super) async fn begin_attempt(&self, id: RunId, worker: &str, lease: Duration) -> Result<Claim> {
+    pub(super) async fn begin_attempt(&self, id: RunId, by: &Claimant, lease: Duration) -> Result<Claim> {
         let mut tries = Tries::default();
         loop {
             let (Some(stored), now) = self.run_now(id).await? else {
                 return Ok(Claim::Refused(Refusal::Deleted));
             };
-            match stored.run.status {
-                RunStatus::Queued { due } if due <= now => {}
-                RunStatus::Queued { due } => {
+            let run = match (domain::claim(&stored.run, by, now + lease, now), &stored.run.status) {
+                (Ok(run), _) => run,
+                (Err(refusal), RunStatus::Queued { due }) => {
                     // The clock was set back after it was published: the wake-up came too early and is gone.
-                    if self.publish_again(&stored.run, due).await? {
-                        return Ok(Claim::Refused(Refusal::NotDue));
+                    if self.publish_again(&stored.run, *due).await? {
+                        return Ok(Claim::Refused(refusal));
                     }
                     tries.again().await?;
                     continue;
                 }
-                RunStatus::Waiting => return Ok(Claim::Refused(Refusal::NotDue)),
-                RunStatus::Executing { .. } => return Ok(Claim::Refused(Refusal::Held)),
-                RunStatus::Ended { .. } => return Ok(Claim::Refused(Refusal::Ended)),
-            }
+                (Err(refusal), _) => return Ok(Claim::Refused(refusal)),
+            };
             // Without its task it is being removed.
             let Some(found) = self.find_task(stored.run.task).await? else {
                 return Ok(Claim::Refused(Refusal::Deleted));
             };
-            let mut run = stored.run.clone();
-            run.attempt += 1;
-            run.status =
-                RunStatus::Executing { lease: Lease { worker: worker.to_owned(), until: now + lease } };
-            let mut commit = Commit::new(Shard::of_run(id));
-            if run.started.is_none() {
-                run.started = Some(now);
-                self.note_start(&mut commit, &run, now);
-            }
-            self.update_run(&mut commit, &stored, &run, 0);
-            if self.commit(commit).await? {
+            if self.commit(self.claim_commit(&stored, &run, now)).await? {
                 let stored = StoredRun { run: run.clone(), version: stored.version + 1, seq: stored.seq };
                 self.claims.remember(claims::Claimed { run: stored, task: found.clone() });
                 return Ok(Claim::Granted(Box::new(Claimed { run, task: found.task })));
             }
             tries.again().await?;
         }
+    }
+
+    /// Writes a run that an attempt has taken, or goes on having.
+    fn claim_commit(&self, before: &StoredRun, run: &Run, now: EpochMillis) -> Commit {
+        let mut commit = Commit::new(Shard::of_run(run.id));
+        if before.run.started.is_none() {
+            self.note_start(&mut commit, run, run.started.unwrap_or(now));
+        }
+        self.update_run(&mut commit, before, run, 0);
+        commit
     }
 
     async fn publish_again(&self, run: &Run, due: EpochMillis) -> Result<bool> {
@@ -93,7 +93,12 @@ impl RedisStore {
     }
 
     /// Renews leases: all are read together and written together.
-    pub(super) async fn renew_all(&self, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
+    pub(super) async fn renew_all(
+        &self,
+        worker: &str,
+        held: &[Held],
+        lease: Duration,
+    ) -> Result<Vec<Renewal>> {
         let mut renewals: Vec<Option<Renewal>> = vec![None; held.len()];
         let mut tries = Tries::default();
         loop {
@@ -109,7 +114,7 @@ impl RedisStore {
             let mut answers = self.ask(batch).await?;
             let (mut steps, mut renewed) = (Vec::new(), Vec::new());
             for place in open {
-                match self.renewal(&mut answers, &held[place], lease)? {
+                match self.renewal(&mut answers, worker, &held[place], lease)? {
                     Ok((commit, renewal)) => {
                         steps.push(commit);
                         renewed.push((place, renewal));
@@ -129,32 +134,22 @@ impl RedisStore {
     fn renewal(
         &self,
         answers: &mut Answers,
+        worker: &str,
         held: &Held,
         lease: Duration,
     ) -> Result<std::result::Result<(Commit, Renewal), Refusal>> {
         let stored = take_run(answers)?;
-        let until = answers.now(self)? + lease;
-        let stored = match current(stored, held.attempt) {
-            Ok(stored) => stored,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let mut run = stored.run.clone();
-        if let RunStatus::Executing { lease } = &mut run.status {
-            lease.until = until;
-        }
-        if held.progress.is_some() {
-            run.progress.clone_from(&held.progress);
-        }
-        let mut commit = Commit::new(Shard::of_run(run.id));
-        self.update_run(&mut commit, &stored, &run, 0);
-        Ok(Ok((commit, Renewal::Held { cancel: run.cancel })))
+        let now = answers.now(self)?;
+        let Some(stored) = stored else { return Ok(Err(Refusal::Deleted)) };
+        let renewed = domain::renew(&stored.run, held, worker, now + lease);
+        Ok(renewed.map(|run| (self.claim_commit(&stored, &run, now), Renewal::Held { cancel: run.cancel })))
     }
 
     /// Keeps what an attempt has found out: a remote job's handle, the version of its item.
-    pub(super) async fn note(&self, id: RunId, attempt: u32, noted: impl Fn(&mut Run)) -> Result<Finished> {
+    pub(super) async fn note(&self, id: RunId, fence: Fence, noted: impl Fn(&mut Run)) -> Result<Finished> {
         let mut tries = Tries::default();
         loop {
-            let stored = match current(self.find_run(id).await?, attempt) {
+            let stored = match current(self.find_run(id).await?, fence) {
                 Ok(stored) => stored,
                 Err(refusal) => return Ok(Finished::Fenced(refusal)),
             };
@@ -173,19 +168,19 @@ impl RedisStore {
     pub(super) async fn end_attempt(
         &self,
         id: RunId,
-        attempt: u32,
+        fence: Fence,
         end: AttemptEnd,
         artifacts: Vec<Artifact>,
     ) -> Result<Finished> {
-        if let Some(run) = self.end_as_claimed(id, attempt, &end, &artifacts).await? {
+        if let Some(run) = self.end_as_claimed(id, fence, &end, &artifacts).await? {
             return Ok(Finished::Kept(run));
         }
         let mut tries = Tries::default();
         loop {
             let (stored, now) = self.run_now(id).await?;
-            let stored = match current(stored, attempt) {
+            let stored = match current(stored, fence) {
                 Ok(stored) => stored,
-                Err(refusal) => return self.finished_before(id, attempt, refusal).await,
+                Err(refusal) => return self.finished_before(id, fence, refusal).await,
             };
             match self.settle_attempt(&stored, end.clone(), artifacts.clone(), now).await? {
                 Step::Done(run) => return Ok(Finished::Kept(run)),
@@ -200,11 +195,11 @@ impl RedisStore {
     async fn end_as_claimed(
         &self,
         id: RunId,
-        attempt: u32,
+        fence: Fence,
         end: &AttemptEnd,
         artifacts: &[Artifact],
     ) -> Result<Option<Box<Run>>> {
-        let Some(claims::Claimed { run, task }) = self.claims.take(id, attempt) else { return Ok(None) };
+        let Some(claims::Claimed { run, task }) = self.claims.take(id, fence) else { return Ok(None) };
         let now = self.followed_clock().now();
         let settled = settle(&task.task, &run.run, end.clone(), artifacts.to_vec(), now);
         if !settled.run.status.ended() {
@@ -224,16 +219,9 @@ impl RedisStore {
     }
 
     /// The attempt is over: was it finished, or did it lapse?
-    async fn finished_before(&self, id: RunId, attempt: u32, refusal: Refusal) -> Result<Finished> {
-        let mut batch = Batch::default();
-        ask_run(&mut batch, &self.keys, id);
-        batch.add(Shard::of_run(id), ["HEXISTS", &self.keys.run(id), &lapse(attempt)]);
-        let mut answers = self.ask(batch).await?;
-        let Some(stored) = take_run(&mut answers)? else { return Ok(Finished::Fenced(refusal)) };
-        let lapsed = answers.int()? > 0;
-        let begun = (1..=stored.run.attempt).contains(&attempt);
-        let finished = begun && !lapsed;
-        Ok(if finished { Finished::Kept(Box::new(stored.run)) } else { Finished::Fenced(refusal) })
+    async fn finished_before(&self, id: RunId, fence: Fence, refusal: Refusal) -> Result<Finished> {
+        let finished = self.find_run(id).await?.filter(|stored| domain::has_finished(&stored.run, fence));
+        Ok(finished.map_or(Finished::Fenced(refusal), |stored| Finished::Kept(Box::new(stored.run))))
     }
 
     /// Run, task, ledger and the next waiting run, as the end of the run's attempt leaves them.
@@ -252,13 +240,9 @@ impl RedisStore {
         // Without its task it is being removed.
         let Some(found) = take_task(&mut answers)? else { return Ok(Step::Orphan) };
         let line = take_line(&mut answers, task)?;
-        let lapses = end == AttemptEnd::Lapsed;
         let settled = settle(&found.task, &stored.run, end, artifacts, now);
         let mut commit = Commit::new(Shard::of_run(stored.run.id));
         self.update_run(&mut commit, stored, &settled.run, 0);
-        if lapses {
-            commit.set(&self.keys.run(stored.run.id), &[(&lapse(stored.run.attempt), b"1")]);
-        }
         if settled.task != found.task {
             self.advance_task(&mut commit, &settled.task);
         }
@@ -354,17 +338,7 @@ enum Step {
 }
 
 /// The run, if this attempt has it now.
-pub(super) fn current(stored: Option<StoredRun>, attempt: u32) -> std::result::Result<StoredRun, Refusal> {
-    let Some(stored) = stored else { return Err(Refusal::Deleted) };
-    match stored.run.status {
-        RunStatus::Executing { .. } if stored.run.attempt == attempt => Ok(stored),
-        RunStatus::Executing { .. } => Err(Refusal::Held),
-        RunStatus::Ended { .. } => Err(Refusal::Ended),
-        RunStatus::Waiting | RunStatus::Queued { .. } => Err(Refusal::NotDue),
-    }
-}
-
-/// The field that says that an attempt's lease lapsed.
-fn lapse(attempt: u32) -> String {
-    format!("l:{attempt}")
+pub(super) fn current(stored: Option<StoredRun>, fence: Fence) -> std::result::Result<StoredRun, Refusal> {
+    let stored = stored.ok_or(Refusal::Deleted)?;
+    domain::check_fence(&stored.run, fence).map(|()| stored)
 }

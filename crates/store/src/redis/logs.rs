@@ -1,6 +1,6 @@
 //! The lines of runs' logs: a hash of lines by attempt and number, and a sorted set of their order.
 
-use isochrone_domain::{LogLine, RunId};
+use isochrone_domain::{Fence, LogLine, RunId};
 
 use super::RedisStore;
 use super::batch::Batch;
@@ -15,22 +15,22 @@ impl RedisStore {
     pub(super) async fn add_lines(
         &self,
         run: RunId,
-        attempt: u32,
+        fence: Fence,
         first: u64,
         lines: &[LogLine],
     ) -> Result<Finished> {
         let mut tries = Tries::default();
         loop {
-            let stored = match current(self.find_run(run).await?, attempt) {
+            let stored = match current(self.find_run(run).await?, fence) {
                 Ok(stored) => stored,
                 Err(refusal) => return Ok(Finished::Fenced(refusal)),
             };
             let mut commit = Commit::new(Shard::of_run(run));
-            commit.check_is(&self.keys.run(run), "t", executing(attempt));
+            commit.check_is(&self.keys.run(run), "t", executing(fence));
             for (number, line) in (first..).zip(lines) {
-                let field = format!("{attempt}:{number}");
+                let field = format!("{}:{number}", fence.attempt);
                 commit.set_new(&self.keys.log(run), &field, &json(line));
-                commit.put(&self.keys.log_order(run), place(attempt, number), &field);
+                commit.put(&self.keys.log_order(run), place(fence.attempt, number), &field);
             }
             if self.commit(commit).await? {
                 return Ok(Finished::Kept(Box::new(stored.run)));

@@ -9,11 +9,10 @@
 //! | `s` | its place in the order of creation | its place in its task's line |
 //! | `k` | its type | its type |
 //! | `i`, `a` | its item; 1 if it plans a fire, `s` if it is enabled and plans none, else 0 | |
-//! | `t` | | its turn: `q` or `e` and the attempt while it is queued or executes, `w`, `x` |
+//! | `t` | | its turn: `q` and the attempts begun while it is queued, `e` and the fence while it executes, `w`, `x` |
 //! | `x` | | when it ended |
-//! | `l:n` | | attempt n's lease lapsed |
 
-use isochrone_domain::{Run, RunId, RunStatus, Task, TaskId, TaskState};
+use isochrone_domain::{Fence, Run, RunId, RunStatus, Task, TaskId, TaskState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -324,7 +323,7 @@ fn fine(at: i64, nth: usize) -> f64 {
 fn turn(run: &Run) -> String {
     match run.status {
         RunStatus::Queued { .. } => queued(run.attempt),
-        RunStatus::Executing { .. } => executing(run.attempt),
+        RunStatus::Executing { .. } => executing(run.fence()),
         RunStatus::Waiting => "w".to_owned(),
         RunStatus::Ended { .. } => ENDED.to_owned(),
     }
@@ -344,9 +343,9 @@ pub(super) fn queued(attempt: u32) -> String {
     format!("q{attempt}")
 }
 
-/// The turn of a run whose attempt with this number is under way.
-pub(super) fn executing(attempt: u32) -> String {
-    format!("e{attempt}")
+/// The turn of a run that this attempt has.
+pub(super) fn executing(fence: Fence) -> String {
+    format!("e{fence}")
 }
 
 /// What was read, or nothing, with an error in the log, where it can't be read: one damaged record must

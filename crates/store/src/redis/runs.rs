@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, EpochMillis, ItemSnapshot, LogLine, Run,
-    RunId, TaskId, TaskType,
+    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, Claimant, EpochMillis, Fence, Held,
+    ItemSnapshot, LogLine, Run, RunId, TaskId, TaskType,
 };
 
 use super::RedisStore;
@@ -16,8 +16,8 @@ use super::keys::{Index, Shard};
 use super::lists::{From, Source, Span};
 use super::records::{id_of, queued};
 use crate::{
-    Backlog, Cancelled, Claim, Finished, Held, Keep, Page, Paged, Place, Renewal, Result, RunFilter,
-    RunStore, Stretch, Unclaimed,
+    Backlog, Cancelled, Claim, Finished, Keep, Page, Paged, Place, Renewal, Result, RunFilter, RunStore,
+    Stretch, Unclaimed,
 };
 
 /// Runs of the outbox whose types are looked up for a count.
@@ -99,24 +99,24 @@ impl RunStore for RedisStore {
         self.count_backlog(now).await
     }
 
-    async fn claim(&self, run: RunId, worker: &str, lease: Duration) -> Result<Claim> {
-        self.begin_attempt(run, worker, self.capped(lease)).await
+    async fn claim(&self, run: RunId, by: &Claimant, lease: Duration) -> Result<Claim> {
+        self.begin_attempt(run, by, self.capped(lease)).await
     }
 
-    async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
-        self.renew_all(held, self.capped(lease)).await
+    async fn renew(&self, worker: &str, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
+        self.renew_all(worker, held, self.capped(lease)).await
     }
 
-    async fn checkpoint(&self, run: RunId, attempt: u32, handle: &str) -> Result<Finished> {
-        self.note(run, attempt, |run| run.handle = Some(handle.to_owned())).await
+    async fn checkpoint(&self, run: RunId, fence: Fence, handle: &str) -> Result<Finished> {
+        self.note(run, fence, |run| run.handle = Some(handle.to_owned())).await
     }
 
-    async fn note_item(&self, run: RunId, attempt: u32, item: &ItemSnapshot) -> Result<Finished> {
-        self.note(run, attempt, |run| run.item = Some(item.clone())).await
+    async fn note_item(&self, run: RunId, fence: Fence, item: &ItemSnapshot) -> Result<Finished> {
+        self.note(run, fence, |run| run.item = Some(item.clone())).await
     }
 
-    async fn append_log(&self, run: RunId, attempt: u32, first: u64, lines: &[LogLine]) -> Result<Finished> {
-        self.add_lines(run, attempt, first, lines).await
+    async fn append_log(&self, run: RunId, fence: Fence, first: u64, lines: &[LogLine]) -> Result<Finished> {
+        self.add_lines(run, fence, first, lines).await
     }
 
     async fn log(&self, run: RunId, page: Page) -> Result<Paged<LogLine>> {
@@ -126,11 +126,11 @@ impl RunStore for RedisStore {
     async fn finish(
         &self,
         run: RunId,
-        attempt: u32,
+        fence: Fence,
         end: AttemptEnd,
         artifacts: Vec<Artifact>,
     ) -> Result<Finished> {
-        self.end_attempt(run, attempt, end, artifacts).await
+        self.end_attempt(run, fence, end, artifacts).await
     }
 
     async fn reap(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, EpochMillis, ItemSnapshot, LogLine, Run,
-    RunId, Task, TaskId,
+    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, Claimant, EpochMillis, Fence, Held,
+    ItemSnapshot, LogLine, Run, RunId, Task, TaskId,
 };
 
 use super::records::open_grant;
 use super::{SealedStore, SecretField};
 use crate::{
-    Cancelled, Claim, Claimed, Finished, FireCommit, Grant, Page, Paged, Place, Result, RunFilter, Saved,
-    Stretch, TaskFilter, TokenHash,
+    Cancelled, Claim, Claimed, Finished, FireCommit, Grant, Page, Paged, Place, Renewal, Result, RunFilter,
+    Saved, Stretch, TaskFilter, TokenHash,
 };
 
 /// What `store_methods` calls secret. A type of its own without the traits, so that a method that is missing here does
@@ -80,8 +80,8 @@ impl SecretMethods<'_> {
         Ok(Stretch { rows: self.0.show_runs(rows), next })
     }
 
-    pub(super) async fn claim(&self, run: RunId, worker: &str, lease: Duration) -> Result<Claim> {
-        Ok(match self.0.store.claim(run, worker, lease).await? {
+    pub(super) async fn claim(&self, run: RunId, by: &Claimant, lease: Duration) -> Result<Claim> {
+        Ok(match self.0.store.claim(run, by, lease).await? {
             Claim::Granted(claimed) => {
                 let Claimed { run, task } = *claimed;
                 let claimed = Claimed { run: self.0.open_run(run)?, task: self.0.open_task(task)? };
@@ -91,33 +91,43 @@ impl SecretMethods<'_> {
         })
     }
 
-    pub(super) async fn checkpoint(&self, run: RunId, attempt: u32, handle: &str) -> Result<Finished> {
-        let handle = self.0.sealing().text(handle.to_owned(), SecretField::Handle(run))?;
-        self.0.finished(self.0.store.checkpoint(run, attempt, &handle).await?)
+    pub(super) async fn renew(&self, worker: &str, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
+        let sealed = held.iter().map(|held| {
+            let mut held = held.clone();
+            let field = SecretField::Handle(held.run);
+            held.handle = held.handle.map(|handle| self.0.sealing().text(handle, field)).transpose()?;
+            Ok(held)
+        });
+        self.0.store.renew(worker, &sealed.collect::<Result<Vec<_>>>()?, lease).await
     }
 
-    pub(super) async fn note_item(&self, run: RunId, attempt: u32, item: &ItemSnapshot) -> Result<Finished> {
-        self.0.finished(self.0.store.note_item(run, attempt, item).await?)
+    pub(super) async fn checkpoint(&self, run: RunId, fence: Fence, handle: &str) -> Result<Finished> {
+        let handle = self.0.sealing().text(handle.to_owned(), SecretField::Handle(run))?;
+        self.0.finished(self.0.store.checkpoint(run, fence, &handle).await?)
+    }
+
+    pub(super) async fn note_item(&self, run: RunId, fence: Fence, item: &ItemSnapshot) -> Result<Finished> {
+        self.0.finished(self.0.store.note_item(run, fence, item).await?)
     }
 
     pub(super) async fn append_log(
         &self,
         run: RunId,
-        attempt: u32,
+        fence: Fence,
         first: u64,
         lines: &[LogLine],
     ) -> Result<Finished> {
-        self.0.finished(self.0.store.append_log(run, attempt, first, lines).await?)
+        self.0.finished(self.0.store.append_log(run, fence, first, lines).await?)
     }
 
     pub(super) async fn finish(
         &self,
         run: RunId,
-        attempt: u32,
+        fence: Fence,
         end: AttemptEnd,
         artifacts: Vec<Artifact>,
     ) -> Result<Finished> {
-        self.0.finished(self.0.store.finish(run, attempt, end, artifacts).await?)
+        self.0.finished(self.0.store.finish(run, fence, end, artifacts).await?)
     }
 
     pub(super) async fn reap(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {

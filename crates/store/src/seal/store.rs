@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, EpochMillis, InstallationId, Item, ItemId,
-    ItemSnapshot, LogLine, Run, RunId, Task, TaskId, TaskType, User, UserChange,
+    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, Claimant, EpochMillis, Fence, Held,
+    InstallationId, Item, ItemId, ItemSnapshot, LogLine, Run, RunId, Task, TaskId, TaskType, User,
+    UserChange,
 };
 
 use super::records::{Sealing, open_run, open_task};
@@ -18,9 +19,9 @@ use super::{KeyId, Keyring};
 use crate::chain::{AuditChain, ChainEnd};
 use crate::{
     AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, DueTask, Finished, FireCommit, FireRecord,
-    FleetStore, Grant, Held, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member, Page, Paged,
-    Place, Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, Stretch, TaskFilter,
-    TaskStore, Token, TokenHash, Unclaimed, UserChanged, store_methods,
+    FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member, Page, Paged, Place,
+    Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, Stretch, TaskFilter, TaskStore,
+    Token, TokenHash, Unclaimed, UserChanged, store_methods,
 };
 
 /// No key seals.

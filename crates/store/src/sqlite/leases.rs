@@ -1,17 +1,19 @@
 //! Attempts and their leases.
 //!
-//! The attempt's number is the fencing token. A write of an attempt counts only while the run is
-//! executing with that number: a claim raises it, a finish and the reaper end it. A lease that is
-//! over but not reaped yet can still be renewed, since nobody else can have the run before the reaper.
+//! Who has a run and which writes count is decided by `domain`. A lease that is over but not reaped yet can still be
+//! renewed, since nobody else can have the run before the reaper.
 
 use std::time::Duration;
 
-use isochrone_domain::{Artifact, AttemptEnd, EpochMillis, Lease, Run, RunId, RunStatus, settle};
-use rusqlite::{Connection, params};
+use isochrone_domain::{
+    self as domain, Artifact, AttemptEnd, Claimant, EpochMillis, Fence, Held, Refusal, Run, RunId, RunStatus,
+    settle,
+};
+use rusqlite::Connection;
 use tracing::warn;
 
 use super::{fires, rows, runs, tasks};
-use crate::{Claim, Claimed, Clock, Finished, Held, LONGEST_LEASE, Refusal, Renewal, Result, StoreError};
+use crate::{Claim, Claimed, Clock, Finished, LONGEST_LEASE, Renewal, Result, StoreError};
 
 /// What a lease is cut to when the clock was set back: some times the 15 s that leases are usually long.
 /// Settled at once, the work of workers that live would be done twice.
@@ -21,60 +23,59 @@ const TO_RENEW: Duration = Duration::from_mins(1);
 pub(super) fn claim(
     db: &Connection,
     id: RunId,
-    worker: String,
+    by: &Claimant,
     lease: Duration,
     now: EpochMillis,
 ) -> Result<Claim> {
-    let Some(mut run) = runs::find(db, id)? else {
+    let Some(run) = runs::find(db, id)? else {
         return Ok(Claim::Refused(Refusal::Deleted));
     };
-    match run.status {
-        RunStatus::Queued { due } if due <= now => {}
-        RunStatus::Queued { .. } => {
-            // The clock was set back after it was published: the wake-up came too early and is gone.
-            let sql = "UPDATE runs SET published = NULL WHERE id = ?1 AND published IS NOT NULL";
-            rows::execute(db, sql, [id.as_bytes()])?;
-            return Ok(Claim::Refused(Refusal::NotDue));
+    let claimed = match domain::claim(&run, by, now + lease, now) {
+        Ok(claimed) => claimed,
+        Err(refusal) => {
+            if matches!(run.status, RunStatus::Queued { .. }) {
+                // The clock was set back after it was published: the wake-up came too early and is gone.
+                let sql = "UPDATE runs SET published = NULL WHERE id = ?1 AND published IS NOT NULL";
+                rows::execute(db, sql, [id.as_bytes()])?;
+            }
+            return Ok(Claim::Refused(refusal));
         }
-        RunStatus::Waiting => return Ok(Claim::Refused(Refusal::NotDue)),
-        RunStatus::Executing { .. } => return Ok(Claim::Refused(Refusal::Held)),
-        RunStatus::Ended { .. } => return Ok(Claim::Refused(Refusal::Ended)),
-    }
+    };
     let task = tasks::find(db, run.task)?.ok_or_else(|| orphan(&run))?;
-    run.attempt += 1;
-    run.status = RunStatus::Executing { lease: Lease { worker, until: now + lease } };
-    if run.started.is_none() {
-        run.started = Some(now);
-        fires::note(db, &run)?;
+    write_claim(db, &run, &claimed)?;
+    Ok(Claim::Granted(Box::new(Claimed { run: claimed, task })))
+}
+
+/// Writes a run that an attempt has taken, or goes on having.
+fn write_claim(db: &Connection, before: &Run, run: &Run) -> Result<()> {
+    if before.started.is_none() {
+        fires::note(db, run)?;
     }
-    runs::update(db, &run)?;
-    Ok(Claim::Granted(Box::new(Claimed { run, task })))
+    runs::update(db, run)
 }
 
 /// Renews one lease.
-pub(super) fn renew(db: &Connection, held: Held, until: EpochMillis) -> Result<Renewal> {
-    let mut run = match current(db, held.run, held.attempt)? {
-        Ok(run) => run,
-        Err(refusal) => return Ok(Renewal::Lost(refusal)),
+pub(super) fn renew(db: &Connection, worker: &str, held: &Held, until: EpochMillis) -> Result<Renewal> {
+    let Some(run) = runs::find(db, held.run)? else {
+        return Ok(Renewal::Lost(Refusal::Deleted));
     };
-    if let RunStatus::Executing { lease } = &mut run.status {
-        lease.until = until;
+    match domain::renew(&run, held, worker, until) {
+        Ok(renewed) => {
+            write_claim(db, &run, &renewed)?;
+            Ok(Renewal::Held { cancel: renewed.cancel })
+        }
+        Err(refusal) => Ok(Renewal::Lost(refusal)),
     }
-    if held.progress.is_some() {
-        run.progress = held.progress;
-    }
-    runs::update(db, &run)?;
-    Ok(Renewal::Held { cancel: run.cancel })
 }
 
 /// Keeps what an attempt has found out: a remote job's handle, the version of its item.
 pub(super) fn note(
     db: &Connection,
     id: RunId,
-    attempt: u32,
+    fence: Fence,
     noted: impl FnOnce(&mut Run),
 ) -> Result<Finished> {
-    let mut run = match current(db, id, attempt)? {
+    let mut run = match current(db, id, fence)? {
         Ok(run) => run,
         Err(refusal) => return Ok(Finished::Fenced(refusal)),
     };
@@ -87,29 +88,24 @@ pub(super) fn note(
 pub(super) fn finish(
     db: &Connection,
     id: RunId,
-    attempt: u32,
+    fence: Fence,
     end: AttemptEnd,
     artifacts: Vec<Artifact>,
     now: EpochMillis,
 ) -> Result<Finished> {
-    match current(db, id, attempt)? {
+    match current(db, id, fence)? {
         Ok(run) => {
             let run = settle_attempt(db, &run, end, artifacts, now)?;
             Ok(Finished::Kept(Box::new(run)))
         }
-        Err(refusal) => finished_before(db, id, attempt, refusal),
+        Err(refusal) => finished_before(db, id, fence, refusal),
     }
 }
 
 /// The attempt is over: was it finished, or did it lapse?
-fn finished_before(db: &Connection, id: RunId, attempt: u32, refusal: Refusal) -> Result<Finished> {
-    let Some(run) = runs::find(db, id)? else {
-        return Ok(Finished::Fenced(refusal));
-    };
-    let sql = "SELECT 1 FROM lapses WHERE run = ?1 AND attempt = ?2";
-    let lapsed = rows::one(db, sql, params![id.as_bytes(), attempt], |_| Ok(()))?.is_some();
-    let begun = (1..=run.attempt).contains(&attempt);
-    Ok(if begun && !lapsed { Finished::Kept(Box::new(run)) } else { Finished::Fenced(refusal) })
+fn finished_before(db: &Connection, id: RunId, fence: Fence, refusal: Refusal) -> Result<Finished> {
+    let finished = runs::find(db, id)?.filter(|run| domain::has_finished(run, fence));
+    Ok(finished.map_or(Finished::Fenced(refusal), |run| Finished::Kept(Box::new(run))))
 }
 
 /// Settles the attempts whose lease is over, and shortens leases that were given before `clock` was
@@ -121,8 +117,6 @@ pub(super) fn reap(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) 
     let lapsed: Vec<Run> = rows::many(db, sql, [now.0, rows::signed(limit)], rows::body)?;
     let mut settled = Vec::with_capacity(lapsed.len());
     for run in lapsed {
-        let sql = "INSERT INTO lapses (run, attempt) VALUES (?1, ?2)";
-        rows::execute(db, sql, params![run.id.as_bytes(), run.attempt])?;
         settled.push(settle_attempt(db, &run, AttemptEnd::Lapsed, Vec::new(), now)?);
     }
     Ok(settled)
@@ -149,16 +143,11 @@ fn shorten(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) -> Resul
 }
 
 /// The run, if this attempt has it now.
-pub(super) fn current(db: &Connection, id: RunId, attempt: u32) -> Result<std::result::Result<Run, Refusal>> {
+pub(super) fn current(db: &Connection, id: RunId, fence: Fence) -> Result<std::result::Result<Run, Refusal>> {
     let Some(run) = runs::find(db, id)? else {
         return Ok(Err(Refusal::Deleted));
     };
-    Ok(match run.status {
-        RunStatus::Executing { .. } if run.attempt == attempt => Ok(run),
-        RunStatus::Executing { .. } => Err(Refusal::Held),
-        RunStatus::Ended { .. } => Err(Refusal::Ended),
-        RunStatus::Waiting | RunStatus::Queued { .. } => Err(Refusal::NotDue),
-    })
+    Ok(domain::check_fence(&run, fence).map(|()| run))
 }
 
 /// Run, task, ledger and the next waiting run, as the end of the run's attempt leaves them.

@@ -1,6 +1,6 @@
 //! The lines of runs' logs.
 
-use isochrone_domain::{EpochMillis, LogLine, LogStream, RunId};
+use isochrone_domain::{EpochMillis, Fence, LogLine, LogStream, RunId};
 use rusqlite::{Connection, Row, params};
 
 use super::leases;
@@ -11,11 +11,11 @@ use crate::{Finished, Page, Paged, Result};
 pub(super) fn append(
     db: &Connection,
     run: RunId,
-    attempt: u32,
+    fence: Fence,
     first: u64,
     lines: &[LogLine],
 ) -> Result<Finished> {
-    let current = match leases::current(db, run, attempt)? {
+    let current = match leases::current(db, run, fence)? {
         Ok(run) => run,
         Err(refusal) => return Ok(Finished::Fenced(refusal)),
     };
@@ -26,7 +26,7 @@ pub(super) fn append(
         rows::execute(
             db,
             sql,
-            params![run.as_bytes(), attempt, signed(number), line.at.0, stream, line.text],
+            params![run.as_bytes(), fence.attempt, signed(number), line.at.0, stream, line.text],
         )?;
     }
     Ok(Finished::Kept(Box::new(current)))

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_audit_chain.sql"),
     include_str!("migrations/0009_installation.sql"),
     include_str!("migrations/0010_spent_tasks.sql"),
+    include_str!("migrations/0011_nonces.sql"),
 ];
 
 /// "Isoc": a database of another program is refused, not migrated.

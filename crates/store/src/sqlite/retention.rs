@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params};
 use super::rows::{self, signed};
 use crate::{Keep, Result};
 
-/// Forgets ended runs of a task; their logs and lapses go with them.
+/// Forgets ended runs of a task; their logs go with them.
 pub(super) fn trim_runs(
     db: &Connection,
     task: TaskId,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use isochrone_domain::{
-    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, EpochMillis, ItemSnapshot, LogLine,
-    OverlapPolicy, Run, RunId, RunStatus, Task, TaskId, TaskType, amend, cancel, recount, retry,
+    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, Claimant, EpochMillis, Fence, Held,
+    ItemSnapshot, LogLine, OverlapPolicy, Run, RunId, RunStatus, Task, TaskId, TaskType, amend, cancel,
+    recount, retry,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
@@ -14,8 +15,8 @@ use super::rows::{self, Conditions, signed};
 use super::{SqliteStore, audit, fires, leases, logs, retention, tasks};
 use crate::runs::RECOUNTED;
 use crate::{
-    Backlog, Cancelled, Claim, Finished, Held, Keep, LONGEST_LEASE, Page, Paged, Place, Renewal, Result,
-    RunFilter, RunStore, Stretch, Unclaimed,
+    Backlog, Cancelled, Claim, Finished, Keep, LONGEST_LEASE, Page, Paged, Place, Renewal, Result, RunFilter,
+    RunStore, Stretch, Unclaimed,
 };
 
 #[async_trait]
@@ -56,35 +57,35 @@ impl RunStore for SqliteStore {
         self.read(move |db| backlog(db, now)).await
     }
 
-    async fn claim(&self, run: RunId, worker: &str, lease: Duration) -> Result<Claim> {
-        let (worker, clock) = (worker.to_owned(), self.clock);
+    async fn claim(&self, run: RunId, by: &Claimant, lease: Duration) -> Result<Claim> {
+        let (by, clock) = (by.clone(), self.clock);
         let lease = lease.min(clock.of_real(LONGEST_LEASE));
-        self.write_unsynced(move |db| leases::claim(db, run, worker, lease, clock.now())).await
+        self.write_unsynced(move |db| leases::claim(db, run, &by, lease, clock.now())).await
     }
 
-    async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
-        let (held, clock) = (held.to_vec(), self.clock);
+    async fn renew(&self, worker: &str, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
+        let (worker, held, clock) = (worker.to_owned(), held.to_vec(), self.clock);
         let lease = lease.min(clock.of_real(LONGEST_LEASE));
         self.write_unsynced(move |db| {
             let until = clock.now() + lease;
-            held.into_iter().map(|held| leases::renew(db, held, until)).collect()
+            held.iter().map(|held| leases::renew(db, &worker, held, until)).collect()
         })
         .await
     }
 
-    async fn checkpoint(&self, run: RunId, attempt: u32, handle: &str) -> Result<Finished> {
+    async fn checkpoint(&self, run: RunId, fence: Fence, handle: &str) -> Result<Finished> {
         let handle = handle.to_owned();
-        self.write(move |db| leases::note(db, run, attempt, |run| run.handle = Some(handle))).await
+        self.write(move |db| leases::note(db, run, fence, |run| run.handle = Some(handle))).await
     }
 
-    async fn note_item(&self, run: RunId, attempt: u32, item: &ItemSnapshot) -> Result<Finished> {
+    async fn note_item(&self, run: RunId, fence: Fence, item: &ItemSnapshot) -> Result<Finished> {
         let item = item.clone();
-        self.write(move |db| leases::note(db, run, attempt, |run| run.item = Some(item))).await
+        self.write(move |db| leases::note(db, run, fence, |run| run.item = Some(item))).await
     }
 
-    async fn append_log(&self, run: RunId, attempt: u32, first: u64, lines: &[LogLine]) -> Result<Finished> {
+    async fn append_log(&self, run: RunId, fence: Fence, first: u64, lines: &[LogLine]) -> Result<Finished> {
         let lines = lines.to_vec();
-        self.write(move |db| logs::append(db, run, attempt, first, &lines)).await
+        self.write(move |db| logs::append(db, run, fence, first, &lines)).await
     }
 
     async fn log(&self, run: RunId, page: Page) -> Result<Paged<LogLine>> {
@@ -94,12 +95,12 @@ impl RunStore for SqliteStore {
     async fn finish(
         &self,
         run: RunId,
-        attempt: u32,
+        fence: Fence,
         end: AttemptEnd,
         artifacts: Vec<Artifact>,
     ) -> Result<Finished> {
         let clock = self.clock;
-        self.write(move |db| leases::finish(db, run, attempt, end, artifacts, clock.now())).await
+        self.write(move |db| leases::finish(db, run, fence, end, artifacts, clock.now())).await
     }
 
     async fn reap(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
@@ -378,7 +379,7 @@ fn delete_run(db: &Connection, id: RunId, entry: &AuditEntry, now: EpochMillis) 
     if !run.status.ended() {
         return Ok(Cancelled::Refused(Box::new(run)));
     }
-    // Its log and its lapses go with it.
+    // Its log goes with it.
     retention::delete_run(db, id, now)?;
     audit::insert(db, entry)?;
     Ok(Cancelled::Done(Box::new(run)))

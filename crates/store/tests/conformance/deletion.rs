@@ -1,11 +1,11 @@
 //! Deleting a task, whatever its runs are doing.
 
-use isochrone_domain::{Action, CancelReason, LogLine, LogStream, Outcome, Reason, TaskId};
-use isochrone_store::{Cancelled, Finished, Held, Refusal, Renewal, RunFilter};
+use isochrone_domain::{Action, CancelReason, LogLine, LogStream, Outcome, Reason, Refusal, TaskId};
+use isochrone_store::{Cancelled, Finished, Renewal, RunFilter};
 
 use super::Fresh;
 use super::ledger::EVER;
-use super::world::{ALL, LONG, World, entry, succeeded};
+use super::world::{ALL, LONG, World, entry, fence, held, succeeded};
 
 async fn delete(world: &World, task: TaskId) -> bool {
     world.delete_task(task, entry(Action::DeleteTask, task)).await.unwrap()
@@ -17,8 +17,11 @@ pub(crate) async fn forgets_a_task_and_its_runs(fresh: &impl Fresh) {
     let ended = world.request(task).await;
     world.claimed(ended.id, LONG).await;
     let line = LogLine { at: ended.created, stream: LogStream::Stdout, text: "one".to_owned() };
-    assert!(matches!(world.append_log(ended.id, 1, 0, &[line]).await.unwrap(), Finished::Kept(_)));
-    assert!(matches!(world.finish(ended.id, 1, succeeded(), Vec::new()).await.unwrap(), Finished::Kept(_)));
+    assert!(matches!(world.append_log(ended.id, fence(1), 0, &[line]).await.unwrap(), Finished::Kept(_)));
+    assert!(matches!(
+        world.finish(ended.id, fence(1), succeeded(), Vec::new()).await.unwrap(),
+        Finished::Kept(_)
+    ));
     let queued = world.request(task).await;
     world.request(task).await;
     let other = world.some_run().await;
@@ -43,11 +46,11 @@ pub(crate) async fn takes_the_run_from_its_worker(fresh: &impl Fresh) {
     world.claimed(run.id, LONG).await;
     assert!(delete(&world, run.task).await);
     let fenced = Finished::Fenced(Refusal::Deleted);
-    let held = Held { run: run.id, attempt: 1, progress: None };
-    assert_eq!(world.renew(&[held], LONG).await.unwrap(), [Renewal::Lost(Refusal::Deleted)]);
-    assert_eq!(world.append_log(run.id, 1, 0, &[]).await.unwrap(), fenced);
-    assert_eq!(world.checkpoint(run.id, 1, "{}").await.unwrap(), fenced);
-    assert_eq!(world.finish(run.id, 1, succeeded(), Vec::new()).await.unwrap(), fenced);
+    let held = held(run.id, 1);
+    assert_eq!(world.renew("w1", &[held], LONG).await.unwrap(), [Renewal::Lost(Refusal::Deleted)]);
+    assert_eq!(world.append_log(run.id, fence(1), 0, &[]).await.unwrap(), fenced);
+    assert_eq!(world.checkpoint(run.id, fence(1), "{}").await.unwrap(), fenced);
+    assert_eq!(world.finish(run.id, fence(1), succeeded(), Vec::new()).await.unwrap(), fenced);
     assert_eq!(world.next_wake().await.unwrap(), None, "nobody waits for its lease");
 }
 

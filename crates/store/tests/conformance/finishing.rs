@@ -1,10 +1,10 @@
 //! How attempts end, and what that means for run and task.
 
-use isochrone_domain::{Artifact, AttemptEnd, Outcome, Reason, RunStatus, TaskState};
-use isochrone_store::{Claim, Finished, Refusal, Saved};
+use isochrone_domain::{Artifact, AttemptEnd, Nonce, Outcome, Reason, Refusal, RunStatus, TaskState};
+use isochrone_store::{Claim, Finished, Saved};
 
 use super::Fresh;
-use super::world::{LONG, World, failed, kept, succeeded};
+use super::world::{LONG, World, claimant, failed, fence, kept, succeeded};
 
 fn artifact(name: &str) -> Artifact {
     Artifact {
@@ -20,7 +20,7 @@ pub(crate) async fn keeps_an_outcome_once(fresh: &impl Fresh) {
     let run = world.some_run().await;
     world.claimed(run.id, LONG).await;
     let artifacts = vec![artifact("a.csv"), artifact("b.csv")];
-    let finish = async |end| kept(world.finish(run.id, 1, end, artifacts.clone()).await.unwrap());
+    let finish = async |end| kept(world.finish(run.id, fence(1), end, artifacts.clone()).await.unwrap());
     let first = finish(succeeded()).await;
     assert!(
         matches!(first.status, RunStatus::Ended { outcome: Outcome::Succeeded, reason: Reason::Done, .. }),
@@ -42,14 +42,14 @@ pub(crate) async fn answers_a_late_repetition_and_changes_nothing(fresh: &impl F
     world.carried_out(run, failed()).await;
     let repeat = async || {
         let before = (world.read_run(run).await, world.read_task(task).await);
-        let answer = kept(world.finish(run, 1, failed(), Vec::new()).await.unwrap());
+        let answer = kept(world.finish(run, fence(1), failed(), Vec::new()).await.unwrap());
         assert_eq!(answer, before.0);
         assert_eq!((world.read_run(run).await, world.read_task(task).await), before);
     };
     repeat().await;
     world.claimed(run, LONG).await;
     repeat().await;
-    kept(world.finish(run, 2, failed(), Vec::new()).await.unwrap());
+    kept(world.finish(run, fence(2), failed(), Vec::new()).await.unwrap());
     repeat().await;
     world.carried_out(run, succeeded()).await;
     repeat().await;
@@ -72,13 +72,13 @@ pub(crate) async fn waits_for_a_retry(fresh: &impl Fresh) {
         let RunStatus::Queued { due } = waiting.status else { panic!("{:?}", waiting.status) };
         assert!(due.since(before) >= 120_000 * retry, "the wait doubles");
         assert_eq!(world.unfinished(task).await.unwrap(), 1);
-        match world.claim(run, "w2", LONG).await.unwrap() {
+        match world.claim(run, &claimant("w2", Nonce::random()), LONG).await.unwrap() {
             Claim::Refused(refusal) => assert_eq!(refusal, Refusal::NotDue),
             // Two minutes are 120 ms here: on a busy machine they may have passed.
             Claim::Granted(claimed) => {
                 assert!(world.now().await.unwrap() >= due);
                 let given = AttemptEnd::GivenBack;
-                kept(world.finish(run, claimed.run.attempt, given, Vec::new()).await.unwrap());
+                kept(world.finish(run, claimed.run.fence(), given, Vec::new()).await.unwrap());
             }
         }
         world.reach(due).await;
@@ -135,6 +135,6 @@ pub(crate) async fn makes_a_scheduler_read_a_disabled_task_again(fresh: &impl Fr
     assert_eq!(world.commit_fires(vec![read_before]).await.unwrap(), [Saved::Stale]);
     let stored = world.read_task(task).await;
     assert_eq!((stored.state, stored.consecutive_failures), (TaskState::Disabled, 1));
-    let late = world.finish(run, 2, succeeded(), Vec::new()).await.unwrap();
+    let late = world.finish(run, fence(2), succeeded(), Vec::new()).await.unwrap();
     assert_eq!(late, Finished::Fenced(Refusal::Ended));
 }

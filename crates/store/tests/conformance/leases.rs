@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    Action, AttemptEnd, CrashPolicy, EpochMillis, ItemSnapshot, ItemVersion, LogLine, LogStream, Outcome,
-    Progress, Reason, RunId, RunStatus,
+    Action, AttemptEnd, CrashPolicy, EpochMillis, Fence, Held, ItemSnapshot, ItemVersion, LogLine, LogStream,
+    Nonce, Outcome, Progress, Reason, Refusal, RunId, RunStatus,
 };
-use isochrone_store::{Claim, Finished, Held, LONGEST_LEASE, Refusal, Renewal, Unclaimed};
+use isochrone_store::{Claim, Finished, LONGEST_LEASE, Renewal, Unclaimed};
 use tokio::task::JoinSet;
 
 use super::Fresh;
-use super::world::{ALL, KIND, LONG, SHORT, World, entry, failed, kept, succeeded};
+use super::ledger::EVER;
+use super::world::{ALL, KIND, LONG, SHORT, World, claimant, entry, failed, fence, held, kept, succeeded};
 
 pub(crate) async fn one_of_fifty_claimers_wins(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
@@ -18,7 +19,9 @@ pub(crate) async fn one_of_fifty_claimers_wins(fresh: &impl Fresh) {
     let mut claimers = JoinSet::new();
     for number in 0..50 {
         let world = world.clone();
-        claimers.spawn(async move { world.claim(run, &format!("w{number}"), LONG).await.unwrap() });
+        claimers.spawn(async move {
+            world.claim(run, &claimant(&format!("w{number}"), Nonce::random()), LONG).await.unwrap()
+        });
     }
     let answers = claimers.join_all().await;
     let granted: Vec<_> = answers
@@ -36,7 +39,7 @@ pub(crate) async fn one_of_fifty_claimers_wins(fresh: &impl Fresh) {
 
 pub(crate) async fn refuses_claims_with_the_right_word(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
-    let refusal = async |run| match world.claim(run, "w1", LONG).await.unwrap() {
+    let refusal = async |run| match world.claim(run, &claimant("w1", Nonce::random()), LONG).await.unwrap() {
         Claim::Refused(refusal) => Some(refusal),
         Claim::Granted(_) => None,
     };
@@ -46,9 +49,9 @@ pub(crate) async fn refuses_claims_with_the_right_word(fresh: &impl Fresh) {
     let first = world.request(task).await.id;
     let second = world.request(task).await.id;
     assert_eq!(refusal(second).await, Some(Refusal::NotDue), "it waits");
-    assert_eq!(refusal(first).await, None);
-    assert_eq!(refusal(first).await, Some(Refusal::Held), "even by the same worker");
-    kept(world.finish(first, 1, succeeded(), Vec::new()).await.unwrap());
+    world.claimed(first, LONG).await;
+    assert_eq!(refusal(first).await, Some(Refusal::Held), "even by the same worker, if it is another claim");
+    kept(world.finish(first, fence(1), succeeded(), Vec::new()).await.unwrap());
     assert_eq!(refusal(first).await, Some(Refusal::Ended));
     assert!(world.delete_task(task, entry(Action::DeleteTask, task)).await.unwrap());
     assert_eq!(refusal(first).await, Some(Refusal::Deleted));
@@ -74,7 +77,7 @@ pub(crate) async fn begins_attempts_with_rising_numbers(fresh: &impl Fresh) {
     assert_eq!(lease.worker, "w1");
     assert!(lease.until >= before + LONG);
     assert!(first.run.started >= Some(before));
-    kept(world.finish(run.id, 1, AttemptEnd::GivenBack, Vec::new()).await.unwrap());
+    kept(world.finish(run.id, fence(1), AttemptEnd::GivenBack, Vec::new()).await.unwrap());
     let second = world.claimed(run.id, LONG).await.run;
     assert_eq!((first.run.attempt, second.attempt), (1, 2));
     assert_eq!(second.started, first.run.started);
@@ -87,14 +90,14 @@ pub(crate) async fn renews_in_order_and_keeps_progress(fresh: &impl Fresh) {
     world.claimed(two, SHORT).await;
     world.carried_out(ended, succeeded()).await;
     let progress = Progress { percent: Some(40), message: "cell 4 of 10".to_owned() };
-    let held = [
-        Held { run: one, attempt: 1, progress: Some(progress.clone()) },
-        Held { run: ended, attempt: 1, progress: None },
-        Held { run: RunId::random(), attempt: 1, progress: None },
-        Held { run: two, attempt: 1, progress: None },
-        Held { run: two, attempt: 2, progress: None },
+    let all = [
+        Held { progress: Some(progress.clone()), ..held(one, 1) },
+        held(ended, 1),
+        held(RunId::random(), 1),
+        held(two, 1),
+        held(two, 2),
     ];
-    let renewed = world.renew(&held, LONG).await.unwrap();
+    let renewed = world.renew("w1", &all, LONG).await.unwrap();
     let alive = Renewal::Held { cancel: None };
     assert_eq!(
         renewed,
@@ -107,8 +110,8 @@ pub(crate) async fn renews_in_order_and_keeps_progress(fresh: &impl Fresh) {
         ]
     );
     assert_eq!(world.read_run(one).await.progress, Some(progress.clone()));
-    let silent = Held { run: one, attempt: 1, progress: None };
-    world.renew(&[silent], LONG).await.unwrap();
+    let silent = held(one, 1);
+    world.renew("w1", &[silent], LONG).await.unwrap();
     assert_eq!(world.read_run(one).await.progress, Some(progress), "silence takes nothing back");
 
     world.reach(world.now().await.unwrap() + SHORT).await;
@@ -120,8 +123,8 @@ pub(crate) async fn renews_a_lapsed_lease_that_nobody_reaped(fresh: &impl Fresh)
     let run = world.some_run().await.id;
     world.claimed(run, SHORT).await;
     world.reach(world.now().await.unwrap() + SHORT).await;
-    let held = Held { run, attempt: 1, progress: None };
-    assert_eq!(world.renew(&[held], LONG).await.unwrap(), [Renewal::Held { cancel: None }]);
+    let held = held(run, 1);
+    assert_eq!(world.renew("w1", &[held], LONG).await.unwrap(), [Renewal::Held { cancel: None }]);
     assert_eq!(world.reap(world.now().await.unwrap(), 10).await.unwrap(), []);
 }
 
@@ -166,20 +169,20 @@ pub(crate) async fn fences_a_lapsed_attempt(fresh: &impl Fresh) {
     let writes_nothing = async |word: Refusal| {
         let before = world.read_run(run).await;
         let fenced = Finished::Fenced(word);
-        assert_eq!(world.finish(run, 1, succeeded(), Vec::new()).await.unwrap(), fenced);
-        assert_eq!(world.append_log(run, 1, 0, std::slice::from_ref(&line)).await.unwrap(), fenced);
-        assert_eq!(world.checkpoint(run, 1, "{}").await.unwrap(), fenced);
-        let held = Held { run, attempt: 1, progress: Some(Progress::default()) };
-        assert_eq!(world.renew(&[held], LONG).await.unwrap(), [Renewal::Lost(word)]);
+        assert_eq!(world.finish(run, fence(1), succeeded(), Vec::new()).await.unwrap(), fenced);
+        assert_eq!(world.append_log(run, fence(1), 0, std::slice::from_ref(&line)).await.unwrap(), fenced);
+        assert_eq!(world.checkpoint(run, fence(1), "{}").await.unwrap(), fenced);
+        let held = Held { progress: Some(Progress::default()), ..held(run, 1) };
+        assert_eq!(world.renew("w1", &[held], LONG).await.unwrap(), [Renewal::Lost(word)]);
         assert_eq!(world.read_run(run).await, before);
         assert_eq!(world.log(run, ALL).await.unwrap().rows, []);
     };
     writes_nothing(Refusal::NotDue).await;
     world.claimed(run, LONG).await;
     writes_nothing(Refusal::Held).await;
-    kept(world.finish(run, 2, succeeded(), Vec::new()).await.unwrap());
+    kept(world.finish(run, fence(2), succeeded(), Vec::new()).await.unwrap());
     writes_nothing(Refusal::Ended).await;
-    let unbegun = world.finish(run, 3, succeeded(), Vec::new()).await.unwrap();
+    let unbegun = world.finish(run, fence(3), succeeded(), Vec::new()).await.unwrap();
     assert_eq!(unbegun, Finished::Fenced(Refusal::Ended));
 }
 
@@ -210,7 +213,7 @@ pub(crate) async fn keeps_a_checkpoint_for_the_next_attempt(fresh: &impl Fresh) 
     let run = world.request(task).await.id;
     world.claimed(run, SHORT).await;
     let handle = r#"{"jobId":"j1"}"#;
-    let kept = kept(world.checkpoint(run, 1, handle).await.unwrap());
+    let kept = kept(world.checkpoint(run, fence(1), handle).await.unwrap());
     assert_eq!(kept.handle.as_deref(), Some(handle));
     world.reach(world.now().await.unwrap() + SHORT).await;
     world.reap(world.now().await.unwrap(), 10).await.unwrap();
@@ -235,7 +238,10 @@ pub(crate) async fn publishes_again_what_was_claimed_too_early(fresh: &impl Fres
     let retry = Unclaimed { run, kind: KIND, attempt: 1 };
     world.mark_published(&[retry]).await.unwrap();
     assert_eq!(world.unpublished(due, 10).await.unwrap(), []);
-    assert_eq!(world.claim(run, "w1", LONG).await.unwrap(), Claim::Refused(Refusal::NotDue));
+    assert_eq!(
+        world.claim(run, &claimant("w1", Nonce::random()), LONG).await.unwrap(),
+        Claim::Refused(Refusal::NotDue)
+    );
     assert_eq!(world.unpublished(due, 10).await.unwrap(), [retry]);
 }
 
@@ -246,8 +252,8 @@ pub(crate) async fn shortens_leases_after_the_clock_was_set_back(fresh: &impl Fr
     world.claimed(alive, LONG).await;
     let set_back = world.now().await.unwrap() - Duration::from_hours(6);
     assert_eq!(world.reap(set_back, 10).await.unwrap(), [], "a worker that lives can renew");
-    let held = Held { run: alive, attempt: 1, progress: None };
-    assert_eq!(world.renew(&[held], LONG).await.unwrap(), [Renewal::Held { cancel: None }]);
+    let held = held(alive, 1);
+    assert_eq!(world.renew("w1", &[held], LONG).await.unwrap(), [Renewal::Held { cancel: None }]);
     let RunStatus::Executing { lease } = world.read_run(lost).await.status else {
         panic!("its lease is not over");
     };
@@ -265,22 +271,94 @@ pub(crate) async fn gives_no_lease_longer_than_the_longest(fresh: &impl Fresh) {
         status => panic!("{status:?}"),
     };
     assert!(ends().await <= world.now().await.unwrap() + LONGEST_LEASE);
-    let held = Held { run, attempt: 1, progress: None };
-    world.renew(&[held], LONGEST_LEASE * 24).await.unwrap();
+    let held = held(run, 1);
+    world.renew("w1", &[held], LONGEST_LEASE * 24).await.unwrap();
     assert!(ends().await <= world.now().await.unwrap() + LONGEST_LEASE);
 }
 
 pub(crate) async fn notes_the_item_that_an_attempt_found(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
     let run = world.some_run().await;
-    let attempt = world.claimed(run.id, LONG).await.run.attempt;
+    let ours = world.claimed(run.id, LONG).await.run.fence();
     let version = ItemVersion { digest: "d1".to_owned(), since: EpochMillis(3), by: "ann".to_owned() };
     let item = ItemSnapshot { owner: "bob".to_owned(), modified: EpochMillis(4), version };
-    assert_eq!(kept(world.note_item(run.id, attempt, &item).await.unwrap()).item, Some(item.clone()));
+    assert_eq!(kept(world.note_item(run.id, ours, &item).await.unwrap()).item, Some(item.clone()));
     assert_eq!(world.read_run(run.id).await.item, Some(item.clone()));
-    kept(world.checkpoint(run.id, attempt, "{}").await.unwrap());
-    let late = world.note_item(run.id, attempt + 1, &item).await.unwrap();
+    kept(world.checkpoint(run.id, ours, "{}").await.unwrap());
+    let late = world.note_item(run.id, fence(2), &item).await.unwrap();
     assert!(matches!(late, Finished::Fenced(_)), "{late:?}");
-    let ended = world.finish(run.id, attempt, succeeded(), Vec::new()).await.unwrap();
+    let ended = world.finish(run.id, ours, succeeded(), Vec::new()).await.unwrap();
     assert_eq!(kept(ended).item, Some(item), "its end leaves it");
+}
+
+/// Its answer was lost: whoever claimed it cannot know that it has the run.
+pub(crate) async fn grants_a_repeated_claim_again(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.some_run().await.id;
+    let ours = claimant("w1", Nonce::random());
+    let mut claims = Vec::new();
+    for _ in 0..2 {
+        let Claim::Granted(claimed) = world.claim(run, &ours, LONG).await.unwrap() else {
+            panic!("it is ours");
+        };
+        claims.push(claimed.run);
+    }
+    assert_eq!((claims[0].fence(), claims[0].attempt), (claims[1].fence(), 1));
+    assert_eq!(claims[0].started, claims[1].started);
+    let other = world.claim(run, &claimant("w1", Nonce::random()), LONG).await.unwrap();
+    assert_eq!(other, Claim::Refused(Refusal::Held), "another claim of the same worker");
+    let line = LogLine { at: EpochMillis(1), stream: LogStream::Stdout, text: "ours".to_owned() };
+    kept(world.append_log(run, claims[0].fence(), 0, &[line]).await.unwrap());
+    kept(world.finish(run, claims[0].fence(), succeeded(), Vec::new()).await.unwrap());
+    assert_eq!(world.claim(run, &ours, LONG).await.unwrap(), Claim::Refused(Refusal::Ended));
+}
+
+/// A store that came back without its last writes: a worker renews what the store shows as queued.
+pub(crate) async fn takes_back_a_run_whose_claim_is_forgotten(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let task = world.add_queueing().await.id;
+    let (first, second) = (world.request(task).await, world.request(task).await);
+    let started = first.created + Duration::from_secs(1);
+    for run in [first.id, second.id] {
+        let claimed = Held { started, handle: Some("{}".to_owned()), ..held(run, 1) };
+        let renewed = world.renew("w1", std::slice::from_ref(&claimed), LONG).await.unwrap();
+        assert_eq!(renewed, [Renewal::Held { cancel: None }]);
+        let run = world.read_run(run).await;
+        assert_eq!(Held::of(&run), claimed);
+        assert!(matches!(&run.status, RunStatus::Executing { lease } if lease.worker == "w1"), "{run:?}");
+        assert_eq!(world.outbox().await, []);
+        let other = world.claim(run.id, &claimant("w2", Nonce::random()), LONG).await.unwrap();
+        assert_eq!(other, Claim::Refused(Refusal::Held));
+    }
+    for run in [first.id, second.id] {
+        let ended = kept(world.finish(run, fence(1), succeeded(), Vec::new()).await.unwrap());
+        assert!(ended.status.ended());
+    }
+    let rows = world.fires(Some(task), EVER).await.unwrap();
+    assert!(rows.iter().all(|row| row.started == Some(started)), "the ledger, too: {rows:?}");
+}
+
+/// The store forgot a claim and gave its number to another worker: the two attempts are not taken for each other.
+pub(crate) async fn tells_attempts_of_the_same_number_apart(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.add(|task| task.policies.retry.max_retries = 1).await.id;
+    let run = world.request(run).await.id;
+    let forgotten = Fence { attempt: 1, nonce: Nonce::random() };
+    let ours = world.claimed(run, LONG).await.run.fence();
+    let line = LogLine { at: EpochMillis(1), stream: LogStream::Stdout, text: "late".to_owned() };
+    let is_fenced = async |word: Refusal| {
+        let before = world.read_run(run).await;
+        let fenced = Finished::Fenced(word);
+        assert_eq!(world.finish(run, forgotten, succeeded(), Vec::new()).await.unwrap(), fenced);
+        assert_eq!(world.append_log(run, forgotten, 0, std::slice::from_ref(&line)).await.unwrap(), fenced);
+        assert_eq!(world.checkpoint(run, forgotten, "{}").await.unwrap(), fenced);
+        let late = Held { fence: forgotten, ..held(run, 1) };
+        assert_eq!(world.renew("w2", &[late], LONG).await.unwrap(), [Renewal::Lost(word)]);
+        assert_eq!(world.read_run(run).await, before);
+    };
+    is_fenced(Refusal::Held).await;
+    kept(world.finish(run, ours, failed(), Vec::new()).await.unwrap());
+    let again = kept(world.finish(run, ours, failed(), Vec::new()).await.unwrap());
+    assert_eq!(again.failures, 1, "the end that was kept is answered as at first");
+    is_fenced(Refusal::NotDue).await;
 }

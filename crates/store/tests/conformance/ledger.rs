@@ -6,7 +6,7 @@ use std::time::Duration;
 use isochrone_domain::{Action, AuditEntry, EpochMillis, Outcome, Reason, TaskId};
 
 use super::Fresh;
-use super::world::{LONG, World, entry, kept, succeeded};
+use super::world::{LONG, World, entry, fence, kept, succeeded};
 
 /// All of time.
 pub(crate) const EVER: Range<EpochMillis> = EpochMillis(0)..EpochMillis::MAX;
@@ -52,7 +52,7 @@ pub(crate) async fn follows_a_run_to_its_end(fresh: &impl Fresh) {
 
     let started = world.claimed(run.id, LONG).await.run.started;
     assert_eq!((row().await.started, row().await.outcome), (started, None));
-    kept(world.finish(run.id, 1, succeeded(), Vec::new()).await.unwrap());
+    kept(world.finish(run.id, fence(1), succeeded(), Vec::new()).await.unwrap());
     let ended = row().await;
     let (outcome, reason, at) = ended.outcome.expect("it has ended");
     assert_eq!((outcome, reason, ended.started), (Outcome::Succeeded, Reason::Done, started));

@@ -4,7 +4,7 @@ use isochrone_domain::{AttemptEnd, EpochMillis, LogLine, LogStream, RunId};
 use isochrone_store::Page;
 
 use super::Fresh;
-use super::world::{ALL, LONG, World, kept};
+use super::world::{ALL, LONG, World, fence, kept};
 
 fn lines(texts: &[&str]) -> Vec<LogLine> {
     let streams = [LogStream::Stdout, LogStream::Stderr, LogStream::System].into_iter().cycle();
@@ -17,7 +17,7 @@ fn lines(texts: &[&str]) -> Vec<LogLine> {
 }
 
 async fn append(world: &World, run: RunId, attempt: u32, first: u64, texts: &[&str]) {
-    kept(world.append_log(run, attempt, first, &lines(texts)).await.unwrap());
+    kept(world.append_log(run, fence(attempt), first, &lines(texts)).await.unwrap());
 }
 
 async fn texts(world: &World, run: RunId, page: Page) -> Vec<String> {
@@ -59,7 +59,7 @@ pub(crate) async fn joins_the_attempts(fresh: &impl Fresh) {
     let run = world.some_run().await.id;
     world.claimed(run, LONG).await;
     append(&world, run, 1, 0, &["first attempt"]).await;
-    kept(world.finish(run, 1, AttemptEnd::GivenBack, Vec::new()).await.unwrap());
+    kept(world.finish(run, fence(1), AttemptEnd::GivenBack, Vec::new()).await.unwrap());
     world.claimed(run, LONG).await;
     append(&world, run, 2, 0, &["second attempt"]).await;
     assert_eq!(texts(&world, run, ALL).await, ["first attempt", "second attempt"]);

@@ -55,6 +55,8 @@ macro_rules! store_conformance {
                 renews_a_lapsed_lease_that_nobody_reaped, reaps_what_lapsed_and_nothing_else,
                 fences_a_lapsed_attempt, gives_up_after_too_many_crashes, keeps_a_checkpoint_for_the_next_attempt,
                 notes_the_item_that_an_attempt_found,
+                grants_a_repeated_claim_again, takes_back_a_run_whose_claim_is_forgotten,
+                tells_attempts_of_the_same_number_apart,
                 publishes_again_what_was_claimed_too_early, shortens_leases_after_the_clock_was_set_back,
                 gives_no_lease_longer_than_the_longest;
             finishing: keeps_an_outcome_once, answers_a_late_repetition_and_changes_nothing,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use isochrone_domain::{AttemptEnd, EpochMillis, RunStatus, TaskType, disable};
-use isochrone_store::{Backlog, Held, Unclaimed};
+use isochrone_store::{Backlog, Unclaimed};
 
 use super::Fresh;
-use super::world::{KIND, LONG, World, failed, kept, succeeded};
+use super::world::{KIND, LONG, World, failed, fence, held, kept, succeeded};
 
 const LATER: EpochMillis = EpochMillis::MAX;
 
@@ -141,9 +141,9 @@ pub(crate) async fn wakes_for_the_earliest_thing_to_do(fresh: &impl Fresh) {
         status => panic!("{status:?}"),
     };
     assert_eq!(wake().await, until(claimed));
-    let held = Held { run: run.id, attempt: 1, progress: None };
-    world.renew(&[held], LONG * 2).await.unwrap();
+    let held = held(run.id, 1);
+    world.renew("w1", &[held], LONG * 2).await.unwrap();
     assert_eq!(wake().await, until(world.read_run(run.id).await));
-    kept(world.finish(run.id, 1, succeeded(), Vec::new()).await.unwrap());
+    kept(world.finish(run.id, fence(1), succeeded(), Vec::new()).await.unwrap());
     assert_eq!(wake().await, Some(far));
 }

@@ -8,7 +8,7 @@ use isochrone_store::{Cancelled, Keep, RunFilter};
 
 use super::Fresh;
 use super::ledger::EVER;
-use super::world::{ALL, LONG, World, entry, kept, succeeded};
+use super::world::{ALL, LONG, World, entry, fence, kept, succeeded};
 
 /// A task with so many ended runs, the earliest planned first, and one that has not ended.
 async fn history(world: &World, ended: usize) -> (Task, Vec<Run>, Run) {
@@ -16,10 +16,10 @@ async fn history(world: &World, ended: usize) -> (Task, Vec<Run>, Run) {
     let mut runs = Vec::new();
     for _ in 0..ended {
         let run = world.request(task.id).await;
-        let attempt = world.claimed(run.id, LONG).await.run.attempt;
+        let fence = world.claimed(run.id, LONG).await.run.fence();
         let line = LogLine { at: run.planned, stream: LogStream::Stdout, text: "a line".to_owned() };
-        kept(world.append_log(run.id, attempt, 0, &[line]).await.unwrap());
-        runs.push(kept(world.finish(run.id, attempt, succeeded(), Vec::new()).await.unwrap()));
+        kept(world.append_log(run.id, fence, 0, &[line]).await.unwrap());
+        runs.push(kept(world.finish(run.id, fence, succeeded(), Vec::new()).await.unwrap()));
         // The next one is planned later.
         world.reach(run.planned + Duration::from_millis(1)).await;
     }
@@ -71,7 +71,7 @@ pub(crate) async fn forgets_runs_by_their_age(fresh: &impl Fresh) {
     let between = world.now().await.unwrap() + Duration::from_millis(1);
     world.reach(between + Duration::from_millis(1)).await;
     world.claimed(runs[0].id, LONG).await;
-    kept(world.finish(runs[0].id, 2, succeeded(), Vec::new()).await.unwrap());
+    kept(world.finish(runs[0].id, fence(2), succeeded(), Vec::new()).await.unwrap());
     assert_eq!(world.trim_runs(task.id, keep(between), 1).await.unwrap(), [runs[1].id]);
     assert_eq!(world.trim_runs(task.id, keep(between), 1).await.unwrap(), [open.id]);
     assert_eq!(world.trim_runs(task.id, keep(between), 1).await.unwrap(), []);

@@ -4,11 +4,11 @@ use isochrone_domain::{
     Action, Amendment, AuditEntry, CancelReason, Outcome, OverlapPolicy, Reason, Run, RunId, RunStatus,
     TaskState,
 };
-use isochrone_store::{Cancelled, Held, Page, Renewal, RunFilter, Saved};
+use isochrone_store::{Cancelled, Page, Renewal, RunFilter, Saved};
 
 use super::Fresh;
 use super::ledger::EVER;
-use super::world::{LONG, World, entry, failed, kept, succeeded};
+use super::world::{LONG, World, entry, failed, fence, held, kept, succeeded};
 
 fn asks(action: Action, run: &Run) -> AuditEntry {
     AuditEntry { actor: "bob".to_owned(), run: Some(run.id), ..entry(action, run.task) }
@@ -60,11 +60,12 @@ pub(crate) async fn tells_an_attempt_of_its_cancel(fresh: &impl Fresh) {
     let cancelled =
         world.cancel_run(run.id, CancelReason::Requested, asks(Action::CancelRun, &run)).await.unwrap();
     let wish = done(&world, cancelled).await.cancel.expect("the wish is kept");
-    let held = Held { run: run.id, attempt: 1, progress: None };
-    let renewed = world.renew(&[held], LONG).await.unwrap();
+    let held = held(run.id, 1);
+    let renewed = world.renew("w1", &[held], LONG).await.unwrap();
     assert_eq!(renewed, [Renewal::Held { cancel: Some(wish) }]);
     // Given back, it is not for another worker.
-    let given = world.finish(run.id, 1, isochrone_domain::AttemptEnd::GivenBack, Vec::new()).await.unwrap();
+    let given =
+        world.finish(run.id, fence(1), isochrone_domain::AttemptEnd::GivenBack, Vec::new()).await.unwrap();
     assert!(is_cancelled(&kept(given), Outcome::Failed));
 }
 
@@ -135,7 +136,7 @@ pub(crate) async fn retries_behind_the_run_that_is_ahead(fresh: &impl Fresh) {
     let again = world.retry_run(ended.id, asks(Action::RetryRun, &ended)).await.unwrap();
     assert_eq!(done(&world, again).await.status, RunStatus::Waiting);
     assert_eq!(world.outbox().await, []);
-    kept(world.finish(ahead.id, 1, succeeded(), Vec::new()).await.unwrap());
+    kept(world.finish(ahead.id, fence(1), succeeded(), Vec::new()).await.unwrap());
     world.carried_out(ended.id, succeeded()).await;
 
     // Where runs may overlap it goes at once.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isochrone_domain::{
-    Action, AttemptEnd, AuditEntry, CronFields, EpochMillis, Limits, OverlapPolicy, Policies, Reason, Run,
-    RunId, Submission, Task, TaskId, TaskType, accept, plan_fires, plan_request,
+    Action, AttemptEnd, AuditEntry, Claimant, CronFields, EpochMillis, Fence, Held, Limits, Nonce,
+    OverlapPolicy, Policies, Reason, Run, RunId, Submission, Task, TaskId, TaskType, accept, plan_fires,
+    plan_request,
 };
 use isochrone_store::{Claim, Claimed, Clock, Finished, FireCommit, Page, Saved, Store, Unclaimed};
 
@@ -90,8 +91,10 @@ impl World {
         self.request(task.id).await
     }
 
+    /// Claims a run as its next attempt, which has the fence of that number.
     pub(crate) async fn claimed(&self, run: RunId, lease: Duration) -> Claimed {
-        match self.claim(run, "w1", lease).await.unwrap() {
+        let next = fence(self.read_run(run).await.attempt + 1);
+        match self.claim(run, &claimant("w1", next.nonce), lease).await.unwrap() {
             Claim::Granted(claimed) => *claimed,
             Claim::Refused(refusal) => panic!("refused: {refusal}"),
         }
@@ -99,8 +102,8 @@ impl World {
 
     /// Claims a run and ends it.
     pub(crate) async fn carried_out(&self, run: RunId, end: AttemptEnd) -> Run {
-        let attempt = self.claimed(run, LONG).await.run.attempt;
-        kept(self.finish(run, attempt, end, Vec::new()).await.unwrap())
+        let fence = self.claimed(run, LONG).await.run.fence();
+        kept(self.finish(run, fence, end, Vec::new()).await.unwrap())
     }
 
     /// Claims a run and lets the lease lapse until the reaper comes; gives the lost attempt's number.
@@ -173,6 +176,20 @@ pub(crate) fn entry(action: Action, task: TaskId) -> AuditEntry {
         title: "Every minute".to_owned(),
         owner: "ann".to_owned(),
     }
+}
+
+/// The fence of the attempt with this number, as [`World::claimed`] has it.
+pub(crate) fn fence(attempt: u32) -> Fence {
+    Fence { attempt, nonce: format!("{attempt:x}").parse().expect("a hex number") }
+}
+
+pub(crate) fn claimant(worker: &str, nonce: Nonce) -> Claimant {
+    Claimant { worker: worker.to_owned(), nonce }
+}
+
+/// What a worker says of the attempt with this number when it renews its leases.
+pub(crate) fn held(run: RunId, attempt: u32) -> Held {
+    Held { run, fence: fence(attempt), started: EpochMillis(0), handle: None, progress: None }
 }
 
 #[track_caller]

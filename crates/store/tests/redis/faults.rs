@@ -9,7 +9,7 @@ use isochrone_store::{RunFilter, Saved, StoreError};
 use isochrone_testkit::{Proxy, RedisSentinel, RedisServer};
 
 use super::conformance::ledger::EVER;
-use super::conformance::world::{ALL, LONG, World, entry, kept, plan, succeeded};
+use super::conformance::world::{ALL, LONG, World, entry, fence, kept, plan, succeeded};
 use super::{hosts, open, own_keys, refusal, shared_url, until_it_answers};
 
 /// Whatever was acknowledged before SIGKILL is there after it.
@@ -21,7 +21,7 @@ async fn keeps_what_it_acknowledged_through_a_kill() {
     let first = world.fire(task).await.pop().expect("a fire was due").id;
     world.claimed(first, LONG).await;
     let line = LogLine { at: EpochMillis(1), stream: LogStream::Stdout, text: "hello".to_owned() };
-    kept(world.append_log(first, 1, 0, std::slice::from_ref(&line)).await.unwrap());
+    kept(world.append_log(first, fence(1), 0, std::slice::from_ref(&line)).await.unwrap());
     let asking = (0..4).map(|_| {
         let world = world.clone();
         tokio::spawn(async move {
@@ -54,7 +54,7 @@ async fn keeps_what_it_acknowledged_through_a_kill() {
         assert_eq!(world.read_run(run.id).await, *run);
     }
     assert_eq!(world.log(first, ALL).await.unwrap().rows, [line]);
-    kept(world.finish(first, 1, succeeded(), Vec::new()).await.unwrap());
+    kept(world.finish(first, fence(1), succeeded(), Vec::new()).await.unwrap());
     // Each run that is there was counted, and has its row: nothing was done by halves.
     let task = world.read_task(task).await;
     let ledger = world.fires(Some(task.id), EVER).await.unwrap();

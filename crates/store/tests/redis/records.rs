@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use isochrone_domain::Action;
+use isochrone_domain::{Action, Nonce};
 use isochrone_store::redis::RedisStore;
 use isochrone_store::{RunFilter, Saved, StoreError};
 use isochrone_testkit::RedisServer;
 
 use super::conformance::ledger::EVER;
-use super::conformance::world::{ALL, LONG, SHORT, World, entry, plan};
+use super::conformance::world::{ALL, LONG, SHORT, World, claimant, entry, plan};
 use super::{open, own_keys, shared_url};
 
 /// One record that can't be read stops nothing but itself.
@@ -73,8 +73,8 @@ async fn finishes_a_deletion_that_was_cut_short() {
     ] {
         assert_eq!(server.command(&command).await.unwrap(), "1", "{command}");
     }
-    let claim = world.claim(runs[0].id, "w", LONG).await.unwrap();
-    assert_eq!(claim, isochrone_store::Claim::Refused(isochrone_store::Refusal::Deleted));
+    let claim = world.claim(runs[0].id, &claimant("w", Nonce::random()), LONG).await.unwrap();
+    assert_eq!(claim, isochrone_store::Claim::Refused(isochrone_domain::Refusal::Deleted));
     assert_eq!(world.reap(world.now().await.unwrap(), 10).await.unwrap(), []);
     for run in runs {
         assert_eq!(world.run(run.id).await.unwrap(), None);

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use isochrone_domain::{AttemptEnd, EpochMillis, LogLine, LogStream, Outcome, RunStatus};
+use isochrone_domain::{AttemptEnd, EpochMillis, Held, LogLine, LogStream, Outcome, RunStatus};
 use isochrone_store::redis::RedisStore;
-use isochrone_store::{Finished, Held, Renewal, RunStore};
+use isochrone_store::{Finished, Renewal, RunStore};
 
 use super::{agree, all_ended, create, disable_all, on_fleet, seconds};
 use crate::fleet::{Begun, DrillServer, Fleet, Script, lives};
@@ -139,6 +139,8 @@ async fn pause_one(
 ) -> Result<()> {
     worker.pause()?;
     let stopped = Instant::now();
+    let held = Held::of(&store.run(late.run).await?.context("the run is there")?);
+    ensure!(held.fence.attempt == late.attempt, "another attempt has the run: {held:?}");
     // A queue may have sent the stopped worker something before; that comes back when its connection is given up.
     let next = eventually_within(Duration::from_secs(90), "another worker to begin the run", async || {
         Ok(drill.begun().into_iter().find(|begun| begun.run == late.run && begun.attempt > late.attempt))
@@ -147,7 +149,7 @@ async fn pause_one(
     seen.slowest_next = seen.slowest_next.max(next.at.duration_since(stopped));
     ensure!(next.worker != late.worker, "the stopped worker has begun another attempt");
     ensure!(lives(late.child), "the late attempt's process ended while its worker stood still");
-    refuse(store, late, seen).await?;
+    refuse(store, &held, seen).await?;
     worker.resume()?;
     let woken = Instant::now();
     eventually_within(Duration::from_secs(5), "the late attempt's process to die", async || {
@@ -160,7 +162,7 @@ async fn pause_one(
         Ok(run.status.ended().then_some(run))
     })
     .await?;
-    refuse(store, late, seen).await?;
+    refuse(store, &held, seen).await?;
     let after = store.run(late.run).await?.context("the run is there")?;
     ensure!(after == run, "a late write has changed the run: {run:?} became {after:?}");
     let succeeded = matches!(run.status, RunStatus::Ended { outcome: Outcome::Succeeded, .. });
@@ -173,21 +175,20 @@ async fn pause_one(
 }
 
 /// Every way to write for an attempt is closed to the late one.
-async fn refuse(store: &RedisStore, late: &Begun, seen: &mut Seen) -> Result<()> {
-    let (run, attempt) = (late.run, late.attempt);
+async fn refuse(store: &RedisStore, late: &Held, seen: &mut Seen) -> Result<()> {
+    let (run, fence) = (late.run, late.fence);
     let end = AttemptEnd::Succeeded { result: TOO_LATE.to_owned() };
     let line = LogLine { at: EpochMillis(0), stream: LogStream::Stdout, text: TOO_LATE.to_owned() };
     let writes = [
-        ("end", store.finish(run, attempt, end, Vec::new()).await?),
-        ("handle", store.checkpoint(run, attempt, TOO_LATE).await?),
-        ("log", store.append_log(run, attempt, 0, &[line]).await?),
+        ("end", store.finish(run, fence, end, Vec::new()).await?),
+        ("handle", store.checkpoint(run, fence, TOO_LATE).await?),
+        ("log", store.append_log(run, fence, 0, &[line]).await?),
     ];
     for (what, answer) in writes {
         ensure!(matches!(answer, Finished::Fenced(_)), "a late {what} was accepted: {answer:?}");
         seen.refused += 1;
     }
-    let held = Held { run, attempt, progress: None };
-    let renewed = store.renew(&[held], Duration::from_mins(1)).await?;
+    let renewed = store.renew("late", std::slice::from_ref(late), Duration::from_mins(1)).await?;
     ensure!(matches!(renewed[..], [Renewal::Lost(_)]), "a late renewal was accepted: {renewed:?}");
     seen.refused += 1;
     Ok(())
