@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use isochrone_domain::EpochMillis;
 use isochrone_queue::Queue;
-use isochrone_store::{Store, StoreError};
+use isochrone_store::{LEASE, Store, StoreError};
 use isochrone_telemetry::Metrics;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, sleep};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::backoff::Backoff;
+use crate::expiry::AnsweredLooks;
 use crate::firing::{Fired, fire_due};
 use crate::lead::{Lead, Leading};
 use crate::outbox::{self, Outbox};
@@ -59,6 +60,8 @@ pub struct Scheduler {
     /// Waits while something is due and nothing can be done about it.
     stuck: Backoff,
     lead: Option<Lead>,
+    /// None: this scheduler has no others beside it, and the workers' store is in its own process.
+    looks: Option<AnsweredLooks>,
     retention: Option<Arc<Retention>>,
     metrics: Metrics,
 }
@@ -76,6 +79,7 @@ impl Scheduler {
             compare_at: None,
             stuck: Backoff::new(Duration::from_millis(5), LONGEST_SLEEP),
             lead: None,
+            looks: None,
             retention: None,
             metrics: Metrics::new(),
         }
@@ -116,6 +120,7 @@ impl Scheduler {
     pub async fn run(mut self, shutdown: CancellationToken) {
         info!("the scheduler runs");
         self.metrics.leads(false);
+        let has_others = self.lead.is_some();
         let mut leading = match self.lead.take() {
             None => Leading::alone(),
             Some(lead) => Leading::ask(Arc::clone(&self.store), lead, shutdown.clone()),
@@ -125,6 +130,7 @@ impl Scheduler {
                 () = shutdown.cancelled() => break,
                 () = leading.begun() => {}
             }
+            self.looks = has_others.then(|| AnsweredLooks::begin(LEASE, Instant::now()));
             let stop = shutdown.child_token();
             let mut watched = leading.clone();
             let retention = self.retention.clone();
@@ -183,6 +189,9 @@ impl Scheduler {
         let mut did_something = self.fire(shutdown).await?;
         self.find_lost_runs().await?;
         let mut until = self.store.next_wake().await?;
+        if let Some(looks) = &mut self.looks {
+            looks.answered(Instant::now());
+        }
         if until.is_some() && until <= Some(self.store.now().await?) {
             did_something |= self.reap().await?;
             did_something |= self.publish().await?;
@@ -234,6 +243,9 @@ impl Scheduler {
     }
 
     async fn reap(&mut self) -> Result<bool, StoreError> {
+        if self.looks.as_ref().is_some_and(|looks| !looks.may_expire()) {
+            return Ok(false);
+        }
         let mut any = false;
         loop {
             let now = self.store.now().await?;

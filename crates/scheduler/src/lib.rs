@@ -6,6 +6,7 @@
 mod backoff;
 mod due;
 mod event;
+mod expiry;
 mod fire_loop;
 mod firing;
 mod lead;
