@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use isochrone_sandbox::{Fault, SimulatedGpServer, SimulatedPortal};
-use isochrone_testkit::Server;
+use isochrone_testkit::{Server, eventually};
 use serde_json::{Value, json};
 
 use crate::{Place, Running, begin, outcome, place};
@@ -123,8 +123,15 @@ async fn a_cancel_reaches_the_job() -> Result<()> {
     assert_eq!(outcome(&early.ended().await?), ("failed", "cancelled"));
     assert!(gis.submissions()[0].cancelled && gis.asked("/cancel") > 1);
     gis.set_queue(Duration::ZERO, Duration::ZERO);
+    let deleted = begin(&server, &gp(&gis.task("Slow"), r#"{"seconds": 60}"#)).await?;
+    deleted.once("progress", |run| run["progress"]["message"].is_string()).await?;
+    deleted.delete_task().await?;
+    eventually("the job of a deleted task to be cancelled", async || {
+        Ok(gis.submissions()[1].cancelled.then_some(()))
+    })
+    .await?;
     let stubborn = begin(&server, &gp(&gis.task("Stubborn"), r#"{"seconds": 60}"#)).await?;
-    stubborn.once("the job", |_| gis.submissions().len() == 2).await?;
+    stubborn.once("the job", |_| gis.submissions().len() == 3).await?;
     stubborn.cancel().await?;
     assert_eq!(outcome(&stubborn.ended().await?), ("failed", "cancelled"));
     let log = stubborn.log().await?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use isochrone_sandbox::{Fault, SimulatedHttpJobs};
-use isochrone_testkit::Server;
+use isochrone_testkit::{Server, eventually};
 
 use crate::{Place, Running, begin, outcome, place};
 
@@ -80,12 +80,18 @@ async fn a_job_is_ended_with_its_run_and_outlives_its_worker() -> Result<()> {
     assert_eq!(outcome(&running.ended().await?), ("failed", "cancelled"));
     assert_eq!(jobs.ended(), 1);
 
+    let deleted = begin(&server, &workbook(r#"{"seconds": 60}"#)).await?;
+    deleted.once("progress", |run| run["progress"]["percent"].is_u64()).await?;
+    deleted.delete_task().await?;
+    eventually("the job of a deleted task to be ended", async || Ok((jobs.ended() == 2).then_some(())))
+        .await?;
+
     let running = begin(&server, &workbook(r#"{"seconds": 6}"#)).await?;
     running.once("progress", |run| run["progress"]["percent"].as_u64() > Some(0)).await?;
     let names = running.names();
     let server = place.restart(server).await?;
     let running = Running::at(&server, names);
     assert_eq!(outcome(&running.ended().await?), ("succeeded", "done"));
-    assert_eq!((jobs.orders(), jobs.jobs().len()), (2, 2), "it was found by its handle");
+    assert_eq!((jobs.orders(), jobs.jobs().len()), (3, 3), "it was found by its handle");
     Ok(())
 }

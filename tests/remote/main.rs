@@ -124,6 +124,13 @@ impl<'a> Running<'a> {
         self.server.post(&format!("{}/cancel", self.path()), &[]).await
     }
 
+    /// Deletes its task, with the run in it.
+    async fn delete_task(&self) -> Result<()> {
+        let answer = self.server.post(&format!("{USERS}/admin/tasks/{}/delete", self.task), &[]).await?;
+        anyhow::ensure!(answer["success"] == true, "{answer}");
+        Ok(())
+    }
+
     /// The log's lines, one text.
     async fn log(&self) -> Result<String> {
         let log = self.server.get(&format!("{}/log", self.path()), &[("num", "1000")]).await?;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use isochrone_domain::{Fence, Held, Progress, Run, RunId};
+use isochrone_domain::{Fence, Held, Progress, Refusal, Run, RunId};
 use isochrone_store::Renewal;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -174,6 +174,8 @@ impl Leases {
                     tell(&entry.stop, StopReason::Cancelled);
                 }
             }
+            // Nothing of it is kept, but a remote job must be told to end.
+            Renewal::Lost(Refusal::Deleted) => tell(&entry.stop, StopReason::Cancelled),
             Renewal::Lost(refusal) => {
                 let attempt = held.fence.attempt;
                 tracing::warn!(run_id = %held.run, attempt, %refusal, "lease lost");
