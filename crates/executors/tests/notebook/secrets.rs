@@ -1,12 +1,9 @@
 //! `[notebook.secrets]`: they reach the owner's notebooks, and nothing that is kept of a run.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use isochrone_domain::{EpochMillis, Reason, RunId};
-use isochrone_executors::notebook::{Home, Homes, Secret};
+use isochrone_domain::Reason;
+use isochrone_executors::notebook::Secret;
 
 use crate::bench::{Bench, Outcome};
 
@@ -117,25 +114,6 @@ async fn what_is_logged_beside_the_cells_passes_the_same_mask() {
     ] {
         assert!(!kept.contains(part), "{part}: {kept}");
     }
-}
-
-#[tokio::test]
-async fn the_run_s_own_token_is_masked() {
-    struct FixedHomes;
-    #[async_trait]
-    impl Homes for FixedHomes {
-        async fn open(&self, _: &str, _: RunId, _: Duration) -> Result<Option<Home>, String> {
-            let (portal_url, token) =
-                ("https://gis.example.com/portal".to_owned(), "canary-run-token-1c".to_owned());
-            Ok(Some(Home { portal_url, token, expires: EpochMillis(i64::MAX) }))
-        }
-        async fn close(&self, _: &str, _: &Home) {}
-    }
-    let mut bench = Bench::cells(&["import os\nprint(open(os.environ['NB_AUTH_FILE']).read())"]);
-    bench.homes = Some(Arc::new(FixedHomes));
-    let outcome = bench.run().await;
-    assert!(outcome.log.iter().any(|(_, line)| line.contains(r#""token":"***""#)), "{:?}", outcome.log);
-    assert!(!outcome.executed().await.to_string().contains("canary-run-token"));
 }
 
 #[tokio::test]
