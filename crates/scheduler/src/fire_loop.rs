@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use isochrone_domain::EpochMillis;
 use isochrone_queue::Queue;
-use isochrone_store::{LEASE, Store, StoreError};
+use isochrone_store::{Store, StoreError};
 use isochrone_telemetry::Metrics;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, sleep};
@@ -120,7 +120,7 @@ impl Scheduler {
     pub async fn run(mut self, shutdown: CancellationToken) {
         info!("the scheduler runs");
         self.metrics.leads(false);
-        let has_others = self.lead.is_some();
+        let lease = self.lead.as_ref().map(|lead| lead.lease);
         let mut leading = match self.lead.take() {
             None => Leading::alone(),
             Some(lead) => Leading::ask(Arc::clone(&self.store), lead, shutdown.clone()),
@@ -130,7 +130,7 @@ impl Scheduler {
                 () = shutdown.cancelled() => break,
                 () = leading.begun() => {}
             }
-            self.looks = has_others.then(|| AnsweredLooks::begin(LEASE, Instant::now()));
+            self.looks = lease.map(|lease| AnsweredLooks::begin(lease, Instant::now()));
             let stop = shutdown.child_token();
             let mut watched = leading.clone();
             let retention = self.retention.clone();

@@ -21,12 +21,14 @@ pub struct Lead {
     pub length: Duration,
     /// Between two renewals, or two looks at the leader.
     pub every: Duration,
+    /// How long workers' leases are. So long a leader has looked at the store before it expires one.
+    pub lease: Duration,
 }
 
 impl Lead {
-    /// A leader that died is replaced within 4 s.
-    pub fn new(name: impl Into<String>) -> Lead {
-        Lead { name: name.into(), length: Duration::from_secs(3), every: Duration::from_millis(750) }
+    /// A leader that died is replaced within 4 s. `lease`: how long workers' leases are.
+    pub fn new(name: impl Into<String>, lease: Duration) -> Lead {
+        Lead { name: name.into(), length: Duration::from_secs(3), every: Duration::from_millis(750), lease }
     }
 
     /// How long the leader trusts in its lead without news: it ends its work before anyone else begins.

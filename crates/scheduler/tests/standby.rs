@@ -20,7 +20,7 @@ fn each_runs() -> Policies {
 
 fn lead(name: &str) -> Lead {
     let every = Duration::from_millis(50);
-    Lead { length: Duration::from_millis(400), every, ..Lead::new(name) }
+    Lead { length: Duration::from_millis(400), every, ..Lead::new(name, Duration::from_millis(400)) }
 }
 
 /// As another process has it: a store of its own on the same file.

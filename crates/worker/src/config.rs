@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use isochrone_domain::TaskType;
-use isochrone_store::LEASE;
 
 /// How a worker is set up. Durations are the world's, not the store's clock's.
 #[derive(Clone, Debug)]
@@ -30,7 +29,7 @@ impl WorkerConfig {
             name: name.into(),
             slots: 128,
             slots_of: HashMap::new(),
-            lease: LEASE,
+            lease: Duration::from_secs(15),
             renew_every: Duration::from_secs(3),
             drain_grace: Duration::from_secs(20),
         }

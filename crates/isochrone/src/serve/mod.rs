@@ -101,7 +101,8 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
                 config.retention_rules(),
             ));
         if !alone {
-            scheduler = scheduler.with_lead(Lead::new(&name));
+            let lease = Duration::from_secs(config.worker.lease_seconds.into());
+            scheduler = scheduler.with_lead(Lead::new(&name, lease));
         }
         parts.spawn(scheduler.run(stop.stopped.clone()));
         parts.spawn(audit_head::publish(&house, stop.stopped.clone()));
