@@ -73,7 +73,7 @@ pub fn claim(run: &Run, by: &Claimant, until: EpochMillis, now: EpochMillis) -> 
         RunStatus::Queued { due } if due <= now => {
             run.attempt = run.attempt.saturating_add(1);
             run.nonce = by.nonce;
-            run.lapsed = false;
+            run.expired = false;
             run.started.get_or_insert(now);
         }
         RunStatus::Executing { .. } if run.nonce == by.nonce => {}
@@ -108,7 +108,7 @@ pub fn renew(run: &Run, held: &Held, worker: &str, until: EpochMillis) -> Result
     if forgot_claim(&run, held.fence) {
         run.attempt = held.fence.attempt;
         run.nonce = held.fence.nonce;
-        run.lapsed = false;
+        run.expired = false;
         run.started.get_or_insert(held.started);
         run.handle.clone_from(&held.handle);
     } else {
@@ -132,7 +132,7 @@ const REMEMBERED: usize = 8;
 
 /// Notes that the run's last attempt was ended by its worker, where the run goes on.
 pub(crate) fn note_finished(run: &mut Run) {
-    if run.lapsed || run.nonce.is_none() || run.finished.contains(&run.fence()) {
+    if run.expired || run.nonce.is_none() || run.finished.contains(&run.fence()) {
         return;
     }
     if run.finished.len() >= REMEMBERED {
@@ -143,6 +143,6 @@ pub(crate) fn note_finished(run: &mut Run) {
 
 /// Whether this attempt's end was kept, when its worker first sent it.
 pub fn has_finished(run: &Run, fence: Fence) -> bool {
-    let last = run.fence() == fence && run.status.ended() && !run.lapsed;
+    let last = run.fence() == fence && run.status.ended() && !run.expired;
     last || run.finished.contains(&fence)
 }

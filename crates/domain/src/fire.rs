@@ -72,7 +72,7 @@ pub(crate) fn new_run(task: &Task, fire: &PlannedFire, trigger: Trigger, now: Ep
         status,
         attempt: 0,
         nonce: Nonce::NONE,
-        lapsed: false,
+        expired: false,
         finished: Vec::new(),
         failures: 0,
         crashes: 0,

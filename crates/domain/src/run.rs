@@ -170,9 +170,9 @@ pub struct Run {
     /// What the last attempt's claim drew.
     #[serde(default, skip_serializing_if = "Nonce::is_none")]
     pub nonce: Nonce,
-    /// Whether the last attempt ended because its lease lapsed.
+    /// Whether the last attempt ended because its lease expired.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub lapsed: bool,
+    pub expired: bool,
     /// The latest attempts that their workers ended and that were not the last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finished: Vec<Fence>,

@@ -67,7 +67,7 @@ pub fn settle(
     let mut settled = Settled { run: run.clone(), task: task.clone() };
     settled.run.artifacts.extend(artifacts);
     settled.run.progress = None;
-    settled.run.lapsed = end == AttemptEnd::Lapsed;
+    settled.run.expired = end == AttemptEnd::Lapsed;
     match end {
         AttemptEnd::Succeeded { result } => {
             settled.run.result = Some(result);

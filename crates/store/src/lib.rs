@@ -33,7 +33,7 @@ pub use installation::InstallationStore;
 pub use item_source::{ItemSource, ItemsUnavailable, StoredItems};
 pub use items::ItemStore;
 pub use runs::{
-    Backlog, Cancelled, Claim, Claimed, Finished, Keep, LEASE, LONGEST_LEASE, Renewal, RunFilter, RunStore,
+    Backlog, Cancelled, Claim, Claimed, Finished, Keep, LONGEST_LEASE, Renewal, RunFilter, RunStore,
     Unclaimed,
 };
 pub use secrets::SecretStore;

@@ -11,9 +11,6 @@ use isochrone_domain::{
 
 use crate::{Page, Paged, Place, Result, Stretch};
 
-/// How long workers' leases are, in the world's time.
-pub const LEASE: Duration = Duration::from_secs(15);
-
 /// No lease is longer, in the world's time. One that ends further ahead was given before the clock was
 /// set back, and would hold up its run for as long.
 pub const LONGEST_LEASE: Duration = Duration::from_hours(1);

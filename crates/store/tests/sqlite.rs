@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 
 use conformance::Fresh;
 use conformance::ledger::EVER;
-use conformance::world::{ALL, LONG, World, entry, fence, kept, new_task, succeeded};
+use conformance::world::{ALL, LONG, SHORT, World, entry, fence, kept, new_task, succeeded};
 use isochrone_domain::{Action, EpochMillis, LogLine, LogStream};
 use isochrone_store::sqlite::{self, SqliteStore};
-use isochrone_store::{AuditStore, Clock, Saved, Store, StoreError, TaskFilter, TaskStore};
+use isochrone_store::{AuditStore, Clock, RunFilter, Saved, Store, StoreError, TaskFilter, TaskStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -282,6 +282,41 @@ async fn wakes_now_for_a_lease_that_ends_too_late() {
     let now = world.now().await.unwrap();
     let wake = world.next_wake().await.unwrap().expect("the lease lapses");
     assert!(wake > now && wake <= now + std::time::Duration::from_mins(1), "{wake}");
+}
+
+/// A task and a run that can't be read: everything else fires, expires and is listed.
+#[tokio::test]
+async fn what_is_damaged_keeps_nothing_else_from_being_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World(Arc::new(open(dir.path())));
+    let (bad, good) = (world.add(|_| {}).await, world.add(|_| {}).await);
+    let mut lost = Vec::new();
+    for task in [bad.id, good.id, good.id] {
+        let run = world.request(task).await.id;
+        world.claimed(run, SHORT).await;
+        lost.push(run);
+    }
+    let damage = |sql, id: &[u8]| assert_eq!(raw(dir.path()).execute(sql, [id]).unwrap(), 1);
+    damage("UPDATE tasks SET body = '{}' WHERE id = ?1", bad.id.as_bytes());
+    damage("UPDATE runs SET body = '{}' WHERE id = ?1", lost[1].as_bytes());
+    let now = world.now().await.unwrap() + SHORT * 2;
+    world.reach(now).await;
+    let due = async || -> Vec<_> {
+        world.due_tasks(now, 10).await.unwrap().iter().map(|due| due.task.id).collect()
+    };
+    assert_eq!(due().await, [good.id]);
+    let reaped = world.reap(now, 10).await.unwrap();
+    assert_eq!(reaped.iter().map(|run| run.id).collect::<Vec<_>>(), [lost[2]]);
+    assert_eq!(world.reap(now, 10).await.unwrap(), []);
+    world.fire(good.id).await;
+    for message in world.outbox().await {
+        world.mark_published(&[message]).await.unwrap();
+    }
+    assert!(world.next_wake().await.unwrap() > Some(now), "they are put off, not looked at all the time");
+    let listed = world.tasks(&TaskFilter::default(), ALL).await.unwrap();
+    assert_eq!(listed.rows.iter().map(|task| task.id).collect::<Vec<_>>(), [good.id]);
+    let runs = world.runs(&RunFilter::default(), ALL).await.unwrap().rows;
+    assert!(runs.iter().all(|run| run.id != lost[1]) && runs.iter().any(|run| run.id == lost[2]), "{runs:?}");
 }
 
 /// Lists stay quick when there are a million rows: no scan, no sort.

@@ -62,7 +62,7 @@ fn run(status: RunStatus) -> Run {
         status,
         attempt: 1,
         nonce: Nonce::NONE,
-        lapsed: false,
+        expired: false,
         finished: Vec::new(),
         failures: 0,
         crashes: 0,

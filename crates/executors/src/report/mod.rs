@@ -198,7 +198,7 @@ mod tests {
             status: RunStatus::Waiting,
             attempt: 1,
             nonce: Nonce::NONE,
-            lapsed: false,
+            expired: false,
             finished: Vec::new(),
             failures: 0,
             crashes: 0,

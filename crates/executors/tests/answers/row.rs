@@ -343,7 +343,7 @@ pub(crate) fn run(kind: TaskType) -> Run {
         status: RunStatus::Waiting,
         attempt: 1,
         nonce: Nonce::NONE,
-        lapsed: false,
+        expired: false,
         finished: Vec::new(),
         failures: 0,
         crashes: 0,

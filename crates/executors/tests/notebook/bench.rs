@@ -381,7 +381,7 @@ fn run() -> Run {
         status: RunStatus::Waiting,
         attempt: 1,
         nonce: Nonce::NONE,
-        lapsed: false,
+        expired: false,
         finished: Vec::new(),
         failures: 0,
         crashes: 0,

@@ -50,19 +50,33 @@ impl RedisStore {
         commit.check_absent(&self.keys.graves(Shard::of_task(id)), &id.to_string());
     }
 
-    /// Removes the runs of deleted tasks that are left.
-    pub(super) async fn bury_all(&self) -> Result<()> {
+    /// Removes the runs of deleted tasks that are left. A task whose runs can't be removed is named in the log, and
+    /// keeps nothing else from being done.
+    pub(super) async fn bury_all(&self) {
+        match self.unburied().await {
+            Ok(tasks) => {
+                for task in tasks {
+                    if let Err(error) = self.bury(task).await {
+                        tracing::error!(task_id = %task, %error, "the runs of a deleted task are not removed yet");
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "deleted tasks can't be listed"),
+        }
+    }
+
+    /// Deleted tasks of which runs are left.
+    async fn unburied(&self) -> Result<Vec<TaskId>> {
         let mut batch = Batch::default();
         for shard in Shard::of_tasks() {
             batch.add(shard, ["HKEYS", &self.keys.graves(shard)]);
         }
         let mut answers = self.ask(batch).await?;
+        let mut tasks = Vec::new();
         for _ in Shard::of_tasks() {
-            for member in answers.members()? {
-                self.bury(id_of(&member)?).await?;
-            }
+            tasks.extend(answers.members()?.iter().filter_map(|member| id_of::<TaskId>(member).ok()));
         }
-        Ok(())
+        Ok(tasks)
     }
 
     /// Removes the runs of a deleted task.
@@ -90,8 +104,12 @@ impl RedisStore {
                 return Ok(());
             }
             self.bury_unfinished(&mut commit, task, &unfinished).await?;
-            for id in finished {
-                self.remove_ended(&mut commit, task, id, now);
+            for (id, there) in finished.iter().zip(self.are_there(shard, &finished).await?) {
+                if there {
+                    self.remove_ended(&mut commit, task, *id, now);
+                } else {
+                    self.take_ended(&mut commit, task, *id);
+                }
             }
             if !self.commit(commit).await? {
                 tries.again().await?;
@@ -150,11 +168,26 @@ impl RedisStore {
 
     /// Removes a run, if it has ended and nobody made it begin again.
     pub(super) fn remove_ended(&self, commit: &mut Commit, task: TaskId, id: RunId, now: EpochMillis) {
-        let (shard, member) = (Shard::of_task(task), id.to_string());
         commit.check_is(&self.keys.run(id), "t", ENDED);
-        commit.take(&self.keys.index(shard, Index::Ended), &member);
-        commit.take(&self.keys.ended_of(task), &member);
+        self.take_ended(commit, task, id);
         self.delete_run(commit, id, now);
+    }
+
+    /// Takes an ended run out of the lists.
+    fn take_ended(&self, commit: &mut Commit, task: TaskId, id: RunId) {
+        let member = id.to_string();
+        commit.take(&self.keys.index(Shard::of_task(task), Index::Ended), &member);
+        commit.take(&self.keys.ended_of(task), &member);
+    }
+
+    /// Which of these runs have a record.
+    async fn are_there(&self, shard: Shard, ids: &[RunId]) -> Result<Vec<bool>> {
+        let mut batch = Batch::default();
+        for id in ids {
+            batch.add(shard, ["EXISTS", &self.keys.run(*id)]);
+        }
+        let mut answers = self.ask(batch).await?;
+        ids.iter().map(|_| Ok(answers.int()? > 0)).collect()
     }
 
     fn delete_run(&self, commit: &mut Commit, id: RunId, now: EpochMillis) {

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use isochrone_domain::{
     self as domain, Artifact, AttemptEnd, Claimant, EpochMillis, Fence, Held, Refusal, Run, RunId, RunStatus,
     settle,
 };
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::RedisStore;
 use super::batch::{Answers, Batch};
@@ -20,7 +20,7 @@ use super::keys::{Index, Shard};
 use super::line::{ask_line, take_line};
 use super::lists::{From, Span};
 use super::records::{StoredRun, ask_run, ask_task, id_of, queued, readable, take_run, take_task};
-use crate::{Claim, Claimed, Finished, LONGEST_LEASE, Renewal, Result, Tries};
+use crate::{Claim, Claimed, Finished, LONGEST_LEASE, Renewal, Result, StoreError, Tries};
 
 /// What a lease is cut to when the clock was set back: some times the 15 s that leases are usually long.
 /// Settled at once, the work of workers that live would be done twice.
@@ -258,16 +258,43 @@ impl RedisStore {
     /// Settles the attempts whose lease is over, shortens leases that were given before the clock was
     /// set back, and goes on with deletions that were cut short.
     pub(super) async fn reap_lapsed(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
-        self.bury_all().await?;
+        self.bury_all().await;
         let leases = self.everywhere(Index::Leases);
         let latest = self.latest_lease_end(now);
         for entry in self.first(&leases, From::Lowest, &Span::after(latest.0), limit).await? {
-            self.shorten(id_of(&entry.member)?, now).await?;
+            if let Ok(id) = id_of(&entry.member) {
+                self.shorten(id, now).await?;
+            }
         }
         let lapsed = self.first(&leases, From::Lowest, &Span::through(now.0), limit).await?;
-        let ids = lapsed.iter().map(|entry| id_of(&entry.member)).collect::<Result<Vec<RunId>>>()?;
-        let settled = try_join_all(ids.into_iter().map(|id| self.reap_one(id, now))).await?;
-        Ok(settled.into_iter().flatten().collect())
+        let ids = lapsed.iter().filter_map(|entry| id_of::<RunId>(&entry.member).ok());
+        let answers = join_all(ids.map(|id| self.reap_or_defer(id, now))).await;
+        let (mut settled, mut failed) = (Vec::with_capacity(answers.len()), None);
+        for answer in answers {
+            match answer {
+                Ok(run) => settled.extend(run),
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) if settled.is_empty() => Err(error),
+            Some(error) => {
+                warn!(%error, "not every expired lease is settled yet");
+                Ok(settled)
+            }
+            None => Ok(settled),
+        }
+    }
+
+    /// One run that can't be settled must not keep the others from it.
+    async fn reap_or_defer(&self, id: RunId, now: EpochMillis) -> Result<Option<Run>> {
+        match self.reap_one(id, now).await {
+            Err(StoreError::Corrupt(problem)) => {
+                error!(run_id = %id, problem, "an expired lease can't be settled; put off");
+                self.defer(Shard::of_run(id), Index::Leases, &id.to_string(), now).await.map(|()| None)
+            }
+            answer => answer,
+        }
     }
 
     /// None: its worker was in time after all.
@@ -275,14 +302,19 @@ impl RedisStore {
         let over = |run: &Run| matches!(&run.status, RunStatus::Executing { lease } if lease.until <= now);
         let mut tries = Tries::default();
         loop {
-            let Some(found) = readable(self.find_run(id).await, "run", &id)? else {
-                self.defer(Shard::of_run(id), Index::Leases, &id.to_string(), now).await?;
-                return Ok(None);
+            let Some(stored) = self.find_run(id).await? else {
+                return Err(StoreError::Corrupt("a lease of a run that is not there".to_owned()));
             };
-            let Some(stored) = found.filter(|stored| over(&stored.run)) else { return Ok(None) };
+            if !over(&stored.run) {
+                return Ok(None);
+            }
             match self.settle_attempt(&stored, AttemptEnd::Lapsed, Vec::new(), now).await? {
                 Step::Done(run) => return Ok(Some(*run)),
-                Step::Orphan => return Ok(None),
+                Step::Orphan => {
+                    // Its task is being removed, and then the run.
+                    self.defer(Shard::of_run(id), Index::Leases, &id.to_string(), now).await?;
+                    return Ok(None);
+                }
                 Step::Disturbed => tries.again().await?,
             }
         }

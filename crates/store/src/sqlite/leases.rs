@@ -9,7 +9,7 @@ use isochrone_domain::{
     self as domain, Artifact, AttemptEnd, Claimant, EpochMillis, Fence, Held, Refusal, Run, RunId, RunStatus,
     settle,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 use tracing::warn;
 
 use super::{fires, rows, runs, tasks};
@@ -18,6 +18,9 @@ use crate::{Claim, Claimed, Clock, Finished, LONGEST_LEASE, Renewal, Result, Sto
 /// What a lease is cut to when the clock was set back: some times the 15 s that leases are usually long.
 /// Settled at once, the work of workers that live would be done twice.
 const TO_RENEW: Duration = Duration::from_mins(1);
+
+/// How far what can't be read is put off, in the world's time.
+pub(super) const PUT_OFF: Duration = Duration::from_mins(1);
 
 /// Gives a worker a due run as its next attempt.
 pub(super) fn claim(
@@ -112,14 +115,41 @@ fn finished_before(db: &Connection, id: RunId, fence: Fence, refusal: Refusal) -
 /// set back.
 pub(super) fn reap(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
     shorten(db, clock, now, limit)?;
-    let sql = "SELECT body FROM runs WHERE status = 'executing' AND lease_until <= ?1
+    let sql = "SELECT id FROM runs WHERE status = 'executing' AND lease_until <= ?1
                ORDER BY lease_until, seq LIMIT ?2";
-    let lapsed: Vec<Run> = rows::many(db, sql, [now.0, rows::signed(limit)], rows::body)?;
+    let lapsed: Vec<Vec<u8>> = rows::many(db, sql, [now.0, rows::signed(limit)], |row| row.get(0))?;
     let mut settled = Vec::with_capacity(lapsed.len());
-    for run in lapsed {
-        settled.push(settle_attempt(db, &run, AttemptEnd::Lapsed, Vec::new(), now)?);
+    for id in lapsed {
+        // Of a run or a task that can't be read nothing must be left half done.
+        rows::execute(db, "SAVEPOINT one", [])?;
+        match reap_one(db, &id, now) {
+            Ok(run) => settled.extend(run),
+            Err(StoreError::Corrupt(problem)) => {
+                tracing::error!(
+                    run_id = hex::encode(&id),
+                    problem,
+                    "an expired lease can't be settled; put off"
+                );
+                rows::execute(db, "ROLLBACK TO one", [])?;
+                put_off(db, &id, now + clock.of_real(PUT_OFF))?;
+            }
+            Err(error) => return Err(error),
+        }
+        rows::execute(db, "RELEASE one", [])?;
     }
     Ok(settled)
+}
+
+fn reap_one(db: &Connection, id: &[u8], now: EpochMillis) -> Result<Option<Run>> {
+    let sql = "SELECT body FROM runs WHERE id = ?1";
+    let run: Option<Run> = rows::one(db, sql, [id], rows::body)?;
+    run.map(|run| settle_attempt(db, &run, AttemptEnd::Lapsed, Vec::new(), now)).transpose()
+}
+
+/// Looks at this run's lease later: else it would be looked at all the time.
+fn put_off(db: &Connection, run: &[u8], later: EpochMillis) -> Result<()> {
+    let sql = "UPDATE runs SET lease_until = ?2 WHERE id = ?1";
+    rows::execute(db, sql, params![run, later.0]).map(drop)
 }
 
 /// No lease given at `now`, or while that was on its way here, ends later.
@@ -131,13 +161,15 @@ fn shorten(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) -> Resul
     let sql = "SELECT body FROM runs WHERE status = 'executing' AND lease_until > ?1
                ORDER BY lease_until, seq LIMIT ?2";
     let latest = latest_end(clock, now);
-    let far: Vec<Run> = rows::many(db, sql, [latest.0, rows::signed(limit)], rows::body)?;
-    for mut run in far {
+    let far =
+        rows::many(db, sql, [latest.0, rows::signed(limit)], |row| rows::readable(rows::body(row), "runs"))?;
+    for mut run in far.into_iter().flatten() {
+        let run: &mut Run = &mut run;
         if let RunStatus::Executing { lease } = &mut run.status {
             warn!(run_id = %run.id, until = %lease.until, "the clock was set back; the lease is cut short");
             lease.until = now + clock.of_real(TO_RENEW);
         }
-        runs::update(db, &run)?;
+        runs::update(db, run)?;
     }
     Ok(())
 }

@@ -100,6 +100,19 @@ pub(super) fn many<T>(
     Ok(db.prepare_cached(sql)?.query_map(params, read)?.collect::<rusqlite::Result<_>>()?)
 }
 
+/// What a row has, or nothing, with an error in the log, where it can't be read: one damaged record must not stop what
+/// concerns all. `what`: the table or the record.
+pub(super) fn readable<T>(read: rusqlite::Result<T>, what: &str) -> rusqlite::Result<Option<T>> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(problem @ rusqlite::Error::FromSqlConversionFailure(..)) => {
+            tracing::error!(what, %problem, "left out: it can't be read");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// How many rows a write touched.
 pub(super) fn execute(db: &Connection, sql: &str, params: impl Params) -> Result<usize> {
     Ok(db.prepare_cached(sql)?.execute(params)?)
@@ -136,11 +149,12 @@ pub(super) fn stretch<T: DeserializeOwned>(
     let sql = format!("SELECT body, {places} FROM {table}{sql} ORDER BY {order} LIMIT ?");
     let read = |row: &Row<'_>| {
         let then: i64 = row.get(2)?;
-        Ok((body(row)?, Place { first: row.get(1)?, then: then.unsigned_abs().into() }))
+        let body = readable(body(row), table)?;
+        Ok((body, Place { first: row.get(1)?, then: then.unsigned_abs().into() }))
     };
-    let rows: Vec<(T, Place)> = many(db, &sql, params_from_iter(values), read)?;
+    let rows: Vec<(Option<T>, Place)> = many(db, &sql, params_from_iter(values), read)?;
     let next = rows.last().map(|(_, place)| *place).filter(|_| rows.len() as u64 == limit);
-    Ok(Stretch { rows: rows.into_iter().map(|(row, _)| row).collect(), next })
+    Ok(Stretch { rows: rows.into_iter().filter_map(|(row, _)| row).collect(), next })
 }
 
 /// A part of the bodies of a table's rows that meet the conditions, and the number of them all.
@@ -157,6 +171,8 @@ pub(super) fn page<T: DeserializeOwned>(
     values.extend([Value::Integer(signed(page.limit)), Value::Integer(signed(page.offset))]);
     let mut list: CachedStatement<'_> =
         db.prepare_cached(&format!("SELECT body FROM {table}{sql} ORDER BY {order} LIMIT ? OFFSET ?"))?;
-    let rows = list.query_map(params_from_iter(values), body)?.collect::<rusqlite::Result<_>>()?;
-    Ok(Paged { rows, total: total as u64 })
+    let read = |row: &Row<'_>| readable(body(row), table);
+    let rows: Vec<Option<T>> =
+        list.query_map(params_from_iter(values), read)?.collect::<rusqlite::Result<_>>()?;
+    Ok(Paged { rows: rows.into_iter().flatten().collect(), total: total as u64 })
 }

@@ -7,6 +7,7 @@ use isochrone_domain::{AuditEntry, EpochMillis, OverlapPolicy, Run, Task, TaskId
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
+use super::leases::PUT_OFF;
 use super::rows::{self, Conditions, signed};
 use super::{SqliteStore, audit, fires, leases, retention, runs};
 use crate::{Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore};
@@ -85,7 +86,12 @@ impl TaskStore for SqliteStore {
     }
 
     async fn due_tasks(&self, now: EpochMillis, limit: u64) -> Result<Vec<DueTask>> {
-        self.read(move |db| due(db, now, limit)).await
+        let (due, unreadable) = self.read(move |db| due(db, now, limit)).await?;
+        if !unreadable.is_empty() {
+            let later = now + self.clock.of_real(PUT_OFF);
+            self.write_unsynced(move |db| put_off(db, &unreadable, later)).await?;
+        }
+        Ok(due)
     }
 
     async fn commit_fires(&self, commits: Vec<FireCommit>) -> Result<Vec<Saved>> {
@@ -236,12 +242,32 @@ fn conditions(filter: &TaskFilter) -> Conditions {
     conditions
 }
 
-fn due(db: &Connection, now: EpochMillis, limit: u64) -> Result<Vec<DueTask>> {
-    let sql = "SELECT body, (SELECT count(*) FROM runs WHERE task = tasks.id AND status <> 'ended')
+/// The tasks that are due, and the ids of those that can't be read.
+fn due(db: &Connection, now: EpochMillis, limit: u64) -> Result<(Vec<DueTask>, Vec<Vec<u8>>)> {
+    let sql = "SELECT body, (SELECT count(*) FROM runs WHERE task = tasks.id AND status <> 'ended'), id
                FROM tasks WHERE next_fire <= ?1 ORDER BY next_fire, seq LIMIT ?2";
-    rows::many(db, sql, [now.0, signed(limit)], |row| {
-        Ok(DueTask { task: rows::body(row)?, unfinished: row.get::<_, i64>(1)? as u64 })
-    })
+    let found = rows::many(db, sql, [now.0, signed(limit)], |row| {
+        let id: Vec<u8> = row.get(2)?;
+        let task = rows::readable(rows::body(row), &format!("task {}", hex::encode(&id)))?;
+        let unfinished = row.get::<_, i64>(1)? as u64;
+        Ok(task.map(|task| DueTask { task, unfinished }).ok_or(id))
+    })?;
+    let (mut due, mut unreadable) = (Vec::with_capacity(found.len()), Vec::new());
+    for found in found {
+        match found {
+            Ok(task) => due.push(task),
+            Err(id) => unreadable.push(id),
+        }
+    }
+    Ok((due, unreadable))
+}
+
+/// Looks at these tasks later: else they would be looked at all the time.
+fn put_off(db: &Connection, tasks: &[Vec<u8>], later: EpochMillis) -> Result<()> {
+    for task in tasks {
+        rows::execute(db, "UPDATE tasks SET next_fire = ?2 WHERE id = ?1", params![task, later.0])?;
+    }
+    Ok(())
 }
 
 fn next_wake(db: &Connection, clock: Clock) -> Result<Option<EpochMillis>> {

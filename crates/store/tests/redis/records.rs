@@ -9,7 +9,7 @@ use isochrone_store::{RunFilter, Saved, StoreError};
 use isochrone_testkit::RedisServer;
 
 use super::conformance::ledger::EVER;
-use super::conformance::world::{ALL, LONG, SHORT, World, claimant, entry, plan};
+use super::conformance::world::{ALL, LONG, SHORT, World, claimant, entry, plan, succeeded};
 use super::{open, own_keys, shared_url};
 
 /// One record that can't be read stops nothing but itself.
@@ -85,6 +85,43 @@ async fn finishes_a_deletion_that_was_cut_short() {
     let again = world.insert_task(&task, entry(Action::CreateTask, task.id)).await.unwrap();
     assert_eq!(again, Saved::Done);
     assert_eq!(world.unfinished(task.id).await.unwrap(), 0);
+}
+
+/// A run whose task can't be read, a lease without its run, and a deletion of which an ended run is missing: everything
+/// else goes on.
+#[tokio::test]
+async fn what_is_damaged_keeps_no_lease_from_expiring() {
+    let server = RedisServer::start().await.unwrap();
+    let world = World(Arc::new(open(&server).await));
+    let mut lost = Vec::new();
+    for _ in 0..4 {
+        lost.push(world.some_run().await);
+        world.claimed(lost[lost.len() - 1].id, SHORT).await;
+    }
+    let deleted = world.add_queueing().await;
+    let ended = world.request(deleted.id).await;
+    world.carried_out(ended.id, succeeded()).await;
+    let home = |first: u8| format!("isochrone:{{iso:{:02}}}", first & 63);
+    let (task, run, grave) = (lost[0].task, lost[1].id, deleted.id);
+    for (command, answer) in [
+        (format!("HSET {}:task:{task} b nonsense", home(task.as_bytes()[0])), "0"),
+        (format!("DEL {}:run:{run}", home(run.as_bytes()[0])), "1"),
+        (format!("DEL {}:run:{}", home(grave.as_bytes()[0]), ended.id), "1"),
+        (format!("DEL {}:task:{grave}", home(grave.as_bytes()[0])), "1"),
+        (format!("HSET {}:graves {grave} 1", home(grave.as_bytes()[0])), "1"),
+    ] {
+        assert_eq!(server.command(&command).await.unwrap(), answer, "{command}");
+    }
+    let now = world.now().await.unwrap() + SHORT * 2;
+    world.reach(now).await;
+    let mut reaped: Vec<_> = world.reap(now, 10).await.unwrap().iter().map(|run| run.id).collect();
+    reaped.sort_unstable();
+    let mut whole = [lost[2].id, lost[3].id];
+    whole.sort_unstable();
+    assert_eq!(reaped, whole);
+    assert_eq!(world.reap(now, 10).await.unwrap(), [], "the others are put off");
+    let graves = server.command(&format!("HLEN {}:graves", home(grave.as_bytes()[0]))).await.unwrap();
+    assert_eq!(graves, "0");
 }
 
 /// More than are removed in one step.
