@@ -289,9 +289,9 @@ async fn wakes_now_for_a_lease_that_ends_too_late() {
 async fn what_is_damaged_keeps_nothing_else_from_being_done() {
     let dir = tempfile::tempdir().unwrap();
     let world = World(Arc::new(open(dir.path())));
-    let (bad, good) = (world.add(|_| {}).await, world.add(|_| {}).await);
+    let (bad, good, other) = (world.add(|_| {}).await, world.add(|_| {}).await, world.add(|_| {}).await);
     let mut lost = Vec::new();
-    for task in [bad.id, good.id, good.id] {
+    for task in [bad.id, good.id, other.id] {
         let run = world.request(task).await.id;
         world.claimed(run, SHORT).await;
         lost.push(run);
@@ -304,17 +304,18 @@ async fn what_is_damaged_keeps_nothing_else_from_being_done() {
     let due = async || -> Vec<_> {
         world.due_tasks(now, 10).await.unwrap().iter().map(|due| due.task.id).collect()
     };
-    assert_eq!(due().await, [good.id]);
+    assert_eq!(due().await, [good.id, other.id]);
     let reaped = world.reap(now, 10).await.unwrap();
     assert_eq!(reaped.iter().map(|run| run.id).collect::<Vec<_>>(), [lost[2]]);
     assert_eq!(world.reap(now, 10).await.unwrap(), []);
     world.fire(good.id).await;
+    world.fire(other.id).await;
     for message in world.outbox().await {
         world.mark_published(&[message]).await.unwrap();
     }
     assert!(world.next_wake().await.unwrap() > Some(now), "they are put off, not looked at all the time");
     let listed = world.tasks(&TaskFilter::default(), ALL).await.unwrap();
-    assert_eq!(listed.rows.iter().map(|task| task.id).collect::<Vec<_>>(), [good.id]);
+    assert_eq!(listed.rows.iter().map(|task| task.id).collect::<Vec<_>>(), [good.id, other.id]);
     let runs = world.runs(&RunFilter::default(), ALL).await.unwrap().rows;
     assert!(runs.iter().all(|run| run.id != lost[1]) && runs.iter().any(|run| run.id == lost[2]), "{runs:?}");
 }
