@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 /// Why a text is no notebook, or not the part of one that was wanted.
@@ -30,11 +30,13 @@ pub fn read_notebook_as<T: DeserializeOwned>(data: &[u8]) -> Result<T, NotebookT
     let other_form = |error: serde_json::Error| NotebookTextError::OtherForm(error.to_string());
     match serde_json::from_str(text) {
         Err(error) if !error.is_data() => {
-            serde_json::from_str(&without_special_numbers(text)).map_err(|second| {
-                // The first error is of the text as it is.
-                if second.is_data() {
+            let written_anew = without_special_numbers(text);
+            serde_json::from_str(&written_anew).map_err(|second| {
+                // Another form shows before what is behind it is read.
+                if second.is_data() && serde_json::from_str::<IgnoredAny>(&written_anew).is_ok() {
                     other_form(second)
                 } else {
+                    // The first error is of the text as it is.
                     NotebookTextError::NotJson(error.to_string())
                 }
             })
