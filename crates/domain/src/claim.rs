@@ -110,9 +110,12 @@ pub fn renew(run: &Run, held: &Held, worker: &str, until: EpochMillis) -> Result
         run.nonce = held.fence.nonce;
         run.expired = false;
         run.started.get_or_insert(held.started);
-        run.handle.clone_from(&held.handle);
     } else {
         check_fence(&run, held.fence)?;
+    }
+    // The store may have forgotten that alone. Nothing takes it back while the attempt has the run.
+    if run.handle.is_none() {
+        run.handle.clone_from(&held.handle);
     }
     run.status = RunStatus::Executing { lease: Lease { worker: worker.to_owned(), until } };
     if held.progress.is_some() {

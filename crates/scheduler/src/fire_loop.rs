@@ -130,7 +130,7 @@ impl Scheduler {
                 () = shutdown.cancelled() => break,
                 () = leading.begun() => {}
             }
-            self.looks = lease.map(|lease| AnsweredLooks::begin(lease, Instant::now()));
+            self.begin_looking(lease);
             let stop = shutdown.child_token();
             let mut watched = leading.clone();
             let retention = self.retention.clone();
@@ -189,12 +189,12 @@ impl Scheduler {
         let mut did_something = self.fire(shutdown).await?;
         self.find_lost_runs().await?;
         let mut until = self.store.next_wake().await?;
-        if let Some(looks) = &mut self.looks {
-            looks.answered(Instant::now());
-        }
+        self.answered();
         if until.is_some() && until <= Some(self.store.now().await?) {
-            did_something |= self.reap().await?;
+            // Neither keeps the other from being done.
+            let reaped = self.reap().await;
             did_something |= self.publish().await?;
+            did_something |= reaped?;
             until = self.store.next_wake().await?;
         }
         Ok(self.pause(until, did_something))
@@ -229,6 +229,8 @@ impl Scheduler {
     async fn publish_kept(&mut self, mut kept: mpsc::Receiver<Fired>) -> bool {
         let (mut any, mut batches) = (false, Vec::new());
         while kept.recv_many(&mut batches, KEPT).await > 0 {
+            // They are committed.
+            self.answered();
             for event in batches.iter().flat_map(Fired::events) {
                 self.events.tell(event);
             }
@@ -242,13 +244,30 @@ impl Scheduler {
         any
     }
 
-    async fn reap(&mut self) -> Result<bool, StoreError> {
-        if self.looks.as_ref().is_some_and(|looks| !looks.may_expire()) {
-            return Ok(false);
+    /// The scheduler has the lead. It goes on looking where it had it a moment ago.
+    fn begin_looking(&mut self, lease: Option<Duration>) {
+        let now = Instant::now();
+        match (&mut self.looks, lease) {
+            (Some(looks), Some(lease)) if looks.last() + lease > now => looks.answered(now),
+            (looks, lease) => *looks = lease.map(|lease| AnsweredLooks::begin(lease, now)),
         }
+    }
+
+    /// The store has answered.
+    fn answered(&mut self) {
+        if let Some(looks) = &mut self.looks {
+            looks.answered(Instant::now());
+        }
+    }
+
+    async fn reap(&mut self) -> Result<bool, StoreError> {
         let mut any = false;
         loop {
             let now = self.store.now().await?;
+            self.answered();
+            if self.looks.as_ref().is_some_and(|looks| !looks.may_expire()) {
+                return Ok(any);
+            }
             let reaped = reap_batch(&*self.store, now, &self.events, &self.metrics).await?;
             any |= reaped > 0;
             if reaped < reaper::BATCH {
@@ -261,6 +280,7 @@ impl Scheduler {
         let mut any = false;
         loop {
             let now = self.store.now().await?;
+            self.answered();
             let taken = self.outbox.publish_due(now).await?;
             any |= taken > 0;
             if taken < outbox::BATCH {

@@ -85,6 +85,8 @@ pub enum Renewal {
     },
     /// The attempt may write no more.
     Lost(Refusal),
+    /// What the store has of the run can't be read: the lease is as it was.
+    Unreadable,
 }
 
 /// The answer to a write of an attempt.

@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex};
 
 use conformance::Fresh;
 use conformance::ledger::EVER;
-use conformance::world::{ALL, LONG, SHORT, World, entry, fence, kept, new_task, succeeded};
+use conformance::world::{ALL, LONG, SHORT, World, entry, fence, held, kept, new_task, succeeded};
 use isochrone_domain::{Action, EpochMillis, LogLine, LogStream};
 use isochrone_store::sqlite::{self, SqliteStore};
-use isochrone_store::{AuditStore, Clock, RunFilter, Saved, Store, StoreError, TaskFilter, TaskStore};
+use isochrone_store::{
+    AuditStore, Clock, Renewal, RunFilter, Saved, Store, StoreError, TaskFilter, TaskStore,
+};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -299,6 +301,8 @@ async fn what_is_damaged_keeps_nothing_else_from_being_done() {
     let damage = |sql, id: &[u8]| assert_eq!(raw(dir.path()).execute(sql, [id]).unwrap(), 1);
     damage("UPDATE tasks SET body = '{}' WHERE id = ?1", bad.id.as_bytes());
     damage("UPDATE runs SET body = '{}' WHERE id = ?1", lost[1].as_bytes());
+    let renewed = world.renew("w1", &[held(lost[1], 1), held(lost[2], 1)], SHORT).await.unwrap();
+    assert_eq!(renewed, [Renewal::Unreadable, Renewal::Held { cancel: None }]);
     let now = world.now().await.unwrap() + SHORT * 2;
     world.reach(now).await;
     let due = async || -> Vec<_> {

@@ -169,13 +169,20 @@ async fn finish(
     let mut wait = Duration::from_millis(50);
     let result = AttemptResult::from(&end);
     loop {
-        match parts.store.finish(run, fence, end.clone(), artifacts.clone()).await {
+        let answer = match parts.store.finish(run, fence, end.clone(), artifacts.clone()).await {
+            Ok(Finished::Fenced(Refusal::NotDue)) => match leases.reassert(parts, run, fence).await {
+                Ok(true) => continue,
+                Ok(false) => Ok(Finished::Fenced(Refusal::NotDue)),
+                Err(error) => Err(error),
+            },
+            answer => answer,
+        };
+        match answer {
             Ok(Finished::Kept(run)) => {
                 parts.metrics.attempt_ended(&run, result);
                 tracing::info!(status = run.status.wire(), reason = reason_code(&run), "attempt ended");
                 break;
             }
-            Ok(Finished::Fenced(Refusal::NotDue)) if leases.reassert(parts, run, fence).await => continue,
             Ok(Finished::Fenced(refusal)) => {
                 parts.metrics.write_fenced();
                 tracing::warn!(%refusal, "the attempt's end was refused");

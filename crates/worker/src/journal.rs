@@ -148,15 +148,22 @@ impl<'a> Journal<'a> {
                     self.leases.handle(run, fence, handle);
                     return Ok(());
                 }
-                Ok(Finished::Fenced(Refusal::NotDue))
-                    if self.leases.reassert(self.parts, run, fence).await => {}
-                Ok(Finished::Fenced(_)) => {
-                    self.parts.metrics.write_fenced();
-                    return Err(NotKept::Fenced);
+                Ok(Finished::Fenced(Refusal::NotDue)) => {
+                    match self.leases.reassert(self.parts, run, fence).await {
+                        Ok(true) => {}
+                        Ok(false) => return Err(self.fenced()),
+                        Err(error) => return Err(NotKept::Storage(error.to_string())),
+                    }
                 }
+                Ok(Finished::Fenced(_)) => return Err(self.fenced()),
                 Err(error) => return Err(NotKept::Storage(error.to_string())),
             }
         }
+    }
+
+    fn fenced(&self) -> NotKept {
+        self.parts.metrics.write_fenced();
+        NotKept::Fenced
     }
 
     fn store(&self) -> &dyn Store {
@@ -205,9 +212,12 @@ impl<'a> Journal<'a> {
         let (run, fence) = (self.run.id, self.run.fence());
         match self.store().append_log(run, fence, self.sent_lines, &lines).await {
             Ok(Finished::Kept(_)) => self.sent_lines += lines.len() as u64,
-            // Sent again with the next ones.
-            Ok(Finished::Fenced(Refusal::NotDue)) if self.leases.reassert(self.parts, run, fence).await => {
-                self.unsent = lines;
+            Ok(Finished::Fenced(Refusal::NotDue)) => {
+                match self.leases.reassert(self.parts, run, fence).await {
+                    // Sent again with the next ones.
+                    Ok(true) | Err(_) => self.unsent = lines,
+                    Ok(false) => self.parts.metrics.write_fenced(),
+                }
             }
             // Nobody will read them: the attempt is over.
             Ok(Finished::Fenced(_)) => self.parts.metrics.write_fenced(),

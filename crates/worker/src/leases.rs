@@ -5,11 +5,12 @@
 //! it look longer than the store thinks it is.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use isochrone_domain::{Fence, Held, Progress, Refusal, Run, RunId};
-use isochrone_store::Renewal;
+use isochrone_store::{Renewal, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -19,6 +20,7 @@ use crate::{StopReason, WorkerParts};
 pub(crate) struct Leases {
     worker: String,
     length: LeaseLength,
+    draining: AtomicBool,
     held: Mutex<HashMap<RunId, Entry>>,
 }
 
@@ -37,7 +39,7 @@ pub(crate) struct Lease {
 
 impl Leases {
     pub(crate) fn new(worker: String, length: LeaseLength) -> Leases {
-        Leases { worker, length, held: Mutex::default() }
+        Leases { worker, length, draining: AtomicBool::new(false), held: Mutex::default() }
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Entry>> {
@@ -53,6 +55,9 @@ impl Leases {
         let (stop_sender, stop) = watch::channel(None);
         let entry = Entry { held: Held::of(run), trusted_until: until_sender, stop: stop_sender };
         let earlier = self.entries().insert(run.id, entry);
+        if self.is_draining() {
+            self.stop(run.id, run.fence(), StopReason::Draining);
+        }
         if let Some(earlier) = earlier {
             let attempt = earlier.held.fence.attempt;
             tracing::warn!(run_id = %run.id, attempt, "stopped: a new attempt has begun here");
@@ -99,11 +104,16 @@ impl Leases {
         }
     }
 
-    /// Tells every attempt to stop.
-    pub(crate) fn stop_all(&self, reason: StopReason) {
+    /// Tells every attempt to stop because the worker does, those too that begin after this.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
         for entry in self.entries().values() {
-            tell(&entry.stop, reason);
+            tell(&entry.stop, StopReason::Draining);
         }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
     }
 
     /// Renews every lease, again and again.
@@ -115,41 +125,44 @@ impl Leases {
             let held = self.held(None);
             // Bounded, so that a store that hangs does not cost the renewals after it.
             let renewal = tokio::time::timeout(self.length.trusted / 2, self.renew(parts, held));
-            if renewal.await.is_err() {
-                tracing::warn!("the store did not answer a renewal in time");
+            match renewal.await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "leases were not renewed"),
+                Err(_) => tracing::warn!("the store did not answer a renewal in time"),
             }
         }
     }
 
     /// Whether the attempt has its run after all, where the store says that nobody has: a store that came back without
     /// its last writes has forgotten the claim, and takes it again.
-    pub(crate) async fn reassert(&self, parts: &WorkerParts, run: RunId, fence: Fence) -> bool {
+    ///
+    /// # Errors
+    /// Where the store does not say so.
+    pub(crate) async fn reassert(
+        &self,
+        parts: &WorkerParts,
+        run: RunId,
+        fence: Fence,
+    ) -> Result<bool, StoreError> {
         let held = self.held(Some(run));
         let ours = held.iter().any(|held| held.fence == fence);
-        ours && self.renew(parts, held).await
+        Ok(ours && self.renew(parts, held).await?)
     }
 
     /// Whether all of these are held now.
-    async fn renew(&self, parts: &WorkerParts, held: Vec<Held>) -> bool {
+    async fn renew(&self, parts: &WorkerParts, held: Vec<Held>) -> Result<bool, StoreError> {
         if held.is_empty() {
-            return true;
+            return Ok(true);
         }
         let asked = Instant::now();
         let answers = parts.store.renew(&self.worker, &held, self.length.on_clock).await;
         parts.metrics.leases_renewed(asked.elapsed());
-        match answers {
-            Ok(answers) => {
-                let kept = answers.iter().all(|answer| matches!(answer, Renewal::Held { .. }));
-                for (held, answer) in held.iter().zip(answers) {
-                    self.renewed(held, answer, asked + self.length.trusted);
-                }
-                kept
-            }
-            Err(error) => {
-                tracing::warn!(%error, "leases were not renewed");
-                false
-            }
+        let answers = answers?;
+        let kept = answers.iter().all(|answer| matches!(answer, Renewal::Held { .. }));
+        for (held, answer) in held.iter().zip(answers) {
+            self.renewed(held, answer, asked + self.length.trusted);
         }
+        Ok(kept)
     }
 
     /// What is held: of one run, or all.
@@ -173,6 +186,10 @@ impl Leases {
                 if cancel.is_some() {
                     tell(&entry.stop, StopReason::Cancelled);
                 }
+            }
+            // As if there had been no answer: what concerns one run says nothing of the others.
+            Renewal::Unreadable => {
+                tracing::error!(run_id = %held.run, "the lease is not renewed: the run can't be read");
             }
             // Nothing of it is kept, but a remote job must be told to end.
             Renewal::Lost(Refusal::Deleted) => tell(&entry.stop, StopReason::Cancelled),

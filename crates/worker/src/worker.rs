@@ -24,6 +24,10 @@ use crate::{Executor, STOP_GRACE, StopReason, WorkerConfig};
 /// How long the answer to a claim is waited for before the claim is repeated.
 const CLAIM_ANSWER: Duration = Duration::from_secs(5);
 
+/// How long a claim is repeated. A store that is away for less says afterwards whether the run is ours: an expired lease
+/// of a run that never began counts as a crash.
+const CLAIM_FOR: Duration = Duration::from_mins(1);
+
 /// Between two tries at a claim.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 
@@ -116,7 +120,7 @@ impl Worker {
             tracing::info!(runs = self.attempts.len(), "draining: waiting for running work");
         }
         if tokio::time::timeout(self.config.drain_grace, self.attempts.wait()).await.is_err() {
-            self.leases.stop_all(StopReason::Draining);
+            self.leases.drain();
             if tokio::time::timeout(STOP_GRACE * 2, self.attempts.wait()).await.is_err() {
                 tracing::warn!(runs = self.attempts.len(), "work did not stop; its leases will lapse");
             }
@@ -203,7 +207,7 @@ impl Worker {
     }
 
     /// The answer to a claim, and until when a lease that it grants is trusted. A claim whose answer was lost may have
-    /// been granted: it is repeated as the same one, as long as its lease could last. None: no answer came.
+    /// been granted: it is repeated as the same one until the store answers. None: it did not for long.
     async fn claim(&self, run: RunId) -> Option<(Claim, Instant)> {
         let by = Claimant::new(&self.config.name);
         let length = self.leases.length();
@@ -217,7 +221,7 @@ impl Worker {
                 Err(_) => "the store did not answer".to_owned(),
             };
             tracing::warn!(run_id = %run, problem, "the run could not be claimed");
-            if first.elapsed() + CLAIM_PAUSE > length.trusted {
+            if first.elapsed() + CLAIM_PAUSE > CLAIM_FOR || self.leases.is_draining() {
                 return None;
             }
             sleep(CLAIM_PAUSE).await;

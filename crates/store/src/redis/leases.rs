@@ -114,12 +114,14 @@ impl RedisStore {
             let mut answers = self.ask(batch).await?;
             let (mut steps, mut renewed) = (Vec::new(), Vec::new());
             for place in open {
-                match self.renewal(&mut answers, worker, &held[place], lease)? {
-                    Ok((commit, renewal)) => {
+                match self.renewal(&mut answers, worker, &held[place], lease) {
+                    Err(StoreError::Corrupt(_)) => renewals[place] = Some(Renewal::Unreadable),
+                    Err(error) => return Err(error),
+                    Ok(Ok((commit, renewal))) => {
                         steps.push(commit);
                         renewed.push((place, renewal));
                     }
-                    Err(refusal) => renewals[place] = Some(Renewal::Lost(refusal)),
+                    Ok(Err(refusal)) => renewals[place] = Some(Renewal::Lost(refusal)),
                 }
             }
             for ((place, renewal), done) in renewed.into_iter().zip(self.commit_all(&steps).await?) {
@@ -138,9 +140,9 @@ impl RedisStore {
         held: &Held,
         lease: Duration,
     ) -> Result<std::result::Result<(Commit, Renewal), Refusal>> {
-        let stored = take_run(answers)?;
+        let stored = take_run(answers);
         let now = answers.now(self)?;
-        let Some(stored) = stored else { return Ok(Err(Refusal::Deleted)) };
+        let Some(stored) = stored? else { return Ok(Err(Refusal::Deleted)) };
         let renewed = domain::renew(&stored.run, held, worker, now + lease);
         Ok(renewed.map(|run| (self.claim_commit(&stored, &run, now), Renewal::Held { cancel: run.cancel })))
     }
@@ -329,8 +331,11 @@ impl RedisStore {
         let Some(found) = readable(self.find_run(id).await, "run", &id)? else {
             return self.defer(Shard::of_run(id), Index::Leases, &id.to_string(), now).await;
         };
+        let mut run = match &found {
+            Some(stored) => stored.run.clone(),
+            None => return self.defer(Shard::of_run(id), Index::Leases, &id.to_string(), now).await,
+        };
         let Some(stored) = found else { return Ok(()) };
-        let mut run = stored.run.clone();
         if let RunStatus::Executing { lease } = &mut run.status
             && lease.until > self.latest_lease_end(now)
         {

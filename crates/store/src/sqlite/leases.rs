@@ -59,8 +59,11 @@ fn write_claim(db: &Connection, before: &Run, run: &Run) -> Result<()> {
 
 /// Renews one lease.
 pub(super) fn renew(db: &Connection, worker: &str, held: &Held, until: EpochMillis) -> Result<Renewal> {
-    let Some(run) = runs::find(db, held.run)? else {
-        return Ok(Renewal::Lost(Refusal::Deleted));
+    let run = match runs::find(db, held.run) {
+        Ok(Some(run)) => run,
+        Ok(None) => return Ok(Renewal::Lost(Refusal::Deleted)),
+        Err(StoreError::Corrupt(_)) => return Ok(Renewal::Unreadable),
+        Err(error) => return Err(error),
     };
     match domain::renew(&run, held, worker, until) {
         Ok(renewed) => {

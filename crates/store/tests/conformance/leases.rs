@@ -330,6 +330,12 @@ pub(crate) async fn takes_back_a_run_whose_claim_is_forgotten(fresh: &impl Fresh
         let other = world.claim(run.id, &claimant("w2", Nonce::random()), LONG).await.unwrap();
         assert_eq!(other, Claim::Refused(Refusal::Held));
     }
+    // It has forgotten the handle alone.
+    let third = world.some_run().await.id;
+    world.claimed(third, LONG).await;
+    let claimed = Held { handle: Some("{}".to_owned()), ..held(third, 1) };
+    assert_eq!(world.renew("w1", &[claimed], LONG).await.unwrap(), [Renewal::Held { cancel: None }]);
+    assert_eq!(world.read_run(third).await.handle.as_deref(), Some("{}"));
     for run in [first.id, second.id] {
         let ended = kept(world.finish(run, fence(1), succeeded(), Vec::new()).await.unwrap());
         assert!(ended.status.ended());

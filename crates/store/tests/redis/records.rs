@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use isochrone_domain::{Action, Nonce};
 use isochrone_store::redis::RedisStore;
-use isochrone_store::{RunFilter, Saved, StoreError};
+use isochrone_store::{Renewal, RunFilter, Saved, StoreError};
 use isochrone_testkit::RedisServer;
 
 use super::conformance::ledger::EVER;
-use super::conformance::world::{ALL, LONG, SHORT, World, claimant, entry, plan, succeeded};
+use super::conformance::world::{ALL, LONG, SHORT, World, claimant, entry, held, plan, succeeded};
 use super::{open, own_keys, shared_url};
 
 /// One record that can't be read stops nothing but itself.
@@ -102,9 +102,12 @@ async fn what_is_damaged_keeps_no_lease_from_expiring() {
     let ended = world.request(deleted.id).await;
     world.carried_out(ended.id, succeeded()).await;
     let home = |first: u8| format!("isochrone:{{iso:{:02}}}", first & 63);
+    let bad = world.some_run().await.id;
+    world.claimed(bad, LONG).await;
     let (task, run, grave) = (lost[0].task, lost[1].id, deleted.id);
     for (command, answer) in [
         (format!("HSET {}:task:{task} b nonsense", home(task.as_bytes()[0])), "0"),
+        (format!("HSET {}:run:{bad} b nonsense", home(bad.as_bytes()[0])), "0"),
         (format!("DEL {}:run:{run}", home(run.as_bytes()[0])), "1"),
         (format!("DEL {}:run:{}", home(grave.as_bytes()[0]), ended.id), "1"),
         (format!("DEL {}:task:{grave}", home(grave.as_bytes()[0])), "1"),
@@ -112,6 +115,9 @@ async fn what_is_damaged_keeps_no_lease_from_expiring() {
     ] {
         assert_eq!(server.command(&command).await.unwrap(), answer, "{command}");
     }
+    let held = [held(lost[2].id, 1), held(bad, 1)];
+    let renewed = world.renew("w1", &held, SHORT).await.unwrap();
+    assert_eq!(renewed, [Renewal::Held { cancel: None }, Renewal::Unreadable]);
     let now = world.now().await.unwrap() + SHORT * 2;
     world.reach(now).await;
     let mut reaped: Vec<_> = world.reap(now, 10).await.unwrap().iter().map(|run| run.id).collect();
