@@ -94,7 +94,7 @@ impl Retention {
                 match self.trim(task.id, keep).await {
                     Ok(count) => forgotten.runs += count,
                     Err(error) => {
-                        warn!(task_id = %task.id, %error, "a task's old runs can't be forgotten yet")
+                        warn!(task_id = %task.id, %error, "a task's old runs can't be forgotten yet");
                     }
                 }
             }
