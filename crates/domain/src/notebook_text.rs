@@ -1,7 +1,5 @@
 //! A notebook's text as a document, as leniently as Python reads it.
 
-use std::borrow::Cow;
-
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
@@ -59,7 +57,7 @@ pub fn read_notebook(data: &[u8]) -> Result<Value, String> {
 
 /// The text with `null` in place of `NaN` and `Infinity` outside of strings, which Python writes and JSON does not
 /// know: they stand in outputs.
-pub(crate) fn without_special_numbers(text: &str) -> Cow<'_, str> {
+fn without_special_numbers(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     let (mut in_string, mut escaped, mut rest) = (false, false, text);
     while let Some(letter) = rest.chars().next() {
@@ -80,7 +78,7 @@ pub(crate) fn without_special_numbers(text: &str) -> Cow<'_, str> {
         written.push(letter);
         rest = &rest[letter.len_utf8()..];
     }
-    Cow::Owned(written)
+    written
 }
 
 #[cfg(test)]

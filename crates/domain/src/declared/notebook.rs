@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::pane::{self, Pane};
 use super::python_cell::{self, Cell};
 use super::{DeclaredParameter, DeclaredParameters, Dialect};
-use crate::notebook_text::without_special_numbers;
+use crate::notebook_text::read_notebook_as;
 
 /// How the cells begin that papermill and Isochrone put in.
 const FIRST_LINE_OF_INJECTION: &str = "# Parameters";
@@ -65,10 +65,7 @@ type Fields = BTreeMap<String, Box<RawValue>>;
 
 impl Notebook {
     fn read(data: &[u8]) -> Option<Notebook> {
-        let text = std::str::from_utf8(data).ok()?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let fields = serde_json::from_str::<Fields>(text);
-        let fields = fields.or_else(|_| serde_json::from_str(&without_special_numbers(text))).ok()?;
+        let fields: Fields = read_notebook_as(data).ok()?;
         let cells: Vec<Box<RawValue>> = serde_json::from_str(fields.get("cells")?.get()).ok()?;
         let cells = cells.iter().filter_map(|cell| NotebookCell::read(cell.get())).collect();
         Some(Notebook { metadata: value(&fields, "metadata"), cells })
