@@ -77,9 +77,7 @@ pub fn claim(run: &Run, by: &Claimant, until: EpochMillis, now: EpochMillis) -> 
             run.started.get_or_insert(now);
         }
         RunStatus::Executing { .. } if run.nonce == by.nonce => {}
-        RunStatus::Executing { .. } => return Err(Refusal::Held),
-        RunStatus::Ended { .. } => return Err(Refusal::Ended),
-        RunStatus::Waiting | RunStatus::Queued { .. } => return Err(Refusal::NotDue),
+        _ => return Err(refusal(&run)),
     }
     run.status = RunStatus::Executing { lease: Lease { worker: by.worker.clone(), until } };
     Ok(run)
@@ -92,9 +90,16 @@ pub fn claim(run: &Run, by: &Claimant, until: EpochMillis, now: EpochMillis) -> 
 pub fn check_fence(run: &Run, fence: Fence) -> Result<(), Refusal> {
     match run.status {
         RunStatus::Executing { .. } if run.fence() == fence => Ok(()),
-        RunStatus::Executing { .. } => Err(Refusal::Held),
-        RunStatus::Ended { .. } => Err(Refusal::Ended),
-        RunStatus::Waiting | RunStatus::Queued { .. } => Err(Refusal::NotDue),
+        _ => Err(refusal(run)),
+    }
+}
+
+/// Why an attempt that the run is not given to does not have it.
+fn refusal(run: &Run) -> Refusal {
+    match run.status {
+        RunStatus::Executing { .. } => Refusal::Held,
+        RunStatus::Ended { .. } => Refusal::Ended,
+        RunStatus::Waiting | RunStatus::Queued { .. } => Refusal::NotDue,
     }
 }
 

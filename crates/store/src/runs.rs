@@ -15,6 +15,13 @@ use crate::{Page, Paged, Place, Result, Stretch};
 /// set back, and would hold up its run for as long.
 pub const LONGEST_LEASE: Duration = Duration::from_hours(1);
 
+/// What a lease is cut to when the clock was set back: some times the 15 s that leases are usually long.
+/// Settled at once, the work of workers that live would be done twice.
+pub(crate) const TO_RENEW: Duration = Duration::from_mins(1);
+
+/// How far what can't be read is put off, in real time: else it would be looked at all the time.
+pub(crate) const PUT_OFF: Duration = Duration::from_mins(1);
+
 /// Which runs a list shows; the latest planned first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {

@@ -52,8 +52,8 @@ impl RedisStore {
 
     /// Removes the runs of deleted tasks that are left. A task whose runs can't be removed is named in the log, and
     /// keeps nothing else from being done.
-    pub(super) async fn bury_all(&self) {
-        match self.unburied().await {
+    pub(super) async fn finish_deletions(&self) {
+        match self.unfinished_deletions().await {
             Ok(tasks) => {
                 for task in tasks {
                     if let Err(error) = self.bury(task).await {
@@ -66,7 +66,7 @@ impl RedisStore {
     }
 
     /// Deleted tasks of which runs are left.
-    async fn unburied(&self) -> Result<Vec<TaskId>> {
+    async fn unfinished_deletions(&self) -> Result<Vec<TaskId>> {
         let mut batch = Batch::default();
         for shard in Shard::of_tasks() {
             batch.add(shard, ["HKEYS", &self.keys.graves(shard)]);

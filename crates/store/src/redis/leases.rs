@@ -20,14 +20,8 @@ use super::keys::{Index, Shard};
 use super::line::{ask_line, take_line};
 use super::lists::{From, Span};
 use super::records::{StoredRun, ask_run, ask_task, id_of, queued, readable, take_run, take_task};
+use crate::runs::{PUT_OFF, TO_RENEW};
 use crate::{Claim, Claimed, Finished, LONGEST_LEASE, Renewal, Result, StoreError, Tries};
-
-/// What a lease is cut to when the clock was set back: some times the 15 s that leases are usually long.
-/// Settled at once, the work of workers that live would be done twice.
-const TO_RENEW: Duration = Duration::from_mins(1);
-
-/// How far what can't be read is put off.
-const PUT_OFF: Duration = Duration::from_mins(1);
 
 impl RedisStore {
     /// The run as it is now, and the time.
@@ -260,7 +254,7 @@ impl RedisStore {
     /// Settles the attempts whose lease is over, shortens leases that were given before the clock was
     /// set back, and goes on with deletions that were cut short.
     pub(super) async fn reap_lapsed(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
-        self.bury_all().await;
+        self.finish_deletions().await;
         let leases = self.everywhere(Index::Leases);
         let latest = self.latest_lease_end(now);
         for entry in self.first(&leases, From::Lowest, &Span::after(latest.0), limit).await? {
@@ -328,14 +322,10 @@ impl RedisStore {
     }
 
     async fn shorten(&self, id: RunId, now: EpochMillis) -> Result<()> {
-        let Some(found) = readable(self.find_run(id).await, "run", &id)? else {
+        let Some(stored) = readable(self.find_run(id).await, "run", &id)?.flatten() else {
             return self.defer(Shard::of_run(id), Index::Leases, &id.to_string(), now).await;
         };
-        let mut run = match &found {
-            Some(stored) => stored.run.clone(),
-            None => return self.defer(Shard::of_run(id), Index::Leases, &id.to_string(), now).await,
-        };
-        let Some(stored) = found else { return Ok(()) };
+        let mut run = stored.run.clone();
         if let RunStatus::Executing { lease } = &mut run.status
             && lease.until > self.latest_lease_end(now)
         {

@@ -13,14 +13,8 @@ use rusqlite::{Connection, params};
 use tracing::warn;
 
 use super::{fires, rows, runs, tasks};
+use crate::runs::{PUT_OFF, TO_RENEW};
 use crate::{Claim, Claimed, Clock, Finished, LONGEST_LEASE, Renewal, Result, StoreError};
-
-/// What a lease is cut to when the clock was set back: some times the 15 s that leases are usually long.
-/// Settled at once, the work of workers that live would be done twice.
-const TO_RENEW: Duration = Duration::from_mins(1);
-
-/// How far what can't be read is put off, in the world's time.
-pub(super) const PUT_OFF: Duration = Duration::from_mins(1);
 
 /// Gives a worker a due run as its next attempt.
 pub(super) fn claim(

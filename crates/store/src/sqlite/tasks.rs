@@ -7,9 +7,9 @@ use isochrone_domain::{AuditEntry, EpochMillis, OverlapPolicy, Run, Task, TaskId
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
-use super::leases::PUT_OFF;
 use super::rows::{self, Conditions, signed};
 use super::{SqliteStore, audit, fires, leases, retention, runs};
+use crate::runs::PUT_OFF;
 use crate::{Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore};
 
 /// Column `active` of an enabled task that plans a fire.
