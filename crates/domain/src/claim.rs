@@ -63,11 +63,23 @@ impl Claimant {
     }
 }
 
+/// What a renewal writes beside the lease's new end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// How far the attempt is, where that has changed.
+    Lease {
+        /// None: as it was.
+        progress: Option<Progress>,
+    },
+    /// The run: the store had forgotten that the attempt has it, or its job's handle.
+    Run(Box<Run>),
+}
+
 /// The run as the claimant's next attempt, or as the attempt that this claim began before, if its answer was lost.
 ///
 /// # Errors
 /// Where the claimant does not get it.
-pub fn claim(run: &Run, by: &Claimant, until: EpochMillis, now: EpochMillis) -> Result<Run, Refusal> {
+pub fn claim(run: &Run, by: &Claimant, now: EpochMillis) -> Result<Run, Refusal> {
     let mut run = run.clone();
     match run.status {
         RunStatus::Queued { due } if due <= now => {
@@ -79,7 +91,7 @@ pub fn claim(run: &Run, by: &Claimant, until: EpochMillis, now: EpochMillis) -> 
         RunStatus::Executing { .. } if run.nonce == by.nonce => {}
         _ => return Err(refusal(&run)),
     }
-    run.status = RunStatus::Executing { lease: Lease { worker: by.worker.clone(), until } };
+    run.status = RunStatus::Executing { lease: Lease { worker: by.worker.clone() } };
     Ok(run)
 }
 
@@ -103,30 +115,36 @@ fn refusal(run: &Run) -> Refusal {
     }
 }
 
-/// The run with the attempt's lease until `until`. Where the store has forgotten the claim, the attempt takes the run
-/// again: nobody else has it.
+/// What a renewal of the attempt's lease changes. Where the store has forgotten the claim, the attempt takes the run again:
+/// nobody else has it.
 ///
 /// # Errors
 /// Where the attempt has lost the run.
-pub fn renew(run: &Run, held: &Held, worker: &str, until: EpochMillis) -> Result<Run, Refusal> {
+pub fn renew(run: &Run, held: &Held, worker: &str) -> Result<Renewed, Refusal> {
+    let forgotten = forgot_claim(run, held.fence);
+    if !forgotten {
+        check_fence(run, held.fence)?;
+        if run.handle.is_some() || held.handle.is_none() {
+            let progress = held.progress.clone().filter(|now| run.progress.as_ref() != Some(now));
+            return Ok(Renewed::Lease { progress });
+        }
+    }
     let mut run = run.clone();
-    if forgot_claim(&run, held.fence) {
+    if forgotten {
         run.attempt = held.fence.attempt;
         run.nonce = held.fence.nonce;
         run.expired = false;
         run.started.get_or_insert(held.started);
-    } else {
-        check_fence(&run, held.fence)?;
     }
     // The store may have forgotten that alone. Nothing takes it back while the attempt has the run.
     if run.handle.is_none() {
         run.handle.clone_from(&held.handle);
     }
-    run.status = RunStatus::Executing { lease: Lease { worker: worker.to_owned(), until } };
+    run.status = RunStatus::Executing { lease: Lease { worker: worker.to_owned() } };
     if held.progress.is_some() {
         run.progress.clone_from(&held.progress);
     }
-    Ok(run)
+    Ok(Renewed::Run(Box::new(run)))
 }
 
 /// Whether the run shows no sign of a claim that was granted: numbers only grow, so it was forgotten.

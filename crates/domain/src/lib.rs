@@ -28,7 +28,7 @@ mod written_schedule;
 
 pub use account::{Role, User, UserChange, keeps_an_administrator};
 pub use audit::{Action, AuditEntry};
-pub use claim::{Claimant, Held, Refusal, check_fence, claim, has_finished, renew};
+pub use claim::{Claimant, Held, Refusal, Renewed, check_fence, claim, has_finished, renew};
 pub use declared::{
     DeclaredParameter, DeclaredParameters, ParameterKind, check_parameters, geoprocessing_parameters,
     given_parameters, notebook_outputs, notebook_parameters, process_parameters,

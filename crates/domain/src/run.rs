@@ -24,13 +24,11 @@ pub enum Trigger {
     },
 }
 
-/// A worker's right to an attempt.
+/// A worker's right to an attempt. When it ends is kept beside the run, where a renewal writes nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// The worker's name, unique to its process.
     pub worker: String,
-    /// By the store's clock.
-    pub until: EpochMillis,
 }
 
 /// Where a run is on its way.

@@ -216,9 +216,7 @@ impl World {
         if let Some(mut run) = self.pick(index, due) {
             run.attempt += 1;
             run.started.get_or_insert(now);
-            run.status = RunStatus::Executing {
-                lease: Lease { worker: format!("w{}", run.attempt), until: EpochMillis(now.0 + 15_000) },
-            };
+            run.status = RunStatus::Executing { lease: Lease { worker: format!("w{}", run.attempt) } };
             self.runs.insert(run.id, run);
         }
     }

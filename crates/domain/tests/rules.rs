@@ -427,7 +427,7 @@ fn a_run_whose_owner_was_disabled_ends_with_that_reason() {
         _ => None,
     };
     assert_eq!(reason(&queued), Some(Reason::OwnerDisabled));
-    let lease = Lease { worker: "w".to_owned(), until: HOUR_BEGINS };
+    let lease = Lease { worker: "w".to_owned() };
     let executing = Run { status: RunStatus::Executing { lease }, ..a_run(&task) };
     let told = cancel(&executing, "nora", why, HOUR_BEGINS).expect("it has not ended");
     assert_eq!(reason(&told), None);

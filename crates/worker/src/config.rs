@@ -23,14 +23,14 @@ pub struct WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// The defaults of design: lease 15 s, renewed every 3 s.
+    /// The defaults of design: lease 15 s, renewed every 5 s.
     pub fn new(name: impl Into<String>) -> WorkerConfig {
         WorkerConfig {
             name: name.into(),
             slots: 128,
             slots_of: HashMap::new(),
             lease: Duration::from_secs(15),
-            renew_every: Duration::from_secs(3),
+            renew_every: Duration::from_secs(5),
             drain_grace: Duration::from_secs(20),
         }
     }

@@ -193,7 +193,7 @@ pub(crate) struct Worker {
     pub(crate) notebook_slots: usize,
     /// How long running work may go on after Ctrl-C, in seconds.
     pub(crate) drain_seconds: u64,
-    /// How long a run stays a dead worker's, in seconds; renewed five times within it. Schedulers wait as long after the
+    /// How long a run stays a dead worker's, in seconds; renewed three times within it. Schedulers wait as long after the
     /// store was away: the same for all processes.
     pub(crate) lease_seconds: u32,
     /// For rehearsals: it executes nothing, and asks this server how each attempt ends.

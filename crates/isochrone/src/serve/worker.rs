@@ -24,7 +24,7 @@ pub(super) fn worker(house: &House, config: &Config, line: &Line, name: &str) ->
     worker_config.slots_of.insert(TaskType::ExecuteNotebook, notebook_slots(config));
     worker_config.drain_grace = Duration::from_secs(config.worker.drain_seconds);
     worker_config.lease = Duration::from_secs(config.worker.lease_seconds.into());
-    worker_config.renew_every = worker_config.lease / 5;
+    worker_config.renew_every = worker_config.lease / 3;
     let wake = house.wake.clone();
     let parts = WorkerParts {
         store: Arc::clone(&house.store),

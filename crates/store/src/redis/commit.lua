@@ -15,6 +15,8 @@ for number = 1, tonumber(argv[1]) do
         holds = call('HGET', key, x) == y
     elseif kind == 'absent' then
         holds = call('HEXISTS', key, x) == 0
+    elseif kind == 'score' then
+        holds = tonumber(call('ZSCORE', key, x) or '') == tonumber(y)
     elseif kind == 'size' then
         holds = call('ZCARD', key) == tonumber(x)
     else

@@ -114,6 +114,11 @@ impl Commit {
         self.check("absent", key, field, "");
     }
 
+    /// A sorted set has this member, with this score.
+    pub(super) fn check_score(&mut self, key: &str, member: &str, score: f64) {
+        self.check("score", key, member, score);
+    }
+
     /// A sorted set has so many members.
     pub(super) fn check_size(&mut self, key: &str, size: u64) {
         self.check("size", key, size, "");

@@ -7,21 +7,24 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use isochrone_domain::{
-    self as domain, Artifact, AttemptEnd, Claimant, EpochMillis, Fence, Held, Refusal, Run, RunId, RunStatus,
-    settle,
+    self as domain, Artifact, AttemptEnd, Claimant, EpochMillis, Fence, Held, Progress, Refusal, Renewed,
+    Run, RunId, RunStatus, settle,
 };
 use tracing::{error, warn};
 
 use super::RedisStore;
-use super::batch::{Answers, Batch};
+use super::batch::{Answers, Batch, parse};
 use super::claims;
 use super::commit::Commit;
 use super::keys::{Index, Shard};
 use super::line::{ask_line, take_line};
 use super::lists::{From, Span};
-use super::records::{StoredRun, ask_run, ask_task, id_of, queued, readable, take_run, take_task};
+use super::records::{StoredRun, ask_run, ask_task, executing, id_of, queued, take_run, take_task};
 use crate::runs::{PUT_OFF, TO_RENEW};
 use crate::{Claim, Claimed, Finished, LONGEST_LEASE, Renewal, Result, StoreError, Tries};
+
+/// Leases in one transaction at most: Redis does nothing else meanwhile.
+const RENEWED_TOGETHER: usize = 256;
 
 impl RedisStore {
     /// The run as it is now, and the time.
@@ -42,7 +45,7 @@ impl RedisStore {
             let (Some(stored), now) = self.run_now(id).await? else {
                 return Ok(Claim::Refused(Refusal::Deleted));
             };
-            let run = match (domain::claim(&stored.run, by, now + lease, now), &stored.run.status) {
+            let run = match (domain::claim(&stored.run, by, now), &stored.run.status) {
                 (Ok(run), _) => run,
                 (Err(refusal), RunStatus::Queued { due }) => {
                     // The clock was set back after it was published: the wake-up came too early and is gone.
@@ -58,7 +61,7 @@ impl RedisStore {
             let Some(found) = self.find_task(stored.run.task).await? else {
                 return Ok(Claim::Refused(Refusal::Deleted));
             };
-            if self.commit(self.claim_commit(&stored, &run, now)).await? {
+            if self.commit(self.claim_commit(&stored, &run, now + lease, now)).await? {
                 let stored = StoredRun { run: run.clone(), version: stored.version + 1, seq: stored.seq };
                 self.claims.remember(claims::Claimed { run: stored, task: found.clone() });
                 return Ok(Claim::Granted(Box::new(Claimed { run, task: found.task })));
@@ -67,13 +70,14 @@ impl RedisStore {
         }
     }
 
-    /// Writes a run that an attempt has taken, or goes on having.
-    fn claim_commit(&self, before: &StoredRun, run: &Run, now: EpochMillis) -> Commit {
+    /// Writes a run that an attempt has taken.
+    fn claim_commit(&self, before: &StoredRun, run: &Run, until: EpochMillis, now: EpochMillis) -> Commit {
         let mut commit = Commit::new(Shard::of_run(run.id));
         if before.run.started.is_none() {
             self.note_start(&mut commit, run, run.started.unwrap_or(now));
         }
         self.update_run(&mut commit, before, run, 0);
+        self.set_lease(&mut commit, run.id, until);
         commit
     }
 
@@ -86,13 +90,21 @@ impl RedisStore {
         self.commit(commit).await
     }
 
-    /// Renews leases: all are read together and written together.
+    /// Renews leases, some at a time: they are read together and written together.
     pub(super) async fn renew_all(
         &self,
         worker: &str,
         held: &[Held],
         lease: Duration,
     ) -> Result<Vec<Renewal>> {
+        let mut renewals = Vec::with_capacity(held.len());
+        for held in held.chunks(RENEWED_TOGETHER) {
+            renewals.extend(self.renew_some(worker, held, lease).await?);
+        }
+        Ok(renewals)
+    }
+
+    async fn renew_some(&self, worker: &str, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
         let mut renewals: Vec<Option<Renewal>> = vec![None; held.len()];
         let mut tries = Tries::default();
         loop {
@@ -137,8 +149,25 @@ impl RedisStore {
         let stored = take_run(answers);
         let now = answers.now(self)?;
         let Some(stored) = stored? else { return Ok(Err(Refusal::Deleted)) };
-        let renewed = domain::renew(&stored.run, held, worker, now + lease);
-        Ok(renewed.map(|run| (self.claim_commit(&stored, &run, now), Renewal::Held { cancel: run.cancel })))
+        let renewed = domain::renew(&stored.run, held, worker);
+        let renewal = Renewal::Held { cancel: stored.run.cancel.clone() };
+        Ok(renewed.map(|renewed| match renewed {
+            Renewed::Lease { progress } => {
+                (self.renewal_commit(held, progress.as_ref(), now + lease), renewal)
+            }
+            Renewed::Run(run) => (self.claim_commit(&stored, &run, now + lease, now), renewal),
+        }))
+    }
+
+    /// Moves the end of a lease. The run's record is not written, and keeps its version.
+    fn renewal_commit(&self, held: &Held, progress: Option<&Progress>, until: EpochMillis) -> Commit {
+        let mut commit = Commit::new(Shard::of_run(held.run));
+        commit.check_is(&self.keys.run(held.run), "t", executing(held.fence));
+        self.set_lease(&mut commit, held.run, until);
+        if let Some(progress) = progress {
+            self.set_progress(&mut commit, held.run, progress);
+        }
+        commit
     }
 
     /// Keeps what an attempt has found out: a remote job's handle, the version of its item.
@@ -178,7 +207,7 @@ impl RedisStore {
                 Ok(stored) => stored,
                 Err(refusal) => return self.finished_before(id, fence, refusal).await,
             };
-            match self.settle_attempt(&stored, end.clone(), artifacts.clone(), now).await? {
+            match self.settle_attempt(&stored, None, end.clone(), artifacts.clone(), now).await? {
                 Step::Done(run) => return Ok(Finished::Kept(run)),
                 Step::Orphan => return Ok(Finished::Fenced(Refusal::Deleted)),
                 Step::Disturbed => tries.again().await?,
@@ -220,10 +249,12 @@ impl RedisStore {
         Ok(finished.map_or(Finished::Fenced(refusal), |stored| Finished::Kept(Box::new(stored.run))))
     }
 
-    /// Run, task, ledger and the next waiting run, as the end of the run's attempt leaves them.
+    /// Run, task, ledger and the next waiting run, as the end of the run's attempt leaves them. `lease`: the end of its
+    /// lease, where nobody must have moved that meanwhile.
     async fn settle_attempt(
         &self,
         stored: &StoredRun,
+        lease: Option<f64>,
         end: AttemptEnd,
         artifacts: Vec<Artifact>,
         now: EpochMillis,
@@ -237,7 +268,11 @@ impl RedisStore {
         let Some(found) = take_task(&mut answers)? else { return Ok(Step::Orphan) };
         let line = take_line(&mut answers, task)?;
         let settled = settle(&found.task, &stored.run, end, artifacts, now);
-        let mut commit = Commit::new(Shard::of_run(stored.run.id));
+        let (shard, id) = (Shard::of_run(stored.run.id), stored.run.id.to_string());
+        let mut commit = Commit::new(shard);
+        if let Some(until) = lease {
+            commit.check_score(&self.keys.index(shard, Index::Leases), &id, until);
+        }
         self.update_run(&mut commit, stored, &settled.run, 0);
         if settled.task != found.task {
             self.advance_task(&mut commit, &settled.task);
@@ -259,7 +294,7 @@ impl RedisStore {
         let latest = self.latest_lease_end(now);
         for entry in self.first(&leases, From::Lowest, &Span::after(latest.0), limit).await? {
             if let Ok(id) = id_of(&entry.member) {
-                self.shorten(id, now).await?;
+                self.shorten(id, entry.score, now).await?;
             }
         }
         let lapsed = self.first(&leases, From::Lowest, &Span::through(now.0), limit).await?;
@@ -295,16 +330,20 @@ impl RedisStore {
 
     /// None: its worker was in time after all.
     async fn reap_one(&self, id: RunId, now: EpochMillis) -> Result<Option<Run>> {
-        let over = |run: &Run| matches!(&run.status, RunStatus::Executing { lease } if lease.until <= now);
+        let shard = Shard::of_run(id);
         let mut tries = Tries::default();
         loop {
-            let Some(stored) = self.find_run(id).await? else {
+            let mut batch = Batch::default();
+            ask_run(&mut batch, &self.keys, id);
+            batch.add(shard, ["ZSCORE", &self.keys.index(shard, Index::Leases), &id.to_string()]);
+            let mut answers = self.ask(batch).await?;
+            let stored = take_run(&mut answers);
+            let until = answers.bytes()?.as_deref().and_then(parse::<f64>);
+            let Some(stored) = stored? else {
                 return Err(StoreError::Corrupt("a lease of a run that is not there".to_owned()));
             };
-            if !over(&stored.run) {
-                return Ok(None);
-            }
-            match self.settle_attempt(&stored, AttemptEnd::Lapsed, Vec::new(), now).await? {
+            let Some(until) = until.filter(|until| *until <= now.0 as f64) else { return Ok(None) };
+            match self.settle_attempt(&stored, Some(until), AttemptEnd::Lapsed, Vec::new(), now).await? {
                 Step::Done(run) => return Ok(Some(*run)),
                 Step::Orphan => {
                     // Its task is being removed, and then the run.
@@ -321,22 +360,14 @@ impl RedisStore {
         now + self.clock.of_real(LONGEST_LEASE + TO_RENEW)
     }
 
-    async fn shorten(&self, id: RunId, now: EpochMillis) -> Result<()> {
-        let Some(stored) = readable(self.find_run(id).await, "run", &id)?.flatten() else {
-            return self.defer(Shard::of_run(id), Index::Leases, &id.to_string(), now).await;
-        };
-        let mut run = stored.run.clone();
-        if let RunStatus::Executing { lease } = &mut run.status
-            && lease.until > self.latest_lease_end(now)
-        {
-            warn!(run_id = %run.id, until = %lease.until, "the clock was set back; the lease is cut short");
-            lease.until = now + self.clock.of_real(TO_RENEW);
-            let mut commit = Commit::new(Shard::of_run(id));
-            self.update_run(&mut commit, &stored, &run, 0);
-            // Not done: somebody renewed or ended it.
-            self.commit(commit).await?;
-        }
-        Ok(())
+    async fn shorten(&self, id: RunId, until: f64, now: EpochMillis) -> Result<()> {
+        warn!(run_id = %id, until, "the clock was set back; the lease is cut short");
+        let (shard, key) = (Shard::of_run(id), self.keys.index(Shard::of_run(id), Index::Leases));
+        let mut commit = Commit::new(shard);
+        // Not so: somebody renewed or ended it.
+        commit.check_score(&key, &id.to_string(), until);
+        self.set_lease(&mut commit, id, now + self.clock.of_real(TO_RENEW));
+        self.commit(commit).await.map(drop)
     }
 
     /// Puts off what can't be read, in an index by time: else it would be looked at all the time.

@@ -11,8 +11,11 @@
 //! | `i`, `a` | its item; 1 if it plans a fire, `s` if it is enabled and plans none, else 0 | |
 //! | `t` | | its turn: `q` and the attempts begun while it is queued, `e` and the fence while it executes, `w`, `x` |
 //! | `x` | | when it ended |
+//! | `g` | | how far its attempt is |
+//!
+//! When a run's lease ends is its score in the index of leases, and nowhere else.
 
-use isochrone_domain::{Fence, Run, RunId, RunStatus, Task, TaskId, TaskState};
+use isochrone_domain::{EpochMillis, Fence, Progress, Run, RunId, RunStatus, Task, TaskId, TaskState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -76,14 +79,16 @@ pub(super) fn take_task(answers: &mut Answers) -> Result<Option<StoredTask>> {
 
 /// The fields of a run that [`take_run`] reads.
 pub(super) fn ask_run(batch: &mut Batch, keys: &Keys, id: RunId) {
-    batch.add(Shard::of_run(id), ["HMGET", &keys.run(id), "b", "v", "s"]);
+    batch.add(Shard::of_run(id), ["HMGET", &keys.run(id), "b", "v", "s", "g"]);
 }
 
 pub(super) fn take_run(answers: &mut Answers) -> Result<Option<StoredRun>> {
-    let [body, version, seq] = answers.fields()?;
+    let [body, version, seq, progress] = answers.fields()?;
     let Some(body) = body else { return Ok(None) };
+    let progress = progress.as_deref().map(from_json).transpose()?;
     let number = |field: Option<Vec<u8>>| field.as_deref().and_then(parse).ok_or_else(unreadable::<Run>);
-    Ok(Some(StoredRun { run: from_json(&body)?, version: number(version)?, seq: number(seq)? }))
+    let run = Run { progress, ..from_json(&body)? };
+    Ok(Some(StoredRun { run, version: number(version)?, seq: number(seq)? }))
 }
 
 impl RedisStore {
@@ -246,6 +251,8 @@ impl RedisStore {
             RunStatus::Waiting => commit.take(&keys.waiting_of(run.task), &id),
             RunStatus::Executing { .. } if !matches!(run.status, RunStatus::Executing { .. }) => {
                 commit.take(&keys.index(shard, Index::Leases), &id);
+                // Renewals write it without a new version.
+                commit.unset(&keys.run(run.id), &["g"]);
             }
             RunStatus::Executing { .. } => {}
             RunStatus::Ended { .. } => commit.unset(&keys.run(run.id), &["x"]),
@@ -265,6 +272,19 @@ impl RedisStore {
             }
         }
         self.set_run(commit, run, old.version + 1, old.seq, nth, &[]);
+        if let Some(progress) = run.progress.as_ref().filter(|_| run.progress != old.run.progress) {
+            self.set_progress(commit, run.id, progress);
+        }
+    }
+
+    /// Moves the end of a run's lease.
+    pub(super) fn set_lease(&self, commit: &mut Commit, run: RunId, until: EpochMillis) {
+        commit.put(&self.keys.index(Shard::of_run(run), Index::Leases), until.0, &run.to_string());
+    }
+
+    /// Notes how far a run's attempt is.
+    pub(super) fn set_progress(&self, commit: &mut Commit, run: RunId, progress: &Progress) {
+        commit.set(&self.keys.run(run), &[("g", &json(progress))]);
     }
 
     /// The run is as it was read.
@@ -291,7 +311,8 @@ impl RedisStore {
         more: &[(&str, &[u8])],
     ) {
         let (keys, shard, id) = (&self.keys, Shard::of_run(run.id), run.id.to_string());
-        let (version, turn, body) = (version.to_string(), turn(run), json(run));
+        let body = json(&Run { progress: None, ..run.clone() });
+        let (version, turn) = (version.to_string(), turn(run));
         let mut fields: Vec<(&str, &[u8])> =
             vec![("v", version.as_bytes()), ("t", turn.as_bytes()), ("b", &body)];
         fields.extend(more);
@@ -306,10 +327,7 @@ impl RedisStore {
         match &run.status {
             RunStatus::Queued { due } => commit.put(&keys.index(shard, Index::Outbox), fine(due.0, nth), &id),
             RunStatus::Waiting => commit.put(&keys.waiting_of(run.task), seq, &id),
-            RunStatus::Executing { lease } => {
-                commit.put(&keys.index(shard, Index::Leases), lease.until.0, &id);
-            }
-            RunStatus::Ended { .. } => {}
+            RunStatus::Executing { .. } | RunStatus::Ended { .. } => {}
         }
     }
 }

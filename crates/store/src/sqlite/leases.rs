@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    self as domain, Artifact, AttemptEnd, Claimant, EpochMillis, Fence, Held, Refusal, Run, RunId, RunStatus,
-    settle,
+    self as domain, Artifact, AttemptEnd, Claimant, EpochMillis, Fence, Held, Refusal, Renewed, Run, RunId,
+    RunStatus, settle,
 };
 use rusqlite::{Connection, params};
 use tracing::warn;
@@ -27,7 +27,7 @@ pub(super) fn claim(
     let Some(run) = runs::find(db, id)? else {
         return Ok(Claim::Refused(Refusal::Deleted));
     };
-    let claimed = match domain::claim(&run, by, now + lease, now) {
+    let claimed = match domain::claim(&run, by, now) {
         Ok(claimed) => claimed,
         Err(refusal) => {
             if matches!(run.status, RunStatus::Queued { .. }) {
@@ -39,16 +39,23 @@ pub(super) fn claim(
         }
     };
     let task = tasks::find(db, run.task)?.ok_or_else(|| orphan(&run))?;
-    write_claim(db, &run, &claimed)?;
+    write_claim(db, &run, &claimed, now + lease)?;
     Ok(Claim::Granted(Box::new(Claimed { run: claimed, task })))
 }
 
-/// Writes a run that an attempt has taken, or goes on having.
-fn write_claim(db: &Connection, before: &Run, run: &Run) -> Result<()> {
+/// Writes a run that an attempt has taken.
+fn write_claim(db: &Connection, before: &Run, run: &Run, until: EpochMillis) -> Result<()> {
     if before.started.is_none() {
         fires::note(db, run)?;
     }
-    runs::update(db, run)
+    runs::update(db, run)?;
+    set_lease(db, run.id.as_bytes(), until)
+}
+
+/// Moves the end of a run's lease. It stands in its column, and not in the run's record.
+fn set_lease(db: &Connection, run: &[u8], until: EpochMillis) -> Result<()> {
+    let sql = "UPDATE runs SET lease_until = ?2 WHERE id = ?1 AND status = 'executing'";
+    rows::execute(db, sql, params![run, until.0]).map(drop)
 }
 
 /// Renews one lease.
@@ -59,13 +66,16 @@ pub(super) fn renew(db: &Connection, worker: &str, held: &Held, until: EpochMill
         Err(StoreError::Corrupt(_)) => return Ok(Renewal::Unreadable),
         Err(error) => return Err(error),
     };
-    match domain::renew(&run, held, worker, until) {
-        Ok(renewed) => {
-            write_claim(db, &run, &renewed)?;
-            Ok(Renewal::Held { cancel: renewed.cancel })
+    match domain::renew(&run, held, worker) {
+        Ok(Renewed::Lease { progress: None }) => set_lease(db, run.id.as_bytes(), until)?,
+        Ok(Renewed::Lease { progress }) => {
+            runs::update(db, &Run { progress, ..run.clone() })?;
+            set_lease(db, run.id.as_bytes(), until)?;
         }
-        Err(refusal) => Ok(Renewal::Lost(refusal)),
+        Ok(Renewed::Run(renewed)) => write_claim(db, &run, &renewed, until)?,
+        Err(refusal) => return Ok(Renewal::Lost(refusal)),
     }
+    Ok(Renewal::Held { cancel: run.cancel })
 }
 
 /// Keeps what an attempt has found out: a remote job's handle, the version of its item.
@@ -128,7 +138,8 @@ pub(super) fn reap(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) 
                     "an expired lease can't be settled; put off"
                 );
                 rows::execute(db, "ROLLBACK TO one", [])?;
-                put_off(db, &id, now + clock.of_real(PUT_OFF))?;
+                // Else it would be looked at all the time.
+                set_lease(db, &id, now + clock.of_real(PUT_OFF))?;
             }
             Err(error) => return Err(error),
         }
@@ -143,30 +154,20 @@ fn reap_one(db: &Connection, id: &[u8], now: EpochMillis) -> Result<Option<Run>>
     run.map(|run| settle_attempt(db, &run, AttemptEnd::Lapsed, Vec::new(), now)).transpose()
 }
 
-/// Looks at this run's lease later: else it would be looked at all the time.
-fn put_off(db: &Connection, run: &[u8], later: EpochMillis) -> Result<()> {
-    let sql = "UPDATE runs SET lease_until = ?2 WHERE id = ?1";
-    rows::execute(db, sql, params![run, later.0]).map(drop)
-}
-
 /// No lease given at `now`, or while that was on its way here, ends later.
 pub(super) fn latest_end(clock: Clock, now: EpochMillis) -> EpochMillis {
     now + clock.of_real(LONGEST_LEASE + TO_RENEW)
 }
 
 fn shorten(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) -> Result<()> {
-    let sql = "SELECT body FROM runs WHERE status = 'executing' AND lease_until > ?1
+    let sql = "SELECT id, lease_until FROM runs WHERE status = 'executing' AND lease_until > ?1
                ORDER BY lease_until, seq LIMIT ?2";
     let latest = latest_end(clock, now);
-    let far =
-        rows::many(db, sql, [latest.0, rows::signed(limit)], |row| rows::readable(rows::body(row), "runs"))?;
-    for mut run in far.into_iter().flatten() {
-        let run: &mut Run = &mut run;
-        if let RunStatus::Executing { lease } = &mut run.status {
-            warn!(run_id = %run.id, until = %lease.until, "the clock was set back; the lease is cut short");
-            lease.until = now + clock.of_real(TO_RENEW);
-        }
-        runs::update(db, run)?;
+    let far: Vec<(Vec<u8>, i64)> =
+        rows::many(db, sql, [latest.0, rows::signed(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (run, until) in far {
+        warn!(run_id = hex::encode(&run), until, "the clock was set back; the lease is cut short");
+        set_lease(db, &run, now + clock.of_real(TO_RENEW))?;
     }
     Ok(())
 }

@@ -144,12 +144,12 @@ impl RunStore for SqliteStore {
 }
 
 /// The columns that follow from a run's status.
-fn columns(status: &RunStatus) -> (&'static str, Option<i64>, Option<i64>) {
+fn columns(status: &RunStatus) -> (&'static str, Option<i64>) {
     match status {
-        RunStatus::Waiting => ("waiting", None, None),
-        RunStatus::Queued { due } => ("queued", Some(due.0), None),
-        RunStatus::Executing { lease } => ("executing", None, Some(lease.until.0)),
-        RunStatus::Ended { .. } => ("ended", None, None),
+        RunStatus::Waiting => ("waiting", None),
+        RunStatus::Queued { due } => ("queued", Some(due.0)),
+        RunStatus::Executing { .. } => ("executing", None),
+        RunStatus::Ended { .. } => ("ended", None),
     }
 }
 
@@ -167,9 +167,9 @@ pub(super) fn unfinished(db: &Connection, task: TaskId) -> Result<u64> {
 
 /// Adds a run, unpublished.
 pub(super) fn insert(db: &Connection, task: &Task, run: &Run) -> Result<()> {
-    let (status, due, lease_until) = columns(&run.status);
-    let sql = "INSERT INTO runs (id, task, owner, kind, planned, status, due, lease_until, attempt, body)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let (status, due) = columns(&run.status);
+    let sql = "INSERT INTO runs (id, task, owner, kind, planned, status, due, attempt, body)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     rows::execute(
         db,
         sql,
@@ -181,7 +181,6 @@ pub(super) fn insert(db: &Connection, task: &Task, run: &Run) -> Result<()> {
             run.planned.0,
             status,
             due,
-            lease_until,
             run.attempt,
             rows::json(run),
         ],
@@ -189,14 +188,15 @@ pub(super) fn insert(db: &Connection, task: &Task, run: &Run) -> Result<()> {
     .map(drop)
 }
 
-/// Writes a run over the stored one. If it is queued, it is so anew: unpublished.
+/// Writes a run over the stored one. If it is queued, it is so anew: unpublished. If it executes, its lease stays as it
+/// is.
 pub(super) fn update(db: &Connection, run: &Run) -> Result<()> {
-    let (status, due, lease_until) = columns(&run.status);
-    let sql =
-        "UPDATE runs SET status = ?2, due = ?3, lease_until = ?4, attempt = ?5, published = NULL, body = ?6
+    let (status, due) = columns(&run.status);
+    let sql = "UPDATE runs SET status = ?2, due = ?3, attempt = ?4, published = NULL, body = ?5,
+                   lease_until = CASE ?2 WHEN 'executing' THEN lease_until END
                WHERE id = ?1";
     let body = rows::json(run);
-    rows::execute(db, sql, params![run.id.as_bytes(), status, due, lease_until, run.attempt, body]).map(drop)
+    rows::execute(db, sql, params![run.id.as_bytes(), status, due, run.attempt, body]).map(drop)
 }
 
 /// Writes a run that has ended, here and in the ledger, and lets the next one go.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use isochrone_domain::{
-    Action, AttemptEnd, CrashPolicy, EpochMillis, Fence, Held, ItemSnapshot, ItemVersion, LogLine, LogStream,
-    Nonce, Outcome, Progress, Reason, Refusal, RunId, RunStatus,
+    Action, AttemptEnd, CancelReason, CrashPolicy, EpochMillis, Fence, Held, ItemSnapshot, ItemVersion,
+    LogLine, LogStream, Nonce, Outcome, Progress, Reason, Refusal, RunId, RunStatus,
 };
 use isochrone_store::{Claim, Finished, LONGEST_LEASE, Renewal, Unclaimed};
 use tokio::task::JoinSet;
@@ -69,13 +69,13 @@ pub(crate) async fn refuses_claims_with_the_right_word(fresh: &impl Fresh) {
 
 pub(crate) async fn begins_attempts_with_rising_numbers(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
-    let run = world.some_run().await;
+    let run = world.quiet_run().await;
     let before = world.now().await.unwrap();
     let first = world.claimed(run.id, LONG).await;
     assert_eq!(first.task, world.read_task(run.task).await);
     let RunStatus::Executing { lease } = &first.run.status else { panic!("{:?}", first.run.status) };
     assert_eq!(lease.worker, "w1");
-    assert!(lease.until >= before + LONG);
+    assert!(world.lease_end().await >= before + LONG);
     assert!(first.run.started >= Some(before));
     kept(world.finish(run.id, fence(1), AttemptEnd::GivenBack, Vec::new()).await.unwrap());
     let second = world.claimed(run.id, LONG).await.run;
@@ -133,10 +133,8 @@ pub(crate) async fn reaps_what_lapsed_and_nothing_else(fresh: &impl Fresh) {
     let mut lost = Vec::new();
     for _ in 0..3 {
         let run = world.some_run().await.id;
-        let RunStatus::Executing { lease } = world.claimed(run, SHORT).await.run.status else {
-            panic!("it was claimed");
-        };
-        lost.push((lease.until, run));
+        world.claimed(run, SHORT).await;
+        lost.push((world.now().await.unwrap() + SHORT, run));
     }
     world.claimed(world.some_run().await.id, LONG).await;
     world.some_run().await;
@@ -254,26 +252,23 @@ pub(crate) async fn shortens_leases_after_the_clock_was_set_back(fresh: &impl Fr
     assert_eq!(world.reap(set_back, 10).await.unwrap(), [], "a worker that lives can renew");
     let held = held(alive, 1);
     assert_eq!(world.renew("w1", &[held], LONG).await.unwrap(), [Renewal::Held { cancel: None }]);
-    let RunStatus::Executing { lease } = world.read_run(lost).await.status else {
-        panic!("its lease is not over");
-    };
-    assert!(lease.until <= set_back + Duration::from_mins(1));
-    let reaped = world.reap(lease.until, 10).await.unwrap();
+    assert_eq!(
+        world.reap(set_back + Duration::from_secs(50), 10).await.unwrap(),
+        [],
+        "its lease is not over"
+    );
+    let reaped = world.reap(set_back + Duration::from_mins(1), 10).await.unwrap();
     assert_eq!(reaped.iter().map(|run| run.id).collect::<Vec<_>>(), [lost]);
 }
 
 pub(crate) async fn gives_no_lease_longer_than_the_longest(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
-    let run = world.some_run().await.id;
+    let run = world.quiet_run().await.id;
     world.claimed(run, LONGEST_LEASE * 24).await;
-    let ends = async || match world.read_run(run).await.status {
-        RunStatus::Executing { lease } => lease.until,
-        status => panic!("{status:?}"),
-    };
-    assert!(ends().await <= world.now().await.unwrap() + LONGEST_LEASE);
+    assert!(world.lease_end().await <= world.now().await.unwrap() + LONGEST_LEASE);
     let held = held(run, 1);
     world.renew("w1", &[held], LONGEST_LEASE * 24).await.unwrap();
-    assert!(ends().await <= world.now().await.unwrap() + LONGEST_LEASE);
+    assert!(world.lease_end().await <= world.now().await.unwrap() + LONGEST_LEASE);
 }
 
 pub(crate) async fn notes_the_item_that_an_attempt_found(fresh: &impl Fresh) {
@@ -367,4 +362,50 @@ pub(crate) async fn tells_attempts_of_the_same_number_apart(fresh: &impl Fresh) 
     let again = kept(world.finish(run, ours, failed(), Vec::new()).await.unwrap());
     assert_eq!(again.failures, 1, "the end that was kept is answered as at first");
     is_fenced(Refusal::NotDue).await;
+}
+
+/// A renewal writes the end of the lease and no more: what was read of the run before is still so.
+pub(crate) async fn a_renewal_leaves_the_runs_record(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let run = world.quiet_run().await.id;
+    let claimed = world.claimed(run, SHORT).await.run;
+    let before = world.now().await.unwrap();
+    for _ in 0..3 {
+        let renewed = world.renew("w1", &[Held::of(&claimed)], LONG).await.unwrap();
+        assert_eq!(renewed, [Renewal::Held { cancel: None }]);
+        assert_eq!(world.read_run(run).await, claimed);
+    }
+    assert!(world.lease_end().await >= before + LONG);
+
+    // What others write leaves the lease and how far the attempt is.
+    let progress = Progress { percent: Some(1), message: "p".to_owned() };
+    let held = Held { progress: Some(progress.clone()), ..Held::of(&claimed) };
+    world.renew("w1", std::slice::from_ref(&held), LONG).await.unwrap();
+    let end = world.lease_end().await;
+    kept(world.checkpoint(run, claimed.fence(), "{}").await.unwrap());
+    world.cancel_run(run, CancelReason::Requested, entry(Action::CancelRun, claimed.task)).await.unwrap();
+    assert_eq!(world.lease_end().await, end);
+    let now = world.read_run(run).await;
+    assert_eq!((now.progress.as_ref(), now.handle.as_deref()), (Some(&progress), Some("{}")));
+    let answer = world.renew("w1", &[held], LONG).await.unwrap();
+    assert!(matches!(&answer[..], [Renewal::Held { cancel: Some(_) }]), "{answer:?}");
+    let ended = kept(world.finish(run, claimed.fence(), succeeded(), Vec::new()).await.unwrap());
+    assert_eq!((ended.progress.as_ref(), &ended), (None, &world.read_run(run).await));
+    assert_eq!(world.next_wake().await.unwrap(), None, "it has no lease any more");
+}
+
+/// More than one transaction has.
+pub(crate) async fn renews_very_many(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let mut all = Vec::new();
+    for _ in 0..2 {
+        let run = world.some_run().await.id;
+        all.push(Held::of(&world.claimed(run, LONG).await.run));
+    }
+    let unknown = (0..600).map(|_| held(RunId::random(), 1));
+    let asked: Vec<Held> = std::iter::once(all[0].clone()).chain(unknown).chain([all[1].clone()]).collect();
+    let answers = world.renew("w1", &asked, LONG).await.unwrap();
+    let kept: Vec<usize> =
+        (0..asked.len()).filter(|place| matches!(answers[*place], Renewal::Held { .. })).collect();
+    assert_eq!((answers.len(), kept), (602, vec![0, 601]));
 }

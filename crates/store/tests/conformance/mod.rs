@@ -58,7 +58,7 @@ macro_rules! store_conformance {
                 grants_a_repeated_claim_again, takes_back_a_run_whose_claim_is_forgotten,
                 tells_attempts_of_the_same_number_apart,
                 publishes_again_what_was_claimed_too_early, shortens_leases_after_the_clock_was_set_back,
-                gives_no_lease_longer_than_the_longest;
+                gives_no_lease_longer_than_the_longest, a_renewal_leaves_the_runs_record, renews_very_many;
             finishing: keeps_an_outcome_once, answers_a_late_repetition_and_changes_nothing,
                 waits_for_a_retry, gives_back_at_once, disables_a_task_that_fails_too_often,
                 makes_a_scheduler_read_a_disabled_task_again;

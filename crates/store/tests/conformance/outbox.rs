@@ -135,15 +135,16 @@ pub(crate) async fn wakes_for_the_earliest_thing_to_do(fresh: &impl Fresh) {
     world.mark_published(&[Unclaimed { run: run.id, kind: KIND, attempt: 0 }]).await.unwrap();
     assert_eq!(wake().await, Some(far), "a published run is the workers' matter");
 
-    let claimed = world.claimed(run.id, LONG).await.run;
-    let until = |run: isochrone_domain::Run| match run.status {
-        RunStatus::Executing { lease } => Some(lease.until),
-        status => panic!("{status:?}"),
+    let ends = async |before: EpochMillis, lease| {
+        let end = wake().await.expect("the lease lapses");
+        assert!(end >= before + lease && end <= world.now().await.unwrap() + lease, "{before} {end}");
     };
-    assert_eq!(wake().await, until(claimed));
-    let held = held(run.id, 1);
-    world.renew("w1", &[held], LONG * 2).await.unwrap();
-    assert_eq!(wake().await, until(world.read_run(run.id).await));
+    let before = world.now().await.unwrap();
+    world.claimed(run.id, LONG / 2).await;
+    ends(before, LONG / 2).await;
+    let (held, before) = (held(run.id, 1), world.now().await.unwrap());
+    world.renew("w1", &[held], LONG).await.unwrap();
+    ends(before, LONG).await;
     kept(world.finish(run.id, fence(1), succeeded(), Vec::new()).await.unwrap());
     assert_eq!(wake().await, Some(far));
 }

@@ -91,6 +91,17 @@ impl World {
         self.request(task.id).await
     }
 
+    /// A run of a task that plans no fire.
+    pub(crate) async fn quiet_run(&self) -> Run {
+        let task = self.add(|task| task.next_fire = None).await;
+        self.request(task.id).await
+    }
+
+    /// When the only lease ends, where nothing else is planned.
+    pub(crate) async fn lease_end(&self) -> EpochMillis {
+        self.next_wake().await.unwrap().expect("a lease")
+    }
+
     /// Claims a run as its next attempt, which has the fence of that number.
     pub(crate) async fn claimed(&self, run: RunId, lease: Duration) -> Claimed {
         let next = fence(self.read_run(run).await.attempt + 1);

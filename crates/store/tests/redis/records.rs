@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use isochrone_domain::{Action, Nonce};
+use isochrone_domain::{Action, Held, Nonce};
 use isochrone_store::redis::RedisStore;
 use isochrone_store::{Renewal, RunFilter, Saved, StoreError};
 use isochrone_testkit::RedisServer;
@@ -55,6 +55,39 @@ async fn a_damaged_record_stops_no_other() {
     assert!(wake > now, "{wake}");
     let listed = world.runs(&RunFilter::default(), ALL).await.unwrap();
     assert!(listed.rows.iter().any(|run| run.id == running.id));
+}
+
+/// What a worker sends every few seconds for each of its runs must cost next to nothing.
+#[tokio::test]
+async fn a_renewal_writes_the_end_of_the_lease_alone() {
+    let server = RedisServer::start().await.unwrap();
+    let world = World(Arc::new(open(&server).await));
+    let run = world.some_run().await.id;
+    let claimed = world.claimed(run, SHORT).await.run;
+    let shard = run.as_bytes()[0] & 63;
+    let record = async |field| {
+        let command = format!("HGET isochrone:{{iso:{shard:02}}}:run:{run} {field}");
+        server.command(&command).await.unwrap()
+    };
+    let (before, now) = ((record("b").await, record("v").await), world.now().await.unwrap());
+    assert_eq!(
+        world.renew("w1", &[Held::of(&claimed)], LONG).await.unwrap(),
+        [Renewal::Held { cancel: None }]
+    );
+    assert_eq!((record("b").await, record("v").await), before);
+    let score = server.command(&format!("ZSCORE isochrone:{{iso:{shard:02}}}:leases {run}")).await.unwrap();
+    assert!(score.parse::<i64>().unwrap() >= (now + LONG).0, "{score}");
+    // What it knows of the run from its claim is still so: the end needs no look before it.
+    let reads = async || {
+        let stats = server.command("INFO commandstats").await.unwrap();
+        stats.lines().find(|line| line.starts_with("cmdstat_hmget")).map(str::to_owned)
+    };
+    let before = reads().await;
+    assert!(before.is_some());
+    super::conformance::world::kept(
+        world.finish(run, claimed.fence(), succeeded(), Vec::new()).await.unwrap(),
+    );
+    assert_eq!(reads().await, before);
 }
 
 /// A deletion that was cut short is finished by whoever reaps.
