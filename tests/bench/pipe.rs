@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use isochrone_domain::{
     Action, AttemptEnd, AuditEntry, CronFields, EpochMillis, Limits, Policies, Role, Submission, Task,
-    TaskId, TaskType, User, accept,
+    TaskId, TaskType, UnknownFields, User, accept,
 };
 use isochrone_queue::Queue;
 use isochrone_queue::rabbitmq::RabbitQueue;
@@ -122,6 +122,7 @@ async fn add_tasks(store: &Arc<RedisStore>, count: usize) -> Result<()> {
         last_login: None,
         disabled: None,
         epoch: 0,
+        unknown: UnknownFields::NONE,
     };
     store.add_user(&ann, AuditEntry::new(now, "ann", Action::SetUser, "ann", "ann")).await?;
     let kept = futures::stream::iter((0..count).map(|n| {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::EpochMillis;
+use crate::{EpochMillis, Record, UnknownFields};
 
 /// What a user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,19 @@ pub struct User {
     /// Grows when all that was given to the user becomes void beside its tokens: when the user is disabled.
     #[serde(default)]
     pub epoch: u32,
+    /// What a newer version stored with it.
+    #[serde(skip)]
+    pub unknown: UnknownFields,
+}
+
+impl Record for User {
+    fn unknown(&self) -> &UnknownFields {
+        &self.unknown
+    }
+
+    fn unknown_mut(&mut self) -> &mut UnknownFields {
+        &mut self.unknown
+    }
 }
 
 /// What changes of a user; what is absent stays as it is.
@@ -174,6 +187,7 @@ mod tests {
             last_login: None,
             disabled: None,
             epoch: 0,
+            unknown: UnknownFields::NONE,
         }
     }
 

@@ -6,7 +6,7 @@ use isochrone_quartz::Schedule;
 
 use crate::{
     EpochMillis, FireId, MisfirePolicy, Nonce, OverlapPolicy, Policies, Reason, Run, RunStatus, Task,
-    TaskState, Trigger,
+    TaskState, Trigger, UnknownFields,
 };
 
 /// A fire later than this is "late": its scheduler was away or busy.
@@ -83,6 +83,7 @@ pub(crate) fn new_run(task: &Task, fire: &PlannedFire, trigger: Trigger, now: Ep
         handle: None,
         item: None,
         artifacts: Vec::new(),
+        unknown: UnknownFields::NONE,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EpochMillis, ItemId, User, item_digest};
+use crate::{EpochMillis, ItemId, Record, UnknownFields, User, item_digest};
 
 /// Who may read an item beside its owner and administrators. The names are ArcGIS's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,19 @@ pub struct Item {
     /// Grows with each write: a writer that read an older version is refused.
     #[serde(default)]
     pub version: u64,
+    /// What a newer version stored with it.
+    #[serde(skip)]
+    pub unknown: UnknownFields,
+}
+
+impl Record for Item {
+    fn unknown(&self) -> &UnknownFields {
+        &self.unknown
+    }
+
+    fn unknown_mut(&mut self) -> &mut UnknownFields {
+        &mut self.unknown
+    }
 }
 
 /// A version of an item's data, by what it does.

@@ -23,6 +23,7 @@ mod submission;
 mod task;
 mod time;
 mod transfer;
+pub mod unknown;
 mod window;
 mod written_schedule;
 
@@ -55,3 +56,4 @@ pub use submission::{Limits, Problem, Submission, accept};
 pub use task::{CronFields, Generation, Task, TaskState, TaskType, UnknownTaskType, public_url};
 pub use time::EpochMillis;
 pub use transfer::{Transfer, adopt, replace};
+pub use unknown::{Record, UnknownFields};

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    EpochMillis, Fence, FireId, Generation, ItemSnapshot, Nonce, Outcome, Reason, RunId, TaskId, TaskType,
+    EpochMillis, Fence, FireId, Generation, ItemSnapshot, Nonce, Outcome, Reason, Record, RunId, TaskId,
+    TaskType, UnknownFields,
 };
 
 /// Why there is a run.
@@ -201,6 +202,19 @@ pub struct Run {
     /// What it left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Artifact>,
+    /// What a newer version stored with it.
+    #[serde(skip)]
+    pub unknown: UnknownFields,
+}
+
+impl Record for Run {
+    fn unknown(&self) -> &UnknownFields {
+        &self.unknown
+    }
+
+    fn unknown_mut(&mut self) -> &mut UnknownFields {
+        &mut self.unknown
+    }
 }
 
 impl Run {

@@ -4,7 +4,7 @@ use crate::window::{check_units, check_window};
 use crate::written_schedule::check_schedule;
 use crate::{
     CronFields, EpochMillis, Generation, ItemId, Policies, SceneCook, Task, TaskId, TaskState, TaskType,
-    first_fire,
+    UnknownFields, first_fire,
 };
 
 /// A request that can't be accepted, told so that its sender can mend it.
@@ -126,6 +126,7 @@ pub(crate) fn take(
         updated: now,
         request: None,
         version: 0,
+        unknown: UnknownFields::NONE,
     };
     check(&task, limits)?;
     check_schedule(&task.cron, limits.strict_cron)?;

@@ -7,7 +7,7 @@ use isochrone_quartz::{Fields, ParseError, Schedule};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{EpochMillis, ItemId, ItemVersion, Policies, TaskId};
+use crate::{EpochMillis, ItemId, ItemVersion, Policies, Record, TaskId, UnknownFields};
 
 /// What kind of work a task does. The names are ArcGIS's, to the letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -190,6 +190,19 @@ pub struct Task {
     pub request: Option<String>,
     /// Grows with each write: a writer that read an older version is refused.
     pub version: u64,
+    /// What a newer version stored with it.
+    #[serde(skip)]
+    pub unknown: UnknownFields,
+}
+
+impl Record for Task {
+    fn unknown(&self) -> &UnknownFields {
+        &self.unknown
+    }
+
+    fn unknown_mut(&mut self) -> &mut UnknownFields {
+        &mut self.unknown
+    }
 }
 
 /// What a secret is in a debug text.

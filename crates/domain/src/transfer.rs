@@ -58,6 +58,7 @@ pub fn replace(old: &Task, other: Task, now: EpochMillis) -> Option<Task> {
         updated: old.updated,
         request: old.request.clone(),
         version: old.version,
+        unknown: old.unknown.clone(),
         ..other.clone()
     };
     if same == *old {

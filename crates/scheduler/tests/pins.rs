@@ -5,7 +5,7 @@ mod world;
 
 use isochrone_domain::{
     Access, Action, AuditEntry, Change, EpochMillis, Item, ItemChanges, ItemDetails, ItemId, ItemVersion,
-    Policies, PolicyChange, Role, Task, item_digest,
+    Policies, PolicyChange, Role, Task, UnknownFields, item_digest,
 };
 use isochrone_scheduler::{Caller, SubmitError};
 use isochrone_store::{ItemStore, Saved};
@@ -44,6 +44,7 @@ async fn put(world: &World, id: ItemId, data: &[u8], by: &str, now: i64) {
         content: ItemVersion::default(),
         details: ItemDetails::default(),
         version: 0,
+        unknown: UnknownFields::NONE,
     });
     let item = item.with_data(data, by, now);
     let audit = AuditEntry::new(now, by, Action::AddItem, "pia", "chart");

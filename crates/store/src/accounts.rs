@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use isochrone_domain::{AuditEntry, EpochMillis, User, UserChange};
+use isochrone_domain::{AuditEntry, EpochMillis, Record, UnknownFields, User, UserChange};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -62,6 +62,19 @@ pub struct Grant {
     pub expires: EpochMillis,
     /// Who may turn it in, and how: the portal's JSON.
     pub terms: String,
+    /// What a newer version stored with it.
+    #[serde(skip)]
+    pub unknown: UnknownFields,
+}
+
+impl Record for Grant {
+    fn unknown(&self) -> &UnknownFields {
+        &self.unknown
+    }
+
+    fn unknown_mut(&mut self) -> &mut UnknownFields {
+        &mut self.unknown
+    }
 }
 
 /// Without its terms.

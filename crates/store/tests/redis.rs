@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use conformance::Fresh;
+use conformance::upgrade::{Bodies, Stored};
 use conformance::world::World;
 use isochrone_store::redis::{Options, RedisStore};
 use isochrone_store::{Clock, Store, StoreError};
@@ -46,6 +47,49 @@ impl Fresh for OneServer {
 }
 
 store_conformance!(OneServer);
+
+/// A server of its own, whose records are read and written beside the store.
+struct Bare(RedisServer);
+
+impl Bare {
+    async fn open() -> (World, Bare) {
+        let server = RedisServer::start().await.unwrap();
+        (World(Arc::new(open(&server).await)), Bare(server))
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, command: &str, words: &[&str]) -> T {
+        let client = redis::Client::open(self.0.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        redis::cmd(command).arg(words).query_async(&mut connection).await.unwrap()
+    }
+}
+
+fn place(of: Stored) -> [String; 2] {
+    let shard = |first: u8| format!("isochrone:{{iso:{:02}}}", first & 63);
+    let (key, field) = match of {
+        Stored::Task(id) => (format!("{}:task:{id}", shard(id.as_bytes()[0])), "b"),
+        Stored::Run(id) => (format!("{}:run:{id}", shard(id.as_bytes()[0])), "b"),
+        Stored::Ann => ("isochrone:{iso:g}:users".to_owned(), "ann"),
+        Stored::Item(id) => (format!("isochrone:{{iso:g}}:item:{id}"), "b"),
+        Stored::Grant(hash) => (format!("isochrone:{{iso:g}}:grant:{}", hex::encode(hash.0)), "b"),
+    };
+    [key, field.to_owned()]
+}
+
+impl Bodies for Bare {
+    async fn body(&self, of: Stored) -> String {
+        let [key, field] = place(of);
+        self.ask("HGET", &[&key, &field]).await
+    }
+
+    async fn put_body(&self, of: Stored, body: String) {
+        let [key, field] = place(of);
+        let added: i64 = self.ask("HSET", &[&key, &field, &body]).await;
+        assert_eq!(added, 0, "{key} {field}");
+    }
+}
+
+upgrade_conformance!(Bare::open());
 
 /// The same suite on a cluster of three servers.
 mod cluster {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use conformance::Fresh;
 use conformance::ledger::EVER;
+use conformance::upgrade::{Bodies, Stored};
 use conformance::world::{ALL, LONG, SHORT, World, entry, fence, held, kept, new_task, succeeded};
 use isochrone_domain::{Action, EpochMillis, LogLine, LogStream};
 use isochrone_store::sqlite::{self, SqliteStore};
@@ -36,6 +37,41 @@ impl Fresh for Sqlite {
 }
 
 store_conformance!(Sqlite::default());
+
+/// A folder of its own, whose records are read and written beside the store.
+struct Bare(TempDir);
+
+impl Bare {
+    fn open() -> (World, Bare) {
+        let folder = tempfile::tempdir().unwrap();
+        (World(Arc::new(open(folder.path()))), Bare(folder))
+    }
+}
+
+fn place(of: Stored) -> (&'static str, rusqlite::types::Value) {
+    match of {
+        Stored::Task(id) => ("tasks WHERE id = ?1", id.as_bytes().to_vec().into()),
+        Stored::Run(id) => ("runs WHERE id = ?1", id.as_bytes().to_vec().into()),
+        Stored::Ann => ("users WHERE name = ?1", "Ann".to_owned().into()),
+        Stored::Item(id) => ("items WHERE id = ?1", id.as_bytes().to_vec().into()),
+        Stored::Grant(hash) => ("grants WHERE hash = ?1", hash.0.to_vec().into()),
+    }
+}
+
+impl Bodies for Bare {
+    async fn body(&self, of: Stored) -> String {
+        let (place, key) = place(of);
+        raw(self.0.path()).query_row(&format!("SELECT body FROM {place}"), [key], |row| row.get(0)).unwrap()
+    }
+
+    async fn put_body(&self, of: Stored, body: String) {
+        let (place, key) = place(of);
+        let sql = format!("UPDATE {}", place.replacen("WHERE", "SET body = ?2 WHERE", 1));
+        assert_eq!(raw(self.0.path()).execute(&sql, rusqlite::params![key, body]).unwrap(), 1);
+    }
+}
+
+upgrade_conformance!(async { Bare::open() });
 
 /// The same suite where secrets are sealed.
 mod sealed {

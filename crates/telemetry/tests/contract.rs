@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use isochrone_domain::{
     Decision, EpochMillis, FireId, Nonce, Outcome, Reason, Run, RunId, RunStatus, TaskId, TaskType, Trigger,
+    UnknownFields,
 };
 use isochrone_telemetry::{AttemptResult, Metrics};
 
@@ -74,6 +75,7 @@ fn run(status: RunStatus) -> Run {
         item: None,
         result: None,
         artifacts: Vec::new(),
+        unknown: UnknownFields::NONE,
     }
 }
 

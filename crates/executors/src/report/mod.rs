@@ -140,7 +140,9 @@ fn file_name(name: &str, span: Option<Span>, planned: EpochMillis) -> String {
 
 #[cfg(test)]
 mod tests {
-    use isochrone_domain::{AuditEntry, FireId, Nonce, Run, RunStatus, Task, TaskId, TaskState, Trigger};
+    use isochrone_domain::{
+        AuditEntry, FireId, Nonce, Run, RunStatus, Task, TaskId, TaskState, Trigger, UnknownFields,
+    };
     use isochrone_worker::Report;
     use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
     use tokio::sync::{mpsc, watch};
@@ -210,6 +212,7 @@ mod tests {
             item: None,
             result: None,
             artifacts: Vec::new(),
+            unknown: UnknownFields::NONE,
         };
         let store = Arc::new(InMemory::new());
         let (reports, mut received) = mpsc::channel(8);

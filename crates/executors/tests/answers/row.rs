@@ -9,7 +9,7 @@ use isochrone_arcgis::reports::Reports;
 use isochrone_arcgis::{Connection, Credentials, Egress, Outbound, Portal, SignedIn, Trust as Tls};
 use isochrone_domain::{
     Artifact, AttemptEnd, AuditEntry, CronFields, EpochMillis, FireId, Generation, ItemId, Nonce, Policies,
-    Reason, Role, Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
+    Reason, Role, Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger, UnknownFields,
 };
 use isochrone_executors::gp_job::GpJobs;
 use isochrone_executors::gp_service::GpService;
@@ -327,6 +327,7 @@ fn task(kind: TaskType) -> Task {
         updated: EpochMillis(0),
         request: None,
         version: 1,
+        unknown: UnknownFields::NONE,
     }
 }
 
@@ -355,5 +356,6 @@ pub(crate) fn run(kind: TaskType) -> Run {
         item: None,
         result: None,
         artifacts: Vec::new(),
+        unknown: UnknownFields::NONE,
     }
 }

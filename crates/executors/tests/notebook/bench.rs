@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use isochrone_domain::{
     Artifact, AttemptEnd, CronFields, EpochMillis, FireId, Generation, ItemId, ItemSnapshot, ItemVersion,
     LogStream, Nonce, Policies, Reason, Run, RunStatus, Task, TaskId, TaskState, TaskType, Trigger,
+    UnknownFields,
 };
 use isochrone_executors::notebook::{
     Config, Destination, ExecuteNotebook, Homes, Isolation, Lookup, NoContent, Notebooks, PythonEnvironment,
@@ -365,6 +366,7 @@ fn task() -> Task {
         updated: EpochMillis(0),
         request: None,
         version: 1,
+        unknown: UnknownFields::NONE,
     }
 }
 
@@ -393,5 +395,6 @@ fn run() -> Run {
         item: None,
         result: None,
         artifacts: Vec::new(),
+        unknown: UnknownFields::NONE,
     }
 }

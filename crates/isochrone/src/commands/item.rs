@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
-use isochrone_domain::{Access, Action, EpochMillis, Item, ItemId, read_notebook};
+use isochrone_domain::{Access, Action, EpochMillis, Item, ItemId, UnknownFields, read_notebook};
 use isochrone_store::{Page, Saved};
 use serde::Serialize;
 
@@ -119,6 +119,7 @@ pub(crate) async fn add_notebook(
         modified: now,
         content: known.as_ref().map(|item| item.content.clone()).unwrap_or_default(),
         version: known.as_ref().map_or(0, |item| item.version),
+        unknown: known.as_ref().map_or(UnknownFields::NONE, |item| item.unknown.clone()),
         details: known.map(|item| item.details).unwrap_or_default(),
     };
     let item = item.with_data(&data, "admin", now);

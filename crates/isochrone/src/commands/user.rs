@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use isochrone_domain::{Action, AuditEntry, Item, Role, User, UserChange};
+use isochrone_domain::{Action, AuditEntry, Item, Role, UnknownFields, User, UserChange};
 use isochrone_portal::{keys, passwords};
 use isochrone_store::{Page, Saved, TaskFilter, Token, TokenBinding, TokenPurpose, UserChanged};
 use serde::Serialize;
@@ -223,6 +223,7 @@ pub(crate) async fn new_user(house: &House, name: &str, role: Role, password: &s
         last_login: None,
         disabled: None,
         epoch: 0,
+        unknown: UnknownFields::NONE,
     })
 }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, bail};
 use isochrone_arcgis::SignedIn;
-use isochrone_domain::{Action, ArtifactsId, AuditEntry, EpochMillis, Role, User};
+use isochrone_domain::{Action, ArtifactsId, AuditEntry, EpochMillis, Role, UnknownFields, User};
 use isochrone_executors::WayOut;
 use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_portal::passwords::Hasher;
@@ -135,6 +135,7 @@ impl House {
             last_login: None,
             disabled: None,
             epoch: 0,
+            unknown: UnknownFields::NONE,
         };
         Caller { user, ip: None }
     }

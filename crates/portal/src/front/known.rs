@@ -1,7 +1,7 @@
 //! The real portal's users, as far as tasks need them here.
 
 use isochrone_arcgis::User as Told;
-use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User, UserChange};
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, UnknownFields, User, UserChange};
 use isochrone_store::{Result, Store, UserChanged};
 
 /// The user of a portal as this house's own: kept, or changed where the portal says something else by now.
@@ -21,6 +21,7 @@ pub async fn keep_user(store: &dyn Store, told: &Told) -> Result<User> {
         last_login: None,
         disabled: None,
         epoch: 0,
+        unknown: UnknownFields::NONE,
     };
     let audit = AuditEntry::new(now, &new.name, Action::SetUser, &new.name, &new.name);
     let user = if store.add_user(&new, audit.clone()).await? {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use isochrone_domain::{Access, Action, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, ItemVersion};
+use isochrone_domain::{
+    Access, Action, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, ItemVersion, UnknownFields,
+};
 use isochrone_scheduler::Caller;
 use isochrone_store::{Saved, Tries};
 
@@ -35,6 +37,7 @@ pub(crate) async fn add(of: Of<'_>) -> Result<Answer, Failure> {
         content: ItemVersion::default(),
         details: ItemDetails::default(),
         version: 0,
+        unknown: UnknownFields::NONE,
     };
     parameters.required("title")?;
     let item = described(blank, parameters)?;

@@ -1,6 +1,6 @@
 //! Searches as they are read from requests, for the fuzz targets.
 
-use isochrone_domain::{Access, EpochMillis, Item, ItemDetails, ItemId, ItemVersion};
+use isochrone_domain::{Access, EpochMillis, Item, ItemDetails, ItemId, ItemVersion, UnknownFields};
 
 use super::query::Query;
 
@@ -19,6 +19,7 @@ pub(crate) fn search(text: &str) {
         modified: EpochMillis(0),
         content: ItemVersion::default(),
         version: 0,
+        unknown: UnknownFields::NONE,
     };
     let found = query.finds(&item);
     assert_ne!(Query::Not(Box::new(query)).finds(&item), found);

@@ -192,7 +192,7 @@ fn one(rest: &mut &[Token], depth: usize) -> Result<Query, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use isochrone_domain::{Access, EpochMillis, ItemDetails, ItemId, ItemVersion};
+    use isochrone_domain::{Access, EpochMillis, ItemDetails, ItemId, ItemVersion, UnknownFields};
 
     use super::*;
 
@@ -208,6 +208,7 @@ mod tests {
             modified: EpochMillis(0),
             content: ItemVersion::default(),
             version: 0,
+            unknown: UnknownFields::NONE,
             details: ItemDetails { tags: vec!["Rain Fall".to_owned()], ..ItemDetails::default() },
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use isochrone_domain::{
     Access, Action, Artifact, AttemptEnd, AuditEntry, Claimant, EpochMillis, Item, ItemDetails, ItemId,
-    ItemVersion, LogLine, LogStream, RunId,
+    ItemVersion, LogLine, LogStream, RunId, UnknownFields,
 };
 use isochrone_portal::Config;
 use isochrone_store::{Claim, Finished, ItemStore, RunStore};
@@ -284,6 +284,7 @@ async fn items_are_their_owners() {
         content: ItemVersion::default(),
         details: ItemDetails::default(),
         version: 0,
+        unknown: UnknownFields::NONE,
     };
     let audit = AuditEntry {
         at: EpochMillis(1_000),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isochrone_domain::{Action, AuditEntry, EpochMillis, Limits, Role, User, UserChange};
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Limits, Role, UnknownFields, User, UserChange};
 use isochrone_portal::{Config, Portal, router};
 use isochrone_scheduler::{Quotas, Submissions, Wake};
 use isochrone_store::sqlite::SqliteStore;
@@ -85,6 +85,7 @@ impl Server {
             last_login: None,
             disabled: None,
             epoch: 0,
+            unknown: UnknownFields::NONE,
         };
         if !self.store.add_user(&user, audit(Action::SetUser, name)).await.expect("kept") {
             let change = UserChange { password_hash: Some(password_hash), ..UserChange::default() };

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use isochrone_domain::{
     Action, AttemptEnd, AuditEntry, Claimant, CronFields, EpochMillis, Limits, Policies, Role, Run, RunId,
-    Submission, Task, TaskId, TaskType, User,
+    Submission, Task, TaskId, TaskType, UnknownFields, User,
 };
 use isochrone_queue::Queue;
 use isochrone_queue::local::LocalQueue;
@@ -227,6 +227,7 @@ pub(crate) fn user(name: &str, role: Role) -> User {
         last_login: None,
         disabled: None,
         epoch: 0,
+        unknown: UnknownFields::NONE,
     }
 }
 

@@ -9,7 +9,7 @@ use super::audit::note_audit;
 use super::batch::Batch;
 use super::commit::Commit;
 use super::keys::{Shard, folded};
-use super::records::{from_json, json, readable, unreadable};
+use super::records::{from_json, from_record, json, readable, record_json, unreadable};
 use crate::accounts::may_get_tokens;
 use crate::{AccountStore, Grant, Result, Token, TokenBinding, TokenHash, TokenPurpose, Tries, UserChanged};
 
@@ -33,7 +33,7 @@ impl From<StoredToken> for Token {
 #[async_trait]
 impl AccountStore for RedisStore {
     async fn user(&self, name: &str) -> Result<Option<User>> {
-        self.user_body(name).await?.map(|body| from_json(&body)).transpose()
+        self.user_body(name).await?.map(|body| from_record(&body)).transpose()
     }
 
     async fn users(&self) -> Result<Vec<User>> {
@@ -44,7 +44,7 @@ impl AccountStore for RedisStore {
         let (users, name) = (self.users_key(), folded(&user.name));
         let mut commit = Commit::new(HOME);
         commit.check_absent(&users, &name);
-        commit.set(&users, &[(&name, &json(user))]);
+        commit.set(&users, &[(&name, &record_json(user))]);
         note_audit(&mut commit, HOME, &audit);
         self.commit(commit).await
     }
@@ -73,7 +73,7 @@ impl AccountStore for RedisStore {
         let mut tries = Tries::default();
         loop {
             let Some(body) = self.user_body(&name).await? else { return Ok(false) };
-            let old: User = from_json(&body)?;
+            let old: User = from_record(&body)?;
             if !may_get_tokens(&old, &stamp) {
                 return Ok(false);
             }
@@ -90,7 +90,7 @@ impl AccountStore for RedisStore {
             commit.put(&tokens_of, token.expires.0, &hash);
             if signs_in {
                 let user = User { last_login: Some(audit.at), ..old };
-                commit.set(&users, &[(&name, &json(&user))]);
+                commit.set(&users, &[(&name, &record_json(&user))]);
             }
             note_audit(&mut commit, HOME, &audit);
             if self.commit(commit).await? {
@@ -142,14 +142,14 @@ impl AccountStore for RedisStore {
     async fn put_grant(&self, hash: TokenHash, grant: &Grant) -> Result<()> {
         let key = self.grant_key(hash);
         let mut commit = Commit::new(HOME);
-        commit.set(&key, &[("b", &json(grant))]);
+        commit.set(&key, &[("b", &record_json(grant))]);
         commit.expire(&key, self.followed_clock().until(grant.expires));
         // Without a check it is done.
         self.commit(commit).await.map(drop)
     }
 
     async fn grant(&self, hash: TokenHash) -> Result<Option<Grant>> {
-        self.grant_body(hash).await?.map(|body| from_json(&body)).transpose()
+        self.grant_body(hash).await?.map(|body| from_record(&body)).transpose()
     }
 
     async fn take_grant(&self, hash: TokenHash) -> Result<Option<Grant>> {
@@ -158,7 +158,7 @@ impl AccountStore for RedisStore {
         let mut commit = Commit::new(HOME);
         commit.check_same(&key, "b", Some(&body));
         commit.delete(&key);
-        Ok(if self.commit(commit).await? { Some(from_json(&body)?) } else { None })
+        Ok(if self.commit(commit).await? { Some(from_record(&body)?) } else { None })
     }
 }
 
@@ -169,7 +169,7 @@ impl RedisStore {
         batch.add(HOME, ["HVALS", &self.users_key()]);
         let mut users = Vec::new();
         for body in self.ask(batch).await?.members()? {
-            let user = readable(from_json::<User>(&body), "user", &"")?;
+            let user = readable(from_record::<User>(&body), "user", &"")?;
             users.extend(user.map(|user| (user, body)));
         }
         users.sort_by_key(|(user, _)| folded(&user.name));
@@ -207,7 +207,7 @@ impl RedisStore {
                 self.forget_tokens_of(&mut commit, &name).await?;
             }
             match &new {
-                Some(new) => commit.set(&users, &[(&name, &json(new))]),
+                Some(new) => commit.set(&users, &[(&name, &record_json(new))]),
                 None => commit.unset(&users, &[&name]),
             }
             note_audit(&mut commit, HOME, audit);

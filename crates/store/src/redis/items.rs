@@ -11,7 +11,7 @@ use super::batch::{Answers, Batch};
 use super::commit::Commit;
 use super::keys::{Shard, folded};
 use super::lists::{From, Span};
-use super::records::{from_json, id_of, json, readable};
+use super::records::{from_record, id_of, readable, record_json};
 use crate::{ItemStore, Page, Paged, Result, Saved, Tries};
 
 const HOME: Shard = Shard::COMMON;
@@ -20,7 +20,7 @@ const HOME: Shard = Shard::COMMON;
 impl ItemStore for RedisStore {
     async fn put_item(&self, item: &Item, data: Option<Arc<Vec<u8>>>, audit: AuditEntry) -> Result<Saved> {
         let body = self.item_body(item.id).await?;
-        let old: Option<Item> = body.as_deref().map(from_json).transpose()?;
+        let old: Option<Item> = body.as_deref().map(from_record).transpose()?;
         if old.as_ref().map_or(0, |old| old.version) != item.version {
             return Ok(Saved::Stale);
         }
@@ -31,7 +31,7 @@ impl ItemStore for RedisStore {
             commit.take(&self.items_key(Some(&old.owner)), &member);
         }
         let new = Item { version: item.version + 1, ..item.clone() };
-        commit.set(&key, &[("b", &json(&new))]);
+        commit.set(&key, &[("b", &record_json(&new))]);
         if let Some(data) = &data {
             commit.keep(&self.item_data_key(item.id), data);
         }
@@ -42,7 +42,7 @@ impl ItemStore for RedisStore {
     }
 
     async fn item(&self, id: ItemId) -> Result<Option<Item>> {
-        self.item_body(id).await?.map(|body| from_json(&body)).transpose()
+        self.item_body(id).await?.map(|body| from_record(&body)).transpose()
     }
 
     async fn item_data(&self, id: ItemId) -> Result<Option<Vec<u8>>> {
@@ -58,7 +58,7 @@ impl ItemStore for RedisStore {
             let data = self.item_data(id).await?;
             // A write replaces both at once: what has the same version before and after is of one moment.
             if self.item_body(id).await?.as_ref() == Some(&body) {
-                return Ok(Some(from_json(&body)?).zip(data));
+                return Ok(Some(from_record(&body)?).zip(data));
             }
             tries.again().await?;
         }
@@ -68,7 +68,7 @@ impl ItemStore for RedisStore {
         let mut tries = Tries::default();
         loop {
             let Some(body) = self.item_body(id).await? else { return Ok(false) };
-            let (key, member, old) = (self.item_key(id), id.to_string(), from_json::<Item>(&body)?);
+            let (key, member, old) = (self.item_key(id), id.to_string(), from_record::<Item>(&body)?);
             let mut commit = Commit::new(HOME);
             commit.check_same(&key, "b", Some(&body));
             commit.delete(&key);
@@ -105,7 +105,7 @@ impl ItemStore for RedisStore {
 }
 
 fn take_item(answers: &mut Answers) -> Result<Option<Item>> {
-    answers.bytes()?.map(|body| from_json(&body)).transpose()
+    answers.bytes()?.map(|body| from_record(&body)).transpose()
 }
 
 impl RedisStore {

@@ -10,7 +10,7 @@ use super::batch::{Answers, Batch};
 use super::commit::Commit;
 use super::keys::{Keys, Shard};
 use super::records::{StoredRun, id_of};
-use crate::Result;
+use crate::{Result, StoreError};
 
 /// A task's line, as it was read.
 #[derive(Clone, Debug)]
@@ -98,7 +98,16 @@ impl RedisStore {
     }
 
     async fn let_go(&self, commit: &mut Commit, id: RunId, now: EpochMillis) -> Result<bool> {
-        let Some(next) = self.find_run(id).await? else { return Ok(false) };
+        let next = match self.find_run(id).await {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(false),
+            // One that only a newer version can read is let go by that, and what lets go is not held up by it.
+            Err(StoreError::Corrupt(problem)) => {
+                tracing::error!(run_id = %id, problem, "its turn has come, and it can't be read; left as it is");
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
         if next.run.status != RunStatus::Waiting {
             return Ok(false);
         }

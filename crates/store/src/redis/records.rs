@@ -15,7 +15,9 @@
 //!
 //! When a run's lease ends is its score in the index of leases, and nowhere else.
 
-use isochrone_domain::{EpochMillis, Fence, Progress, Run, RunId, RunStatus, Task, TaskId, TaskState};
+use isochrone_domain::{
+    EpochMillis, Fence, Progress, Record, Run, RunId, RunStatus, Task, TaskId, TaskState, unknown,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -60,6 +62,16 @@ pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|_| unreadable::<T>())
 }
 
+/// A record as it stands in a field, with what is unknown of it.
+pub(super) fn record_json<T: Record>(record: &T) -> Vec<u8> {
+    unknown::to_json(record).into_bytes()
+}
+
+/// The record in a field, with what is unknown of it.
+pub(super) fn from_record<T: Record>(bytes: &[u8]) -> Result<T> {
+    unknown::from_json(bytes).map_err(|_| unreadable::<T>())
+}
+
 pub(super) fn unreadable<T>() -> StoreError {
     StoreError::Corrupt(format!("no {} that this version can read", std::any::type_name::<T>()))
 }
@@ -74,7 +86,7 @@ pub(super) fn take_task(answers: &mut Answers) -> Result<Option<StoredTask>> {
     let Some(body) = body else { return Ok(None) };
     let seq = seq.as_deref().and_then(parse).ok_or_else(unreadable::<Task>)?;
     let parameters = parameters.map(String::from_utf8).transpose().map_err(|_| unreadable::<Task>())?;
-    Ok(Some(StoredTask { task: Task { parameters, ..from_json(&body)? }, seq }))
+    Ok(Some(StoredTask { task: Task { parameters, ..from_record(&body)? }, seq }))
 }
 
 /// The fields of a run that [`take_run`] reads.
@@ -87,7 +99,7 @@ pub(super) fn take_run(answers: &mut Answers) -> Result<Option<StoredRun>> {
     let Some(body) = body else { return Ok(None) };
     let progress = progress.as_deref().map(from_json).transpose()?;
     let number = |field: Option<Vec<u8>>| field.as_deref().and_then(parse).ok_or_else(unreadable::<Run>);
-    let run = Run { progress, ..from_json(&body)? };
+    let run = Run { progress, ..from_record(&body)? };
     Ok(Some(StoredRun { run, version: number(version)?, seq: number(seq)? }))
 }
 
@@ -206,7 +218,7 @@ impl RedisStore {
             (TaskState::Active, None) => SPENT,
             (TaskState::Paused | TaskState::Disabled, _) => "0",
         };
-        let body = json(&Task { parameters: None, version, ..task.clone() });
+        let body = record_json(&Task { parameters: None, version, ..task.clone() });
         let version = version.to_string();
         let fields: [(&str, &[u8]); 5] = [
             ("v", version.as_bytes()),
@@ -311,7 +323,7 @@ impl RedisStore {
         more: &[(&str, &[u8])],
     ) {
         let (keys, shard, id) = (&self.keys, Shard::of_run(run.id), run.id.to_string());
-        let body = json(&Run { progress: None, ..run.clone() });
+        let body = record_json(&Run { progress: None, ..run.clone() });
         let (version, turn) = (version.to_string(), turn(run));
         let mut fields: Vec<(&str, &[u8])> =
             vec![("v", version.as_bytes()), ("t", turn.as_bytes()), ("b", &body)];

@@ -10,7 +10,7 @@ use super::RedisStore;
 use super::batch::{Batch, parse};
 use super::commit::Commit;
 use super::keys::Shard;
-use super::records::{from_json, id_of, json, unreadable};
+use super::records::{from_record, id_of, record_json, unreadable};
 use crate::seal::KeyId;
 use crate::{Grant, Result, SecretStore, TokenHash};
 
@@ -61,7 +61,7 @@ impl SecretStore for RedisStore {
         self.check_run(&mut commit, &stored);
         // Not as a change of the run: where it is on its way stays as it is.
         let version = (stored.version + 1).to_string();
-        let fields: [(&str, &[u8]); 2] = [("v", version.as_bytes()), ("b", &json(&resealed))];
+        let fields: [(&str, &[u8]); 2] = [("v", version.as_bytes()), ("b", &record_json(&resealed))];
         commit.set(&self.keys.run(run), &fields);
         self.commit(commit).await
     }
@@ -91,18 +91,22 @@ impl SecretStore for RedisStore {
         for hash in hashes.into_iter().map(TokenHash) {
             // Else it has expired, or was taken.
             if let Some(body) = self.grant_body(hash).await? {
-                grants.push((hash, from_json(&body)?));
+                grants.push((hash, from_record(&body)?));
             }
         }
         Ok(grants)
     }
 
     async fn reseal_grant(&self, hash: TokenHash, old: &Grant, new: &Grant) -> Result<bool> {
+        let Some(body) = self.grant_body(hash).await? else { return Ok(false) };
+        if from_record::<Grant>(&body)? != *old {
+            return Ok(false);
+        }
         let key = self.grant_key(hash);
         let mut commit = Commit::new(HOME);
-        commit.check_same(&key, "b", Some(&json(old)));
+        commit.check_same(&key, "b", Some(&body));
         // It expires when it would have.
-        commit.set(&key, &[("b", &json(new))]);
+        commit.set(&key, &[("b", &record_json(new))]);
         self.commit(commit).await
     }
 }

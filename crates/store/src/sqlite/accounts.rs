@@ -1,6 +1,7 @@
 //! Users and tokens.
 
 use async_trait::async_trait;
+use isochrone_domain::unknown::to_json;
 use isochrone_domain::{AuditEntry, User, UserChange, keeps_an_administrator};
 use rusqlite::{Connection, Row, params};
 
@@ -127,7 +128,7 @@ impl AccountStore for SqliteStore {
         self.write(move |db| {
             rows::execute(db, "DELETE FROM grants WHERE expires <= ?1", [clock.now().0])?;
             let sql = "INSERT OR REPLACE INTO grants (hash, expires, body) VALUES (?1, ?2, ?3)";
-            rows::execute(db, sql, params![hash.0, grant.expires.0, rows::json(&grant)]).map(drop)
+            rows::execute(db, sql, params![hash.0, grant.expires.0, to_json(&grant)]).map(drop)
         })
         .await
     }
@@ -146,8 +147,8 @@ impl AccountStore for SqliteStore {
     }
 }
 
-fn find_grant(db: &Connection, hash: TokenHash) -> Result<Option<Grant>> {
-    rows::one(db, "SELECT body FROM grants WHERE hash = ?1", [&hash.0], rows::body)
+pub(super) fn find_grant(db: &Connection, hash: TokenHash) -> Result<Option<Grant>> {
+    rows::one(db, "SELECT body FROM grants WHERE hash = ?1", [&hash.0], rows::record)
 }
 
 fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
@@ -165,11 +166,13 @@ fn find_token(db: &Connection, hash: TokenHash) -> Result<Option<Token>> {
 }
 
 fn find(db: &Connection, name: &str) -> Result<Option<User>> {
-    rows::one(db, "SELECT body FROM users WHERE name = ?1", [name], rows::body)
+    rows::one(db, "SELECT body FROM users WHERE name = ?1", [name], rows::record)
 }
 
 fn all(db: &Connection) -> Result<Vec<User>> {
-    rows::many(db, "SELECT body FROM users ORDER BY name", [], rows::body)
+    let sql = "SELECT body FROM users ORDER BY name";
+    let users = rows::many(db, sql, [], |row| rows::readable(rows::record(row), "users"))?;
+    Ok(users.into_iter().flatten().collect())
 }
 
 /// Who knows the old password, or was given something before, shall be out.
@@ -180,7 +183,7 @@ fn forget_tokens_of(db: &Connection, name: &str) -> Result<()> {
 fn put(db: &Connection, user: &User) -> Result<()> {
     // Replaced as a whole: the new name may have other capitals.
     let sql = "INSERT OR REPLACE INTO users (name, body) VALUES (?1, ?2)";
-    rows::execute(db, sql, params![user.name, rows::json(user)]).map(drop)
+    rows::execute(db, sql, params![user.name, to_json(user)]).map(drop)
 }
 
 fn put_token(db: &Connection, hash: TokenHash, token: &Token) -> Result<()> {

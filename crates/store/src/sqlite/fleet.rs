@@ -72,7 +72,9 @@ fn members(db: &Connection, now: EpochMillis) -> Result<Vec<Present>> {
     let sql =
         "SELECT body, seen, EXISTS (SELECT 1 FROM leader WHERE leader.name = members.name AND until > ?1)
                FROM members WHERE forgotten > ?1 ORDER BY name";
-    rows::many(db, sql, [now.0], |row| {
-        Ok(Present { member: rows::body(row)?, seen: rows::moment(row, 1)?, leads: row.get(2)? })
-    })
+    let present = rows::many(db, sql, [now.0], |row| {
+        let Some(member) = rows::readable(rows::body(row), "members")? else { return Ok(None) };
+        Ok(Some(Present { member, seen: rows::moment(row, 1)?, leads: row.get(2)? }))
+    })?;
+    Ok(present.into_iter().flatten().collect())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use isochrone_domain::unknown::to_json;
 use isochrone_domain::{AuditEntry, Item, ItemId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
@@ -60,7 +61,7 @@ impl ItemStore for SqliteStore {
 }
 
 fn find(db: &Connection, id: ItemId) -> Result<Option<Item>> {
-    rows::one(db, "SELECT body FROM items WHERE id = ?1", [id.as_bytes()], rows::body)
+    rows::one(db, "SELECT body FROM items WHERE id = ?1", [id.as_bytes()], rows::record)
 }
 
 fn data(db: &Connection, id: ItemId) -> Result<Option<Vec<u8>>> {
@@ -71,7 +72,7 @@ fn put(db: &Connection, item: &Item, data: Option<&[u8]>) -> Result<()> {
     let sql = "INSERT INTO items (id, owner, created, body) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, created = excluded.created,
                                               body = excluded.body";
-    rows::execute(db, sql, params![item.id.as_bytes(), item.owner, item.created.0, rows::json(item)])?;
+    rows::execute(db, sql, params![item.id.as_bytes(), item.owner, item.created.0, to_json(item)])?;
     let Some(data) = data else { return Ok(()) };
     let sql = "INSERT INTO item_data (item, data) VALUES (?1, ?2)
                ON CONFLICT (item) DO UPDATE SET data = excluded.data";

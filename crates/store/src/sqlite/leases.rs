@@ -150,7 +150,7 @@ pub(super) fn reap(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) 
 
 fn reap_one(db: &Connection, id: &[u8], now: EpochMillis) -> Result<Option<Run>> {
     let sql = "SELECT body FROM runs WHERE id = ?1";
-    let run: Option<Run> = rows::one(db, sql, [id], rows::body)?;
+    let run: Option<Run> = rows::one(db, sql, [id], rows::record)?;
     run.map(|run| settle_attempt(db, &run, AttemptEnd::Lapsed, Vec::new(), now)).transpose()
 }
 

@@ -1,6 +1,6 @@
 //! Between the domain's types and columns, and lists in pages.
 
-use isochrone_domain::{EpochMillis, Outcome, Reason, TaskType};
+use isochrone_domain::{EpochMillis, Outcome, Reason, Record, TaskType, unknown};
 use rusqlite::types::{Type, Value};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params_from_iter};
 use serde::Serialize;
@@ -32,6 +32,11 @@ pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> ru
 /// The value in a body that is the first column.
 pub(super) fn body<T: DeserializeOwned>(row: &Row<'_>) -> rusqlite::Result<T> {
     from_json(row, 0)
+}
+
+/// The record in a body that is the first column, with what is unknown of it.
+pub(super) fn record<T: Record>(row: &Row<'_>) -> rusqlite::Result<T> {
+    unknown::from_json(row.get_ref(0)?.as_str()?.as_bytes()).map_err(|_| unreadable::<T>(0))
 }
 
 /// A value by its text, in the first column.
@@ -136,7 +141,7 @@ impl Conditions {
 
 /// The bodies of the rows that meet the conditions, at most `limit`, with the last one's place: `places` are
 /// the two columns that it is made of.
-pub(super) fn stretch<T: DeserializeOwned>(
+pub(super) fn stretch<T: Record>(
     db: &Connection,
     table: &str,
     conditions: Conditions,
@@ -149,8 +154,8 @@ pub(super) fn stretch<T: DeserializeOwned>(
     let sql = format!("SELECT body, {places} FROM {table}{sql} ORDER BY {order} LIMIT ?");
     let read = |row: &Row<'_>| {
         let then: i64 = row.get(2)?;
-        let body = readable(body(row), table)?;
-        Ok((body, Place { first: row.get(1)?, then: then.unsigned_abs().into() }))
+        let record = readable(record(row), table)?;
+        Ok((record, Place { first: row.get(1)?, then: then.unsigned_abs().into() }))
     };
     let rows: Vec<(Option<T>, Place)> = many(db, &sql, params_from_iter(values), read)?;
     let next = rows.last().map(|(_, place)| *place).filter(|_| rows.len() as u64 == limit);
@@ -158,7 +163,7 @@ pub(super) fn stretch<T: DeserializeOwned>(
 }
 
 /// A part of the bodies of a table's rows that meet the conditions, and the number of them all.
-pub(super) fn page<T: DeserializeOwned>(
+pub(super) fn page<T: Record>(
     db: &Connection,
     table: &str,
     conditions: Conditions,
@@ -171,7 +176,7 @@ pub(super) fn page<T: DeserializeOwned>(
     values.extend([Value::Integer(signed(page.limit)), Value::Integer(signed(page.offset))]);
     let mut list: CachedStatement<'_> =
         db.prepare_cached(&format!("SELECT body FROM {table}{sql} ORDER BY {order} LIMIT ? OFFSET ?"))?;
-    let read = |row: &Row<'_>| readable(body(row), table);
+    let read = |row: &Row<'_>| readable(record(row), table);
     let rows: Vec<Option<T>> =
         list.query_map(params_from_iter(values), read)?.collect::<rusqlite::Result<_>>()?;
     Ok(Paged { rows: rows.into_iter().flatten().collect(), total: total as u64 })

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use isochrone_domain::unknown::to_json;
 use isochrone_domain::{
     Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, Claimant, EpochMillis, Fence, Held,
     ItemSnapshot, LogLine, OverlapPolicy, Run, RunId, RunStatus, Task, TaskId, TaskType, amend, cancel,
@@ -155,7 +156,7 @@ fn columns(status: &RunStatus) -> (&'static str, Option<i64>) {
 
 /// The run with this id.
 pub(super) fn find(db: &Connection, id: RunId) -> Result<Option<Run>> {
-    rows::one(db, "SELECT body FROM runs WHERE id = ?1", [id.as_bytes()], rows::body)
+    rows::one(db, "SELECT body FROM runs WHERE id = ?1", [id.as_bytes()], rows::record)
 }
 
 /// How many runs of a task have not ended.
@@ -182,7 +183,7 @@ pub(super) fn insert(db: &Connection, task: &Task, run: &Run) -> Result<()> {
             status,
             due,
             run.attempt,
-            rows::json(run),
+            to_json(run),
         ],
     )
     .map(drop)
@@ -195,7 +196,7 @@ pub(super) fn update(db: &Connection, run: &Run) -> Result<()> {
     let sql = "UPDATE runs SET status = ?2, due = ?3, attempt = ?4, published = NULL, body = ?5,
                    lease_until = CASE ?2 WHEN 'executing' THEN lease_until END
                WHERE id = ?1";
-    let body = rows::json(run);
+    let body = to_json(run);
     rows::execute(db, sql, params![run.id.as_bytes(), status, due, run.attempt, body]).map(drop)
 }
 
@@ -216,7 +217,9 @@ const NEXT_WAITING: &str = "SELECT body FROM runs
 
 /// Queues the task's longest waiting run, if no other is ahead of it.
 pub(super) fn release_waiting(db: &Connection, task: TaskId, now: EpochMillis) -> Result<()> {
-    let Some(mut next) = rows::one(db, NEXT_WAITING, [task.as_bytes()], rows::body::<Run>)? else {
+    let read = |row: &Row<'_>| rows::readable(rows::record::<Run>(row), "the next waiting run");
+    // One that only a newer version can read is let go by that, and what lets go is not held up by it.
+    let Some(mut next) = rows::one(db, NEXT_WAITING, [task.as_bytes()], read)?.flatten() else {
         return Ok(());
     };
     next.status = RunStatus::Queued { due: now };
@@ -227,8 +230,8 @@ pub(super) fn release_waiting(db: &Connection, task: TaskId, now: EpochMillis) -
 pub(super) fn release_all_waiting(db: &Connection, task: TaskId, now: EpochMillis) -> Result<()> {
     let sql =
         "SELECT body FROM runs WHERE task = ?1 AND status = 'waiting' AND status <> 'ended' ORDER BY seq";
-    let waiting: Vec<Run> = rows::many(db, sql, [task.as_bytes()], rows::body)?;
-    for mut run in waiting {
+    let read = |row: &Row<'_>| rows::readable(rows::record::<Run>(row), "runs");
+    for mut run in rows::many(db, sql, [task.as_bytes()], read)?.into_iter().flatten() {
         run.status = RunStatus::Queued { due: now };
         update(db, &run)?;
     }
@@ -362,7 +365,8 @@ fn amend_run(
         let sql = "SELECT body FROM runs WHERE task = ?1 AND id <> ?2 AND status = 'ended'
                    ORDER BY planned DESC, seq DESC LIMIT ?3";
         let values = params![run.task.as_bytes(), id.as_bytes(), RECOUNTED];
-        let others: Vec<Run> = rows::many(db, sql, values, rows::body)?;
+        let others = rows::many(db, sql, values, |row| rows::readable(rows::record(row), "runs"))?;
+        let others: Vec<Run> = others.into_iter().flatten().collect();
         let recounted = recount(&task, &run, &amended, &others, now);
         if recounted != task {
             tasks::update(db, &recounted)?;

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use isochrone_domain::unknown::to_json;
 use isochrone_domain::{RunId, Task};
 use rusqlite::params;
 
-use super::{SqliteStore, rows, runs, tasks};
+use super::{SqliteStore, accounts, rows, runs, tasks};
 use crate::seal::KeyId;
 use crate::{Grant, Result, SecretStore, TokenHash};
 
@@ -50,7 +51,7 @@ impl SecretStore for SqliteStore {
             stored.handle = Some(new);
             // Not as a change of the run: whether it was published stays as it is.
             let sql = "UPDATE runs SET body = ?2 WHERE id = ?1";
-            rows::execute(db, sql, params![run.as_bytes(), rows::json(&stored)])?;
+            rows::execute(db, sql, params![run.as_bytes(), to_json(&stored)])?;
             Ok(true)
         })
         .await
@@ -58,12 +59,18 @@ impl SecretStore for SqliteStore {
 
     async fn grants(&self) -> Result<Vec<(TokenHash, Grant)>> {
         let sql = "SELECT body, hash FROM grants ORDER BY hash";
-        self.read(|db| rows::many(db, sql, [], |row| Ok((TokenHash(row.get(1)?), rows::body(row)?)))).await
+        self.read(|db| rows::many(db, sql, [], |row| Ok((TokenHash(row.get(1)?), rows::record(row)?)))).await
     }
 
     async fn reseal_grant(&self, hash: TokenHash, old: &Grant, new: &Grant) -> Result<bool> {
-        let sql = "UPDATE grants SET body = ?3 WHERE hash = ?1 AND body = ?2";
-        let (old, new) = (rows::json(old), rows::json(new));
-        self.write(move |db| Ok(rows::execute(db, sql, params![hash.0, old, new])? > 0)).await
+        let (old, new) = (old.clone(), to_json(new));
+        self.write(move |db| {
+            if accounts::find_grant(db, hash)?.as_ref() != Some(&old) {
+                return Ok(false);
+            }
+            rows::execute(db, "UPDATE grants SET body = ?2 WHERE hash = ?1", params![hash.0, new])?;
+            Ok(true)
+        })
+        .await
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use isochrone_domain::unknown::to_json;
 use isochrone_domain::{AuditEntry, EpochMillis, OverlapPolicy, Run, Task, TaskId, TaskState, TaskType};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
@@ -116,7 +117,7 @@ impl TaskStore for SqliteStore {
 
 /// The task with this id.
 pub(super) fn find(db: &Connection, id: TaskId) -> Result<Option<Task>> {
-    rows::one(db, "SELECT body FROM tasks WHERE id = ?1", [id.as_bytes()], rows::body)
+    rows::one(db, "SELECT body FROM tasks WHERE id = ?1", [id.as_bytes()], rows::record)
 }
 
 /// The stored version; none: there is no such task.
@@ -163,7 +164,7 @@ fn write(db: &Connection, sql: &str, task: &Task) -> Result<usize> {
             },
             task.next_fire.map(|at| at.0),
             signed(task.version),
-            rows::json(task),
+            to_json(task),
         ],
     )
 }
@@ -248,7 +249,7 @@ fn due(db: &Connection, now: EpochMillis, limit: u64) -> Result<(Vec<DueTask>, V
                FROM tasks WHERE next_fire <= ?1 ORDER BY next_fire, seq LIMIT ?2";
     let found = rows::many(db, sql, [now.0, signed(limit)], |row| {
         let id: Vec<u8> = row.get(2)?;
-        let task = rows::readable(rows::body(row), &format!("task {}", hex::encode(&id)))?;
+        let task = rows::readable(rows::record(row), &format!("task {}", hex::encode(&id)))?;
         let unfinished = row.get::<_, i64>(1)? as u64;
         Ok(task.map(|task| DueTask { task, unfinished }).ok_or(id))
     })?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, User, UserChange};
+use isochrone_domain::{Action, AuditEntry, EpochMillis, Role, UnknownFields, User, UserChange};
 use isochrone_store::{Grant, Token, TokenBinding, TokenHash, TokenPurpose, UserChanged};
 
 use super::Fresh;
@@ -18,6 +18,7 @@ fn user(name: &str, role: Role) -> User {
         last_login: None,
         disabled: None,
         epoch: 0,
+        unknown: UnknownFields::NONE,
     }
 }
 
@@ -277,7 +278,8 @@ pub(crate) async fn lists_and_forgets_keys(fresh: &impl Fresh) {
 }
 
 fn grant(expires: EpochMillis) -> Grant {
-    Grant { user: "Ann".to_owned(), expires, terms: r#"{"client":"a"}"#.to_owned() }
+    let terms = r#"{"client":"a"}"#.to_owned();
+    Grant { user: "Ann".to_owned(), expires, terms, unknown: UnknownFields::NONE }
 }
 
 pub(crate) async fn gives_a_grant_to_one_taker(fresh: &impl Fresh) {

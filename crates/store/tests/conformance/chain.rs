@@ -1,6 +1,6 @@
 //! The audit log's chains.
 
-use isochrone_domain::{Action, AuditEntry, CancelReason, EpochMillis, User};
+use isochrone_domain::{Action, AuditEntry, CancelReason, EpochMillis, UnknownFields, User};
 use isochrone_store::chain::{AuditChain, Head, verify};
 use isochrone_store::seal::Keyring;
 
@@ -32,6 +32,7 @@ async fn add_user(world: &World, name: &str, at: i64) {
         last_login: None,
         disabled: None,
         epoch: 0,
+        unknown: UnknownFields::NONE,
     };
     let entry = AuditEntry::new(EpochMillis(at), "ann", Action::SetUser, name, name);
     assert!(world.add_user(&user, entry).await.unwrap());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use isochrone_domain::{
-    Access, Action, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, ItemVersion, TaskId,
+    Access, Action, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, ItemVersion, TaskId, UnknownFields,
 };
 use isochrone_store::{Page, Saved};
 
@@ -23,6 +23,7 @@ fn item(owner: &str, created: i64) -> Item {
         modified: EpochMillis(created),
         content: ItemVersion::default(),
         version: 0,
+        unknown: UnknownFields::NONE,
         details: ItemDetails {
             tags: vec!["a, b".to_owned()],
             snippet: Some("short".to_owned()),

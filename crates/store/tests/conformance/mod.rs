@@ -18,6 +18,7 @@ pub(crate) mod logs;
 pub(crate) mod outbox;
 pub(crate) mod retention;
 pub(crate) mod tasks;
+pub(crate) mod upgrade;
 pub(crate) mod waiting;
 pub(crate) mod wishes;
 pub(crate) mod world;
@@ -31,6 +32,31 @@ use isochrone_store::{Clock, Store};
 pub(crate) trait Fresh: Send + Sync {
     /// An empty store that goes by this clock.
     fn store(&self, clock: Clock) -> impl Future<Output = Arc<dyn Store>> + Send;
+}
+
+/// What is tried beside what the store holds, on `$world`, whose records `$bodies` reads and writes.
+#[macro_export]
+macro_rules! upgrade_conformance {
+    ($open:expr) => {
+        $crate::upgrade_conformance! { $open;
+            a_tasks_fields_are_kept, a_runs_fields_are_kept, fields_of_users_items_and_grants_are_kept,
+            an_unknown_value_stops_no_other_and_is_never_overwritten,
+            an_unreadable_run_in_a_line_holds_up_nobody_ahead_of_it
+        }
+    };
+    ($open:expr; $($case:ident),+) => {
+        mod upgrade {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let (world, bodies) = $open.await;
+                    $crate::conformance::upgrade::$case(&world, &bodies).await;
+                }
+            )+
+        }
+    };
 }
 
 /// The whole suite as tests, each on a store of its own from `$fresh`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use isochrone_domain::{
     Action, AttemptEnd, AuditEntry, CronFields, EpochMillis, Limits, Policies, Role, Run, RunId, RunStatus,
-    Submission, Task, TaskId, TaskType, User, accept, plan_request,
+    Submission, Task, TaskId, TaskType, UnknownFields, User, accept, plan_request,
 };
 use isochrone_queue::local::LocalQueue;
 use isochrone_queue::{Queue, WakeUp};
@@ -145,6 +145,7 @@ impl House {
             last_login: None,
             disabled: None,
             epoch: 0,
+            unknown: UnknownFields::NONE,
         };
         // The first run makes her.
         self.store.add_user(&nora, audit(Action::SetUser)).await.expect("she is kept");

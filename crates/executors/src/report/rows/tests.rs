@@ -1,4 +1,4 @@
-use isochrone_domain::{Action, Generation, Policies, Reason, Role, RunId, TaskId};
+use isochrone_domain::{Action, Generation, Policies, Reason, Role, RunId, TaskId, UnknownFields};
 
 use super::*;
 
@@ -49,6 +49,7 @@ pub(in crate::report) fn task(title: &str, owner: &str, state: TaskState) -> Tas
         updated: EpochMillis(0),
         request: None,
         version: 1,
+        unknown: UnknownFields::NONE,
     }
 }
 

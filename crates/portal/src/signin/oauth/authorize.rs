@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use isochrone_domain::User;
+use isochrone_domain::{UnknownFields, User};
 use isochrone_store::{Grant, TokenBinding};
 use serde_json::json;
 
@@ -132,7 +132,8 @@ async fn code(portal: &Served, call: &Call, asked: &Asked, user: &User) -> Resul
     };
     let life = if asked.challenge.is_some() { CODE_LIVES } else { BARE_CODE_LIVES };
     let expires = portal.store.now().await? + life;
-    let grant = Grant { user: user.name.clone(), expires, terms: terms.to_text() };
+    let grant =
+        Grant { user: user.name.clone(), expires, terms: terms.to_text(), unknown: UnknownFields::NONE };
     portal.store.put_grant(hash(&code), &grant).await?;
     Ok(asked.redirect.with('?', &with_state(&[("code", &code)], asked), call))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use isochrone_domain::User;
+use isochrone_domain::{UnknownFields, User};
 use isochrone_store::{Grant, TokenBinding, TokenHash};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -183,7 +183,8 @@ async fn new_refresh_token(portal: &Served, client: &str, user: &User) -> Result
     let terms = RefreshTerms { refresh: client.to_owned(), stamp: user.stamp() };
     let terms = serde_json::to_string(&terms).expect("its keys are text");
     let expires = portal.store.now().await? + REFRESH_LIVES;
-    portal.store.put_grant(hash(&token), &Grant { user: user.name.clone(), expires, terms }).await?;
+    let grant = Grant { user: user.name.clone(), expires, terms, unknown: UnknownFields::NONE };
+    portal.store.put_grant(hash(&token), &grant).await?;
     Ok(token)
 }
 
