@@ -58,5 +58,9 @@ impl Clock {
 
 /// This machine's time, in milliseconds since 1970 UTC.
 pub(crate) fn machine_ms() -> i64 {
+    #[cfg(feature = "simulation")]
+    if let Some(ms) = crate::simulation::machine_ms() {
+        return ms;
+    }
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

@@ -19,6 +19,8 @@ pub mod redis;
 mod runs;
 pub mod seal;
 mod secrets;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod sqlite;
 mod tasks;
 mod tries;

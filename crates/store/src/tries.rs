@@ -25,9 +25,17 @@ impl Tries {
         }
         if self.0 > AT_ONCE {
             let most = u64::from(self.0.min(50)) * 400;
-            let micros = RandomState::new().hash_one(self.0) % most;
+            let micros = random_bits() % most;
             tokio::time::sleep(Duration::from_micros(micros)).await;
         }
         Ok(())
     }
+}
+
+fn random_bits() -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(bits) = crate::simulation::chance() {
+        return bits;
+    }
+    RandomState::new().hash_one(0)
 }

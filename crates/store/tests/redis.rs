@@ -5,6 +5,8 @@
 mod conformance;
 #[path = "redis/faults.rs"]
 mod faults;
+#[path = "redis/modelled.rs"]
+mod modelled;
 #[path = "redis/opening.rs"]
 mod opening;
 #[path = "redis/records.rs"]

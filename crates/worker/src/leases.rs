@@ -4,7 +4,7 @@
 //! measured by the monotonic clock from before it was asked for, so that a slow answer never makes
 //! it look longer than the store thinks it is.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(crate) struct Leases {
     worker: String,
     length: LeaseLength,
     draining: AtomicBool,
-    held: Mutex<HashMap<RunId, Entry>>,
+    held: Mutex<BTreeMap<RunId, Entry>>,
 }
 
 struct Entry {
@@ -42,7 +42,7 @@ impl Leases {
         Leases { worker, length, draining: AtomicBool::new(false), held: Mutex::default() }
     }
 
-    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Entry>> {
+    fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunId, Entry>> {
         // Each change of the map is one step: a panic elsewhere leaves it whole.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

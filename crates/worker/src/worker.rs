@@ -1,7 +1,7 @@
 //! The worker: for each type it takes wake-ups while it has free slots, claims their runs and
 //! carries them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub struct WorkerParts {
 /// Takes a run, claims it, executes it, finishes it.
 pub struct Worker {
     parts: WorkerParts,
-    executors: HashMap<TaskType, Arc<dyn Executor>>,
+    executors: BTreeMap<TaskType, Arc<dyn Executor>>,
     config: WorkerConfig,
     leases: Leases,
     attempts: TaskTracker,

@@ -36,6 +36,7 @@ const RULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("testkit", &["domain", "store", "sandbox"]),
+    ("simulator", &["domain", "store", "queue", "scheduler", "worker", "telemetry"]),
     ("xtask", &["testkit"]),
 ];
 

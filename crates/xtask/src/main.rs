@@ -1,10 +1,11 @@
-//! The project's chores: `cargo xtask test | chaos | bench | lint | sbom`.
+//! The project's chores: `cargo xtask test | simulate | chaos | bench | lint | sbom`.
 
 mod bench;
 mod chaos;
 mod deny;
 mod imports;
 mod sbom;
+mod simulate;
 mod tests;
 mod untrusted;
 
@@ -18,6 +19,8 @@ use clap::Parser;
 enum Chore {
     /// Every test, with all of its set-up.
     Test,
+    /// Runs a fleet on virtual time with faults by a seed, and checks the promises.
+    Simulate(simulate::Args),
     /// Kills the real server at random moments, again and again, and reads the ledger.
     Chaos(chaos::Args),
     /// Measures and prints.
@@ -34,6 +37,7 @@ enum Chore {
 fn main() -> ExitCode {
     let done = match Chore::parse() {
         Chore::Test => tests::run(),
+        Chore::Simulate(args) => simulate::run(&args),
         Chore::Chaos(args) => chaos::run(&args),
         Chore::Bench { what } => bench::run(what),
         Chore::Lint => lint(),

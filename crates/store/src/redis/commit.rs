@@ -302,3 +302,9 @@ pub(super) async fn commit_together(link: &Link, commits: &[Commit]) -> Result<V
 fn is_unknown(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT")
 }
+
+/// Whether the command is a step.
+#[cfg(feature = "simulation")]
+pub(super) fn is_commit(command: &Cmd) -> bool {
+    matches!(command.args_iter().next(), Some(redis::Arg::Simple(b"EVALSHA" | b"EVAL")))
+}

@@ -16,12 +16,20 @@ impl Shard {
 
     /// Those for tasks.
     pub(super) fn of_tasks() -> impl Iterator<Item = Shard> {
-        (0..Shard::COUNT).map(Shard)
+        (0..Shard::used()).map(Shard)
     }
 
     /// Those for tasks, and the common one behind them.
     pub(super) fn all() -> impl Iterator<Item = Shard> {
-        (0..=Shard::COUNT).map(Shard)
+        Shard::of_tasks().chain([Shard::COMMON])
+    }
+
+    /// How many have tasks.
+    fn used() -> u8 {
+        #[cfg(feature = "simulation")]
+        return crate::simulation::shards().unwrap_or(Shard::COUNT);
+        #[cfg(not(feature = "simulation"))]
+        Shard::COUNT
     }
 
     /// Its place among all.
@@ -43,7 +51,7 @@ impl Shard {
 
     /// A task's runs and fires begin with the task's first byte.
     fn of(id: &[u8; 16]) -> Shard {
-        Shard(id[0] & (Shard::COUNT - 1))
+        Shard(id[0] & (Shard::used() - 1))
     }
 
     /// What decides the slot.

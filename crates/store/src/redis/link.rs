@@ -39,6 +39,9 @@ pub(super) enum Link {
     Server(Box<Mutex<State>>),
     /// To all servers of a cluster.
     Cluster(ClusterConnection),
+    /// To a modelled server.
+    #[cfg(feature = "simulation")]
+    Model(std::sync::Arc<dyn super::model::Transport>),
 }
 
 /// The way to the one server.
@@ -116,7 +119,7 @@ impl Link {
     }
 
     pub(super) fn is_one_server(&self) -> bool {
-        matches!(self, Link::Server(_))
+        !matches!(self, Link::Cluster(_))
     }
 
     /// Sends commands together. One answer each, in order; a command that failed has its error there.
@@ -127,6 +130,11 @@ impl Link {
         match self {
             Link::Server(state) => ask_server(state, batch).await,
             Link::Cluster(connection) => ask_cluster(connection, batch).await,
+            #[cfg(feature = "simulation")]
+            Link::Model(transport) => transport
+                .send(super::model::Request::new(batch))
+                .await
+                .map(super::model::Response::into_values),
         }
     }
 }

@@ -26,6 +26,8 @@ mod line;
 mod link;
 mod lists;
 mod logs;
+#[cfg(feature = "simulation")]
+pub mod model;
 mod records;
 mod retention;
 mod runs;
@@ -110,18 +112,18 @@ impl RedisStore {
     /// with `rediss` instead of `redis` the connections use TLS. [`StoreError::Config`]: it can't be used
     /// as it is set up; the text says what to change.
     pub async fn open(url: &str, options: Options) -> Result<RedisStore> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-        if options.prefix.is_empty() || !options.prefix.chars().all(allowed) {
-            return Err(StoreError::Config(
-                "a key prefix has letters, digits, '-', '_', '.' and ':'".to_owned(),
-            ));
-        }
+        check_prefix(&options.prefix)?;
         let certificates = address::certificates(options.ca_file.as_deref())?;
         let address = Address::parse(url)?;
         if address.is_encrypted() {
             address::choose_cryptography();
         }
-        let link = Arc::new(Link::open(address, certificates).await?);
+        RedisStore::on(Link::open(address, certificates).await?, options).await
+    }
+
+    /// Uses what a connection leads to, if it keeps what it acknowledges.
+    async fn on(link: Link, options: Options) -> Result<RedisStore> {
+        let link = Arc::new(link);
         let store = RedisStore {
             clock: options.clock,
             ahead_ms: AtomicI64::new(0),
@@ -179,4 +181,13 @@ impl RedisStore {
     fn capped(&self, lease: Duration) -> Duration {
         lease.min(self.clock.of_real(crate::LONGEST_LEASE))
     }
+}
+
+/// Braces would decide a key's slot.
+fn check_prefix(prefix: &str) -> Result<()> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if prefix.is_empty() || !prefix.chars().all(allowed) {
+        return Err(StoreError::Config("a key prefix has letters, digits, '-', '_', '.' and ':'".to_owned()));
+    }
+    Ok(())
 }
