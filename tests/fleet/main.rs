@@ -1,6 +1,7 @@
 //! The fleet: real schedulers and workers on a real Redis and a real RabbitMQ.
 
 mod broker;
+mod clocks;
 mod confirm;
 mod doctor;
 mod leader;

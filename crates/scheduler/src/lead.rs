@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use isochrone_store::{Leadership, Store};
+use isochrone_store::{Leadership, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -97,6 +97,16 @@ async fn keep(store: &dyn Store, lead: &Lead, until: &watch::Sender<Option<Insta
     let mut term = None;
     let mut follows = None;
     loop {
+        if let Ok(Err(StoreError::ClocksDisagree(problem))) = timeout(lead.trusted(), store.now()).await {
+            if term.take().is_some() {
+                warn!(name = lead.name, %problem, "the lead is given up: the clocks disagree");
+                until.send_replace(None);
+                // Another one, whose own clock is right, leads sooner.
+                drop(timeout(lead.trusted(), store.resign(&lead.name)).await);
+            }
+            sleep(lead.every).await;
+            continue;
+        }
         let asked = Instant::now();
         match timeout(lead.trusted(), store.lead(&lead.name, length)).await {
             Ok(Ok(Leadership::Leading { term: now })) => {

@@ -40,7 +40,7 @@ impl Clock {
     }
 
     /// What it shows when the store's machine has this time (milliseconds since 1970 UTC).
-    pub(crate) fn at_real(&self, real_ms: i64) -> EpochMillis {
+    pub fn at_real(&self, real_ms: i64) -> EpochMillis {
         EpochMillis(self.origin_ms + (real_ms - self.origin_ms) * i64::from(self.speed))
     }
 

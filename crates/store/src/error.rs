@@ -1,11 +1,16 @@
 //! What can go wrong with the store itself.
 
+use crate::clocks::Disagreement;
+
 /// The store could not do a step. Nothing of the step was done, unless it says otherwise.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It could not be reached or answered too late; the step may have been done.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// What was asked goes by time, and the clocks disagree. Nothing of the step was done.
+    #[error("{0}")]
+    ClocksDisagree(Disagreement),
     /// The disk is full: nothing can be acknowledged.
     #[error("the store's disk is full")]
     Full,

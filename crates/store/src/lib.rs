@@ -8,6 +8,7 @@ mod accounts;
 mod audit;
 pub mod chain;
 mod clock;
+pub mod clocks;
 mod error;
 mod fleet;
 mod holds;

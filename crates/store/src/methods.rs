@@ -11,6 +11,7 @@ macro_rules! store_methods {
             direct { fn clock() -> Clock; }
             plain {
                 fn now() -> EpochMillis;
+                fn server_times() -> Vec<i64>;
                 fn count_active(owner: Option<&str>, kinds: &[TaskType]) -> BTreeMap<TaskType, u64>;
                 fn unfinished(task: TaskId) -> u64;
                 fn delete_task(id: TaskId, audit: AuditEntry) -> bool;

@@ -61,6 +61,10 @@ pub trait TaskStore: Send + Sync {
     /// What that clock shows.
     async fn now(&self) -> Result<EpochMillis>;
 
+    /// What the clocks of the store's servers show, in milliseconds since 1970 UTC, always in the same order; first the one
+    /// that `now` goes by.
+    async fn server_times(&self) -> Result<Vec<i64>>;
+
     /// Keeps a new task. `Repeated`: its id is taken.
     async fn insert_task(&self, task: &Task, audit: AuditEntry) -> Result<Saved>;
 

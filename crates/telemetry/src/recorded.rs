@@ -258,6 +258,11 @@ impl Metrics {
         self.0.audit_head.with_label_values(NONE).set(bits as i64);
     }
 
+    /// Whether this machine's clock and the store's can be relied on.
+    pub fn clocks_agree(&self, agree: bool) {
+        self.0.clocks_agree.with_label_values(NONE).set(agree.into());
+    }
+
     /// This machine's time less the store's, in milliseconds.
     pub fn clock_offset(&self, offset_ms: i64) {
         self.0.clock_offset.with_label_values(NONE).set(seconds(offset_ms));

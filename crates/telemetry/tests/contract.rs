@@ -46,6 +46,7 @@ const CONTRACT: [(&str, &str); 36] = [
     ("broker_blocked", "gauge"),
     ("scheduler_leader", "gauge"),
     ("clock_offset_seconds", "gauge"),
+    ("clocks_agree", "gauge"),
     ("store_up", "gauge"),
     ("heartbeat_age_seconds", "gauge"),
     ("certificate_expiry_timestamp_seconds", "gauge"),
@@ -106,6 +107,7 @@ fn busy() -> Metrics {
     metrics.store_operation("claim", Duration::from_millis(3));
     metrics.store_up(true);
     metrics.clock_offset(-40);
+    metrics.clocks_agree(true);
     metrics.request_answered("/api/v1/tasks", "GET", 200, Duration::from_millis(3));
     metrics.upstream_answered("portal", None);
     metrics.certificate_expires(2_000_000_000);
@@ -153,6 +155,7 @@ fn what_happened_is_in_the_numbers() {
         r#"isochrone_upstream_requests_total{code_class="none",kind="portal"} 1"#,
         "isochrone_outbox_oldest_seconds 1.5",
         "isochrone_clock_offset_seconds -0.04",
+        "isochrone_clocks_agree 1",
     ] {
         assert!(text.lines().any(|told| told == line), "{line} is missing in\n{text}");
     }

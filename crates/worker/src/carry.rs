@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use isochrone_domain::{Artifact, AttemptEnd, Fence, LogStream, Reason, Refusal, RunId, Task};
-use isochrone_store::{Claimed, Finished};
+use isochrone_store::{Claimed, Finished, StoreError};
 use isochrone_telemetry::AttemptResult;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -165,7 +165,7 @@ async fn finish(
     end: AttemptEnd,
     artifacts: Vec<Artifact>,
 ) {
-    let began = Instant::now();
+    let mut began = Instant::now();
     let mut wait = Duration::from_millis(50);
     let result = AttemptResult::from(&end);
     loop {
@@ -188,7 +188,13 @@ async fn finish(
                 tracing::warn!(%refusal, "the attempt's end was refused");
                 break;
             }
-            Err(error) => tracing::warn!(%error, "the attempt's end is not kept yet"),
+            Err(error) => {
+                tracing::warn!(%error, "the attempt's end is not kept yet");
+                if matches!(error, StoreError::ClocksDisagree(_)) {
+                    // The store is there: it is only a matter of when.
+                    began = Instant::now();
+                }
+            }
         }
         if began.elapsed() + wait > SEND_END_FOR {
             tracing::error!("the attempt's end could not be stored");

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use isochrone_testkit::chaos::{api, broker, confirm, leader, mix, pause, remote, store, upgrade, worker};
+use isochrone_testkit::chaos::{
+    api, broker, clocks, confirm, leader, mix, pause, remote, store, upgrade, worker,
+};
 use isochrone_testkit::{ServerOptions, kills};
 
 /// What happens.
@@ -26,6 +28,8 @@ enum Row {
     Confirm,
     /// SIGKILL of Redis.
     Store,
+    /// Redis's clock off, forth and back, and that of the scheduler that leads.
+    Clocks,
     /// All of it at once.
     Mix,
     /// SIGKILL while other servers do the work.
@@ -97,6 +101,10 @@ impl Row {
             Row::Store => {
                 let plan = if smoke { store::Plan::SMOKE } else { store::Plan::FULL };
                 store::run(binary, plan).await?.to_string()
+            }
+            Row::Clocks => {
+                let plan = if smoke { clocks::Plan::SMOKE } else { clocks::Plan::FULL };
+                clocks::run(binary, plan).await?.to_string()
             }
             Row::Remote => {
                 let plan = if smoke { remote::kills::Plan::SMOKE } else { remote::kills::Plan::FULL };

@@ -23,6 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use isochrone_portal::client_address::TrustedProxies;
 use isochrone_store::Store;
+use isochrone_store::clocks::ClockGuard;
 use isochrone_telemetry::Metrics;
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,7 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone)]
 struct Probed {
     store: Arc<dyn Store>,
+    clocks: Arc<ClockGuard>,
     line: Line,
     draining: CancellationToken,
     metrics: Metrics,
@@ -79,6 +81,7 @@ pub(super) fn serve(
 ) -> impl Future<Output = ()> + use<> {
     let probed = Probed {
         store: Arc::clone(&house.store),
+        clocks: Arc::clone(&house.clocks),
         line: line.clone(),
         draining: stop.draining.clone(),
         metrics: house.metrics.clone(),
@@ -195,7 +198,8 @@ async fn ready(State(probed): State<Probed>) -> (StatusCode, String) {
         Err(_) => Some("it does not answer".to_owned()),
     };
     let stops = probed.draining.is_cancelled().then(|| "it stops".to_owned());
-    let parts = [("store", store), ("queue", probed.line.trouble()), ("process", stops)];
+    let clocks = probed.clocks.disagreement().map(|disagreement| disagreement.to_string());
+    let parts = [("store", store), ("clocks", clocks), ("queue", probed.line.trouble()), ("process", stops)];
     let troubled = parts.iter().any(|(_, trouble)| trouble.is_some());
     let lines = parts.map(|(part, trouble)| format!("{part}: {}\n", trouble.as_deref().unwrap_or("ok")));
     let status = if troubled { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };

@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit_head;
+mod clocks;
 mod connections;
 mod gauges;
 mod open_files;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use isochrone_scheduler::{Lead, Retention, Scheduler};
-use isochrone_store::Role;
+use isochrone_store::{Role, Store};
 use isochrone_worker::Worker;
 use rustix::process::DumpableBehavior;
 use sd_notify::NotifyState;
@@ -93,10 +94,11 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
         parts.spawn(listener.serve(None, router, stop.stopped.clone()));
     }
     if roles.contains(&Role::Scheduler) {
-        let mut scheduler = Scheduler::new(Arc::clone(&house.store), line.queue(), house.wake.clone())
+        let by_time = || Arc::clone(&house.clocks) as Arc<dyn Store>;
+        let mut scheduler = Scheduler::new(by_time(), line.queue(), house.wake.clone())
             .with_metrics(house.metrics.clone())
             .with_retention(Retention::new(
-                Arc::clone(&house.store),
+                by_time(),
                 Arc::clone(&house.artifacts),
                 config.retention_rules(),
             ));
@@ -107,6 +109,7 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
         parts.spawn(scheduler.run(stop.stopped.clone()));
         parts.spawn(audit_head::publish(&house, stop.stopped.clone()));
     }
+    parts.spawn(clocks::watch(&house, stop.stopped.clone()));
     parts.spawn(gauges::measure(&house, roles, &line, worker.as_deref(), stop.stopped.clone()));
     let working = worker.clone().map(|worker| tokio::spawn(worker.run(stop.draining.clone())));
     parts.spawn(presence::announce(&house, roles, &name, worker, &stop).await?);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use isochrone_domain::TaskType;
+use isochrone_store::Store;
 use isochrone_worker::{Worker, WorkerConfig, WorkerParts};
 
 use crate::config::Config;
@@ -27,7 +28,7 @@ pub(super) fn worker(house: &House, config: &Config, line: &Line, name: &str) ->
     worker_config.renew_every = worker_config.lease / 3;
     let wake = house.wake.clone();
     let parts = WorkerParts {
-        store: Arc::clone(&house.store),
+        store: Arc::clone(&house.clocks) as Arc<dyn Store>,
         queue: line.queue(),
         artifacts: Arc::clone(&house.artifacts),
         items: Arc::clone(&house.items),

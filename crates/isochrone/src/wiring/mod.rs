@@ -21,6 +21,7 @@ use isochrone_executors::notebook::PythonEnvironment;
 use isochrone_portal::passwords::Hasher;
 use isochrone_scheduler::{Caller, Submissions, Wake};
 use isochrone_store::chain::AuditKey;
+use isochrone_store::clocks::ClockGuard;
 use isochrone_store::redis::{Options, RedisStore};
 use isochrone_store::seal::SealedStore;
 use isochrone_store::sqlite::SqliteStore;
@@ -39,6 +40,8 @@ use notebooks::PortalNotebooks;
 pub(crate) struct House {
     pub(crate) data_dir: PathBuf,
     pub(crate) store: Arc<dyn Store>,
+    /// The same for what decides by time: it refuses that while the clocks disagree.
+    pub(crate) clocks: Arc<ClockGuard>,
     /// The same, as what seals its secrets.
     pub(crate) sealed: Arc<SealedStore>,
     pub(crate) artifacts: Arc<dyn ObjectStore>,
@@ -76,11 +79,17 @@ impl House {
         }
         let store: Arc<dyn Store> =
             Arc::new(Measured { store: Arc::clone(&sealed) as Arc<dyn Store>, metrics: metrics.clone() });
+        let clocks = Arc::new(ClockGuard::new(store));
+        let store: Arc<dyn Store> = Arc::new(clocks.going_on());
         let artifacts_dir = config.artifacts.dir.clone().unwrap_or_else(|| data_dir.join("artifacts"));
         let (artifacts, artifacts_id) = artifacts::open(&artifacts_dir, &*store).await?;
         let wake = Wake::new();
-        let submissions =
-            Submissions::new(Arc::clone(&store), config.domain_limits(), config.quotas(), wake.clone());
+        let submissions = Submissions::new(
+            Arc::clone(&clocks) as Arc<dyn Store>,
+            config.domain_limits(),
+            config.quotas(),
+            wake.clone(),
+        );
         let submissions = match reach::EgressRule::new(config)? {
             Some(rule) => submissions.with_reach(Arc::new(rule)),
             None => submissions,
@@ -99,6 +108,7 @@ impl House {
         Ok(House {
             data_dir,
             store,
+            clocks,
             sealed,
             artifacts,
             artifacts_id,

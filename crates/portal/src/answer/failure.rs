@@ -173,6 +173,10 @@ impl From<StoreError> for Failure {
         tracing::error!(%error, "a request failed at the store");
         match error {
             StoreError::Unavailable(_) => Failure::new(503, "The store is unavailable. Try again."),
+            StoreError::ClocksDisagree(_) => Failure::new(
+                503,
+                "The clocks of this server and its store disagree: nothing is planned meanwhile. Try again.",
+            ),
             StoreError::Full => Failure::new(507, "The store's disk is full: nothing was kept."),
             StoreError::Corrupt(_) | StoreError::InUse(_) | StoreError::Config(_) => Failure::internal(),
         }

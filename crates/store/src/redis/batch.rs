@@ -114,13 +114,22 @@ impl Answers {
 
     /// What the store's clock showed at its server.
     pub(super) fn now(&mut self, store: &RedisStore) -> Result<EpochMillis> {
+        Ok(store.clock.at_real(self.compared_time(store)?))
+    }
+
+    /// The world's time as the store's server has it, in milliseconds since 1970 UTC.
+    pub(super) fn compared_time(&mut self, store: &RedisStore) -> Result<i64> {
+        let real_ms = self.time()?;
+        store.compare_clocks(real_ms, self.sent_ms, self.took_ms);
+        Ok(real_ms)
+    }
+
+    /// The same as any server has it, in milliseconds since 1970 UTC.
+    pub(super) fn time(&mut self) -> Result<i64> {
         let time = self.members()?;
         let [seconds, micros] = time.as_slice() else { return Err(unexpected()) };
         let parts = parse::<i64>(seconds).zip(parse::<i64>(micros));
-        let real_ms =
-            parts.map(|(seconds, micros)| seconds * 1_000 + micros / 1_000).ok_or_else(unexpected)?;
-        store.compare_clocks(real_ms, self.sent_ms, self.took_ms);
-        Ok(store.clock.at_real(real_ms))
+        parts.map(|(seconds, micros)| seconds * 1_000 + micros / 1_000).ok_or_else(unexpected)
     }
 }
 

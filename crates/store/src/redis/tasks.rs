@@ -26,6 +26,24 @@ impl TaskStore for RedisStore {
         self.now_at(Shard::COMMON).await
     }
 
+    async fn server_times(&self) -> Result<Vec<i64>> {
+        let mut batch = Batch::default();
+        // In a cluster each shard's own server decides when its leases end.
+        let mut asked = vec![Shard::COMMON];
+        if !self.link.is_one_server() {
+            asked.extend(Shard::of_tasks());
+        }
+        for shard in &asked {
+            batch.add_time(*shard);
+        }
+        let mut answers = self.ask(batch).await?;
+        let mut times = vec![answers.compared_time(self)?];
+        for _ in &asked[1..] {
+            times.push(answers.time()?);
+        }
+        Ok(times)
+    }
+
     async fn insert_task(&self, task: &Task, audit: AuditEntry) -> Result<Saved> {
         let mut batch = Batch::default();
         batch.add(Shard::COMMON, ["INCR", &self.keys.named(Shard::COMMON, "seq")]);

@@ -10,6 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::rows::{self, Conditions, signed};
 use super::{SqliteStore, audit, fires, leases, retention, runs};
+use crate::clock::machine_ms;
 use crate::runs::PUT_OFF;
 use crate::{Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore};
 
@@ -31,6 +32,10 @@ impl TaskStore for SqliteStore {
 
     async fn now(&self) -> Result<EpochMillis> {
         Ok(self.clock.now())
+    }
+
+    async fn server_times(&self) -> Result<Vec<i64>> {
+        Ok(vec![machine_ms()])
     }
 
     async fn insert_task(&self, task: &Task, audit: AuditEntry) -> Result<Saved> {

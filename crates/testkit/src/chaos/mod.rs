@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod broker;
+pub mod clocks;
 pub mod confirm;
 pub mod leader;
 mod limits;

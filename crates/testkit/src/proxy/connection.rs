@@ -10,6 +10,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::redis_time::RedisTimes;
 use super::{Direction, Ending, Faults, Flow, Rules};
 
 /// What may be under way in one direction, in pieces: beyond it the sender has to wait.
@@ -110,6 +111,7 @@ impl Connection<'_> {
         pieces: mpsc::Sender<Piece>,
     ) -> Result<(), Ending> {
         let mut buffer = vec![0; PIECE_BYTES];
+        let mut times = RedisTimes::default();
         loop {
             let read = from.read(&mut buffer).await.map_err(|_| Ending::Reset)?;
             let rules = *self.faults.rules.borrow();
@@ -125,7 +127,14 @@ impl Connection<'_> {
                 continue;
             }
             let due = Instant::now() + rules.delay;
-            for what in self.admit(direction, &buffer[..read]) {
+            let bytes = match direction {
+                Direction::ToClient => times.shifted(&buffer[..read], rules.redis_time_ahead),
+                Direction::ToServer => buffer[..read].to_vec(),
+            };
+            if bytes.is_empty() && read > 0 {
+                continue;
+            }
+            for what in self.admit(direction, &bytes) {
                 let last = !matches!(what, What::Bytes(_));
                 if matches!(what, What::Close) {
                     self.faults.closed.fetch_add(1, Ordering::Relaxed);

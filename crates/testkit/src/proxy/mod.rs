@@ -2,6 +2,7 @@
 
 mod connection;
 mod door;
+mod redis_time;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -105,6 +106,11 @@ impl Proxy {
         *self.faults.exchange() = Some(Exchange { request: request.to_vec(), answer: answer.to_vec() });
     }
 
+    /// Lets Redis's answers to `TIME` be off by so many seconds.
+    pub fn shift_redis_time(&self, seconds: i64) {
+        self.faults.rules.send_modify(|rules| rules.redis_time_ahead = seconds);
+    }
+
     /// Ends every fault. Connections that have lost bytes are reset; the others go on.
     pub fn heal(&self) {
         *self.faults.allowance() = None;
@@ -170,6 +176,8 @@ struct Rules {
     delay: Duration,
     to_server: Flow,
     to_client: Flow,
+    /// By how many seconds Redis's time is off.
+    redis_time_ahead: i64,
     /// How often everything was healed.
     heals: u64,
     /// The connections up to this number are ended, in this way.

@@ -24,7 +24,7 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
     let house = House::open(config).await;
     let mut checks = vec![store(config, &house)];
     if let Ok(house) = &house {
-        checks.extend([clocks(house), workers(house).await, artifacts(house).await]);
+        checks.extend([clocks(house).await, workers(house).await, artifacts(house).await]);
     }
     checks.push(queue(config).await);
     checks
@@ -44,10 +44,14 @@ fn store(config: &Config, house: &Result<House>) -> Check {
     }
 }
 
-fn clocks(house: &House) -> Check {
+async fn clocks(house: &House) -> Check {
     const WHAT: &str = "clocks";
     let ahead_ms = house.store.clock().now().since(isochrone_store::Clock::SYSTEM.now());
     let found = format!("Redis's clock is {ahead_ms} ms ahead of this one");
+    if let Err(StoreError::ClocksDisagree(problem)) = house.clocks.look().await {
+        let advice = "set the wrong clock (NTP): while clocks disagree nothing fires and nothing can be planned";
+        return Check::other(WHAT, Verdict::Bad, problem.to_string(), advice);
+    }
     if u128::from(ahead_ms.unsigned_abs()) > SKEW.as_millis() {
         return Check::other(WHAT, Verdict::Warning, found, "let NTP set the clocks of all machines");
     }
