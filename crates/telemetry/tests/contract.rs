@@ -12,7 +12,7 @@ use isochrone_telemetry::{AttemptResult, Metrics};
 const KIND: TaskType = TaskType::GPService;
 
 /// Name and type of each, as dashboards and alerts are written against them.
-const CONTRACT: [(&str, &str); 36] = [
+const CONTRACT: [(&str, &str); 37] = [
     ("fires_total", "counter"),
     ("runs_total", "counter"),
     ("run_attempts_total", "counter"),

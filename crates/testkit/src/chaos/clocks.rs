@@ -21,7 +21,7 @@ type Step = (i64, Duration);
 const SEEN: Duration = Duration::from_secs(2);
 
 /// A clock is believed again after half a minute.
-const BELIEVED: Duration = Duration::from_secs(60);
+const BELIEVED: Duration = Duration::from_mins(1);
 
 /// How hard.
 #[derive(Clone, Copy, Debug)]

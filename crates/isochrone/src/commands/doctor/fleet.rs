@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use isochrone_domain::{TaskState, TaskType};
 use isochrone_queue::rabbitmq::{Greeting, greeting};
-use isochrone_store::{Page, TaskFilter};
+use isochrone_store::{Page, StoreError, TaskFilter};
 use isochrone_telemetry::Metrics;
 
 use super::{Check, Verdict};
@@ -49,7 +49,8 @@ async fn clocks(house: &House) -> Check {
     let ahead_ms = house.store.clock().now().since(isochrone_store::Clock::SYSTEM.now());
     let found = format!("Redis's clock is {ahead_ms} ms ahead of this one");
     if let Err(StoreError::ClocksDisagree(problem)) = house.clocks.look().await {
-        let advice = "set the wrong clock (NTP): while clocks disagree nothing fires and nothing can be planned";
+        let advice =
+            "set the wrong clock (NTP): while clocks disagree nothing fires and nothing can be planned";
         return Check::other(WHAT, Verdict::Bad, problem.to_string(), advice);
     }
     if u128::from(ahead_ms.unsigned_abs()) > SKEW.as_millis() {
