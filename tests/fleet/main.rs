@@ -10,6 +10,7 @@ mod mix;
 mod pause;
 mod settings;
 mod store;
+mod suspension;
 mod upgrade;
 mod walk;
 mod worker;

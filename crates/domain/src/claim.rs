@@ -11,6 +11,10 @@ pub enum Refusal {
     /// It or its task was deleted.
     #[error("it was deleted")]
     Deleted,
+    /// The store knows nothing of it, and not that it was deleted. A store that has forgotten the run makes it again, since it has
+    /// forgotten that its fire was decided.
+    #[error("the store does not know it")]
+    Unknown,
     /// Another attempt has it.
     #[error("another attempt holds it")]
     Held,

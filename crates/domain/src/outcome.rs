@@ -72,6 +72,8 @@ reasons! {
     Drained = "drained": "The worker was stopped before the run had ended.",
     /// The worker died and the task must not run twice.
     WorkerLost = "worker_lost": "The worker died; whether the work was done is unknown.",
+    /// It failed when it had stood still because the store was away, and the task must not run twice.
+    Suspended = "suspended": "The run failed just after it had been suspended, since the store was away.",
     /// It used more memory than it may.
     MemoryLimit = "memory_limit": "The run used more memory than it may.",
     /// It wrote more output than it may.

@@ -29,6 +29,13 @@ pub enum AttemptEnd {
         /// The same for people, with the details.
         result: String,
     },
+    /// The work failed while it was suspended or shortly after: that it stood still may be why.
+    Suspended {
+        /// Why, as far as the work knows.
+        reason: Reason,
+        /// The same for people, with the details.
+        result: String,
+    },
     /// The worker stops and gives the run back; another attempt may begin at once.
     GivenBack,
     /// The worker was lost: its lease lapsed.
@@ -41,7 +48,8 @@ impl AttemptEnd {
         match self {
             AttemptEnd::Succeeded { result }
             | AttemptEnd::Failed { result, .. }
-            | AttemptEnd::SubmitFailed { result, .. } => Some(result),
+            | AttemptEnd::SubmitFailed { result, .. }
+            | AttemptEnd::Suspended { result, .. } => Some(result),
             AttemptEnd::GivenBack | AttemptEnd::Lapsed => None,
         }
     }
@@ -77,6 +85,18 @@ pub fn settle(
         AttemptEnd::SubmitFailed { reason, result } => {
             settled.run.result = Some(result);
             settled.end(Outcome::SubmitFailed, reason, now);
+        }
+        // A job of another server went on meanwhile.
+        AttemptEnd::Suspended { reason, result } if settled.run.handle.is_some() => {
+            settled.failed(reason, result, now);
+        }
+        AttemptEnd::Suspended { result, .. } => {
+            settled.run.result = Some(format!("{} {result}", Reason::Suspended.sentence()));
+            if settled.blind() {
+                settled.end(Outcome::Failed, Reason::Suspended, now);
+            } else {
+                settled.again(Duration::ZERO, now);
+            }
         }
         AttemptEnd::GivenBack if settled.blind() => {
             settled.run.result = Some(Reason::Drained.sentence().to_owned());

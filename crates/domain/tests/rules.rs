@@ -1,10 +1,11 @@
 //! The rules one by one: dates, misfires, overlaps, retries, cancels, what is refused.
 
 use isochrone_domain::{
-    AttemptEnd, CancelReason, Change, CronFields, Decision, EpochMillis, ItemId, Lease, Limits,
-    MisfirePolicy, Outcome, OverlapPolicy, Policies, Reason, RetryPolicy, Run, RunStatus, Submission, Task,
-    TaskId, TaskState, TaskType, accept, cancel, disable, edit, enable, plan_backfill, plan_fires,
-    plan_fires_before, planned_minutes, restart, settle,
+    AttemptEnd, CancelReason, Change, Claimant, CrashPolicy, CronFields, Decision, EpochMillis, Held, ItemId,
+    Lease, Limits, MisfirePolicy, Outcome, OverlapPolicy, Policies, Progress, Reason, Refusal, Renewed,
+    RetryPolicy, Run, RunStatus, Settled, Submission, Task, TaskId, TaskState, TaskType, accept, cancel,
+    claim, disable, edit, enable, plan_backfill, plan_fires, plan_fires_before, planned_minutes, renew,
+    restart, settle,
 };
 
 const MINUTE: i64 = 60_000;
@@ -227,6 +228,56 @@ fn what_another_server_may_have_begun_is_not_begun_again_by_a_retry() {
     assert_eq!(after(Reason::BackendUnavailable), (true, true), "it goes back to its job");
     assert_eq!(after(Reason::NotAllowed), (true, true), "it goes back to its job");
     assert!(!after(Reason::SubmissionUnknown).0, "it ends");
+}
+
+#[test]
+fn what_failed_because_it_stood_still_counts_against_nobody() {
+    let after = |crash: CrashPolicy, handle: Option<&str>| {
+        let policies = Policies { crash, ..Policies::default() };
+        let task = task_of(Submission { policies, ..submission() }, HOUR_BEGINS);
+        let run = Run { handle: handle.map(str::to_owned), ..a_run(&task) };
+        let end = AttemptEnd::Suspended { reason: Reason::ExecutionError, result: "no".into() };
+        settle(&task, &run, end, Vec::new(), HOUR_BEGINS)
+    };
+    let again = after(CrashPolicy::AtLeastOnce, None);
+    assert_eq!(again.run.status, RunStatus::Queued { due: HOUR_BEGINS });
+    assert_eq!((again.run.failures, again.run.crashes, again.task.consecutive_failures), (0, 0, 0));
+    let reason = |settled: Settled| match settled.run.status {
+        RunStatus::Ended { reason, .. } => Some(reason),
+        _ => None,
+    };
+    let once = after(CrashPolicy::AtMostOnce, None);
+    assert_eq!(once.run.result.as_deref(), Some(&*format!("{} no", Reason::Suspended.sentence())));
+    assert_eq!(reason(once), Some(Reason::Suspended));
+    // Another server's work did not stand still.
+    for crash in [CrashPolicy::AtLeastOnce, CrashPolicy::AtMostOnce] {
+        assert_eq!(reason(after(crash, Some("{}"))), Some(Reason::ExecutionError));
+    }
+}
+
+/// Reads that a renewal needs: the run as a claim has left it, and as a store shows it that has forgotten.
+#[test]
+fn a_renewal_changes_only_what_a_store_has_forgotten() {
+    let task = task_of(submission(), HOUR_BEGINS);
+    let queued = Run { status: RunStatus::Queued { due: HOUR_BEGINS }, ..a_run(&task) };
+    let by = Claimant::new("w1");
+    let claimed = claim(&queued, &by, HOUR_BEGINS).expect("it is due");
+    let ours = Held::of(&claimed);
+    assert_eq!(renew(&claimed, &ours, "w1"), Ok(Renewed::Lease { progress: None }));
+    let progress = Some(Progress { percent: Some(3), message: "p".to_owned() });
+    let further = Held { progress: progress.clone(), ..ours.clone() };
+    assert_eq!(renew(&claimed, &further, "w1"), Ok(Renewed::Lease { progress: progress.clone() }));
+    let known = Run { progress, ..claimed.clone() };
+    assert_eq!(renew(&known, &further, "w1"), Ok(Renewed::Lease { progress: None }), "it is known");
+    let Ok(Renewed::Run(again)) = renew(&queued, &ours, "w1") else { panic!("it was forgotten") };
+    assert_eq!(*again, claimed);
+    let with_handle = Held { handle: Some("{}".to_owned()), ..ours.clone() };
+    let Ok(Renewed::Run(again)) = renew(&claimed, &with_handle, "w1") else {
+        panic!("its handle was forgotten")
+    };
+    assert_eq!(*again, Run { handle: Some("{}".to_owned()), ..claimed.clone() });
+    let others = claim(&queued, &Claimant::new("w2"), HOUR_BEGINS).expect("it is due");
+    assert_eq!(renew(&others, &ours, "w1"), Err(Refusal::Held));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use isochrone_domain::{AttemptEnd, Reason, RunId, TaskId, TaskType};
 use isochrone_worker::{Attempt, Executor};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
@@ -82,9 +83,25 @@ impl Drill {
         let asked = self.http.post(format!("{}/begin", self.url)).json(&begin).send().await;
         let answered = asked.and_then(reqwest::Response::error_for_status).map_err(unanswered)?;
         let script: Script = answered.json().await.map_err(unanswered)?;
-        let stopped = tokio::select! {
-            reason = attempt.stopped() => Some(reason),
-            () = tokio::time::sleep(Duration::from_millis(script.hold_ms)) => None,
+        let mut work = std::pin::pin!(async {
+            tokio::time::sleep(Duration::from_millis(script.hold_ms)).await;
+            attempt.trust().there().await;
+        });
+        let mut suspended = false;
+        let stopped = loop {
+            tokio::select! {
+                biased;
+                reason = attempt.stopped() => break Some(reason),
+                () = attempt.trust().over(), if !suspended => {
+                    signal(&child, Signal::STOP);
+                    suspended = true;
+                }
+                () = attempt.trust().there(), if suspended => {
+                    signal(&child, Signal::CONT);
+                    suspended = false;
+                }
+                () = &mut work => break None,
+            }
         };
         child.kill().await.map_err(|error| format!("the attempt's process can't be killed: {error}"))?;
         let end = End { run, attempt: number, stopped: stopped.is_some() };
@@ -107,6 +124,14 @@ fn child() -> std::io::Result<Child> {
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    if let Some(pid) = pid {
+        // It may have ended by itself.
+        let _ = kill_process(pid, signal);
+    }
 }
 
 fn unanswered(error: reqwest::Error) -> String {

@@ -31,7 +31,7 @@ pub(crate) enum Next {
     End,
 }
 
-/// Waits for the next look, unless the attempt must stop.
+/// Waits for the next look, unless the attempt must stop. None is due while the attempt is suspended.
 pub(crate) async fn next(attempt: &Attempt, pause: Duration) -> Next {
     tokio::select! {
         biased;
@@ -39,7 +39,7 @@ pub(crate) async fn next(attempt: &Attempt, pause: Duration) -> Next {
             StopReason::Draining | StopReason::LeaseLost => Next::GiveBack,
             StopReason::Cancelled | StopReason::Deadline => Next::End,
         },
-        () = sleep(pause) => Next::Look,
+        () = async { sleep(pause).await; attempt.trust().there().await } => Next::Look,
     }
 }
 

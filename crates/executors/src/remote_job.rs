@@ -113,9 +113,13 @@ pub(crate) async fn follow(job: &mut dyn RemoteJob, attempt: &Attempt) -> Result
 /// Asks for the job's end and waits for it a little. Servers refuse that while a job is only submitted, and some
 /// jobs never listen.
 async fn end(job: &mut dyn RemoteJob, attempt: &Attempt) -> Result<AttemptEnd, AttemptEnd> {
-    let until = Instant::now() + PATIENCE;
+    let mut until = Instant::now() + PATIENCE;
     let (mut told, mut refusal) = (false, String::new());
     while Instant::now() < until {
+        if attempt.trust().is_over() {
+            attempt.trust().there().await;
+            until = Instant::now() + PATIENCE;
+        }
         // Once it was heard, it is not said again.
         if !told {
             match job.end().await {

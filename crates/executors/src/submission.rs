@@ -26,7 +26,8 @@ const KEEPING: u32 = 10;
 
 /// The job that `submit` begins. Where its server does not say where it is, or whether there is one, `find` looks for
 /// the run's job; then what the server has taken is not submitted again, and the task's crash policy decides about the
-/// rest. A stop does not cut a submission short: whether there is a job must be known.
+/// rest. A stop does not cut a submission short: whether there is a job must be known. Nothing is sent while the attempt is
+/// suspended; what has been sent is awaited.
 pub(crate) async fn submit_until_known<T, S, F>(
     attempt: &Attempt,
     submit: impl Fn() -> S,
@@ -38,6 +39,12 @@ where
 {
     let (began, mut submission, mut turned_away, mut pause) = (Instant::now(), 1, 0, SHORTEST);
     loop {
+        if attempt.trust().is_over() {
+            attempt.trust().there().await;
+            if submission == 1 && attempt.must_stop().is_some() {
+                return Err(not_begun());
+            }
+        }
         let (unknown, taken) = match Box::pin(submit()).await {
             SubmitOutcome::Begun(job) => return Ok(job),
             SubmitOutcome::NotBegun { error, retryable } => {
@@ -57,6 +64,7 @@ where
             SubmitOutcome::BegunWithoutHandle(words) => (lost_track(&words), true),
             SubmitOutcome::Unknown(error) => (unknown(&error), false),
         };
+        attempt.trust().there().await;
         match find().await {
             Ok(Some(job)) => return Ok(job),
             Ok(None) => {}
@@ -92,7 +100,7 @@ pub(crate) fn lost_track(words: &str) -> String {
 /// Where it can't be kept: nothing may be submitted then that is noted here.
 pub(crate) async fn note(attempt: &Attempt, state: &impl Serialize) -> Asked<()> {
     let state = serde_json::to_string(state).expect("texts are JSON");
-    attempt.checkpoint(&state).await.map_err(|why| {
+    store_handle(attempt, &state).await.map_err(|why| {
         isochrone_arcgis::Error::Unavailable(format!("that it is submitted could not be kept: {why}"))
     })
 }
@@ -122,20 +130,29 @@ pub(crate) async fn keep<F: Future<Output = Asked<()>>>(
     end: impl FnOnce() -> F,
 ) -> Result<(), AttemptEnd> {
     let handle = serde_json::to_string(handle).expect("texts are JSON");
-    let mut tries = 1;
-    let why = loop {
-        match attempt.checkpoint(&handle).await {
-            Ok(()) => return Ok(()),
-            Err(NotKept::Storage(_)) if tries < KEEPING => {}
-            Err(why) => break why,
-        }
-        tries += 1;
-        sleep(PAUSE).await;
-    };
+    let Err(why) = store_handle(attempt, &handle).await else { return Ok(()) };
     if let Err(error) = Box::pin(end()).await {
         tracing::warn!(job, %error, "a job that could not be kept goes on");
     }
     Err(failed(Reason::Internal, &format!("the job's handle could not be kept: {why}")))
+}
+
+/// Stores a handle. A store that is away is tried again for some time, and for as long as the attempt is suspended.
+///
+/// # Errors
+/// Where it is not stored.
+pub(crate) async fn store_handle(attempt: &Attempt, handle: &str) -> Result<(), NotKept> {
+    let mut tries = 1;
+    loop {
+        match attempt.checkpoint(handle).await {
+            Err(NotKept::Storage(_)) if attempt.trust().is_over() => attempt.trust().there().await,
+            Err(NotKept::Storage(_)) if tries < KEEPING => {
+                tries += 1;
+                sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// The handle that an earlier attempt has kept, if it is one of this kind.

@@ -50,8 +50,13 @@ struct AtWork<'a> {
 impl<'a> AtWork<'a> {
     fn begin(world: &'a World, process: &'a Process, run: RunId, fence: Fence) -> AtWork<'a> {
         world.note(format_args!("{} begins {run} attempt {}", process.name, fence.attempt));
+        *world.witness.seen().begun.entry(run).or_default() += 1;
+        AtWork::resume(world, process, run, fence)
+    }
+
+    /// Goes on with an attempt that was suspended.
+    fn resume(world: &'a World, process: &'a Process, run: RunId, fence: Fence) -> AtWork<'a> {
         let mut seen = world.witness.seen();
-        *seen.begun.entry(run).or_default() += 1;
         let workers = seen.at_work.entry(run).or_default();
         let others: Vec<String> =
             workers.iter().map(|(fence, name)| format!("{name} attempt {}", fence.attempt)).collect();
@@ -124,20 +129,35 @@ impl Executor for Counting {
 
     async fn execute(&self, attempt: &Attempt) -> AttemptEnd {
         let run = attempt.run();
-        let work = AtWork::begin(&self.world, &self.process, run.id, run.fence());
+        let begun = AtWork::begin(&self.world, &self.process, run.id, run.fence());
+        let mut work = Some(begun);
         let script = Script::of(run.id, run.attempt);
         for _ in 0..script.steps {
-            tokio::select! {
-                biased;
-                reason = attempt.stopped() => {
-                    self.process.alive().await;
-                    self.world.note(format_args!("{} stops {}: {reason:?}", self.process.name, run.id));
-                    return stopped(reason);
+            let mut pause = std::pin::pin!(sleep(script.pause));
+            loop {
+                tokio::select! {
+                    biased;
+                    reason = attempt.stopped() => {
+                        self.process.alive().await;
+                        self.world.note(format_args!("{} stops {}: {reason:?}", self.process.name, run.id));
+                        return stopped(reason);
+                    }
+                    () = attempt.trust().over(), if work.is_some() => {
+                        self.world.note(format_args!("{} suspends {}", self.process.name, run.id));
+                        work = None;
+                    }
+                    () = attempt.trust().there(), if work.is_none() => {
+                        self.process.alive().await;
+                        self.world.note(format_args!("{} resumes {}", self.process.name, run.id));
+                        work = Some(AtWork::resume(&self.world, &self.process, run.id, run.fence()));
+                    }
+                    () = &mut pause, if work.is_some() => break,
                 }
-                () = sleep(script.pause) => {}
             }
             self.process.alive().await;
-            work.step();
+            if let Some(work) = &work {
+                work.step();
+            }
         }
         self.world.note(format_args!("{} ends {} attempt {}", self.process.name, run.id, run.attempt));
         if script.fails {

@@ -72,7 +72,7 @@ impl From<&AttemptEnd> for AttemptResult {
     fn from(end: &AttemptEnd) -> AttemptResult {
         match end {
             AttemptEnd::Succeeded { .. } => AttemptResult::Succeeded,
-            AttemptEnd::Failed { .. } => AttemptResult::Failed,
+            AttemptEnd::Failed { .. } | AttemptEnd::Suspended { .. } => AttemptResult::Failed,
             AttemptEnd::SubmitFailed { .. } => AttemptResult::SubmitFailed,
             AttemptEnd::GivenBack => AttemptResult::GivenBack,
             AttemptEnd::Lapsed => AttemptResult::Lost,

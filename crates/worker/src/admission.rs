@@ -7,7 +7,7 @@ use isochrone_domain::{AttemptEnd, Reason, check_item};
 use crate::{Attempt, Executor, WorkerParts};
 
 /// How often a store that does not say who the owner is is asked, and how long after one another.
-const OWNER_TRIES: u32 = 10;
+const OWNER_TRIES: u32 = 30;
 const OWNER_WAIT: Duration = Duration::from_millis(500);
 
 /// Between two tries to look at an item while its work goes on elsewhere.
@@ -50,6 +50,11 @@ async fn owner_refused(parts: &WorkerParts, attempt: &Attempt) -> Option<Attempt
             Err(error) if tries == OWNER_TRIES => {
                 return Some(refusal(Reason::Internal, format!("the task's owner: {error}")));
             }
+            // It is away: whether it gives the run to others is known first.
+            Err(_) if attempt.trust().is_over() => tokio::select! {
+                () = attempt.trust().there() => {}
+                _ = attempt.stopped() => return Some(AttemptEnd::GivenBack),
+            },
             Err(_) => tokio::time::sleep(OWNER_WAIT).await,
         }
         tries += 1;

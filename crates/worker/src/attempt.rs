@@ -10,7 +10,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::Mask;
+use crate::{Mask, Trust};
 
 /// Why an executor must stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,7 @@ pub struct Attempt {
     artifacts: Arc<dyn ObjectStore>,
     reports: mpsc::Sender<Report>,
     stop: watch::Receiver<Option<StopReason>>,
+    trust: Trust,
     /// How many files were kept.
     files: AtomicU32,
     mask: Mutex<Mask>,
@@ -94,10 +95,23 @@ impl Attempt {
             artifacts,
             reports,
             stop,
+            trust: Trust::for_ever(),
             files: AtomicU32::new(0),
             mask: Mutex::default(),
             steps: watch::Sender::default(),
         }
+    }
+
+    /// With a lease that is trusted so.
+    #[must_use]
+    pub fn with_trust(self, trust: Trust) -> Attempt {
+        Attempt { trust, ..self }
+    }
+
+    /// The worker's trust in the attempt's lease. Without it the attempt is suspended: other servers are asked nothing for
+    /// it, and what it started stands still.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The task, as it was when the run was claimed.
@@ -146,6 +160,9 @@ impl Attempt {
             AttemptEnd::Failed { reason, result } => AttemptEnd::Failed { reason, result: mask.line(result) },
             AttemptEnd::SubmitFailed { reason, result } => {
                 AttemptEnd::SubmitFailed { reason, result: mask.line(result) }
+            }
+            AttemptEnd::Suspended { reason, result } => {
+                AttemptEnd::Suspended { reason, result: mask.line(result) }
             }
             end @ (AttemptEnd::GivenBack | AttemptEnd::Lapsed) => end,
         }

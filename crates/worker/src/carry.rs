@@ -8,12 +8,13 @@ use futures::FutureExt;
 use isochrone_domain::{Artifact, AttemptEnd, Fence, LogStream, Reason, Refusal, RunId, Task};
 use isochrone_store::{Claimed, Finished, StoreError};
 use isochrone_telemetry::AttemptResult;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::admission;
 use crate::journal::Journal;
 use crate::leases::{Lease, Leases};
+use crate::suspension::Suspension;
 use crate::{Attempt, Executor, STOP_GRACE, StopReason, WorkerParts};
 
 /// Between an executor and the journal: an executor that reports faster than the store takes waits.
@@ -34,6 +35,7 @@ pub(crate) async fn carry(
     let deadline = deadline(&task, &*executor);
     let (reports, receiver) = mpsc::channel(REPORTS_IN_FLIGHT);
     let attempt = Attempt::new(task, run.clone(), Arc::clone(&parts.artifacts), reports, lease.stop.clone());
+    let attempt = attempt.with_trust(lease.trust.clone());
     let journal = Journal::new(parts, leases, &run).keep(receiver);
     let execution = async {
         let end = match admission::refused(parts, &*executor, &attempt).await {
@@ -81,7 +83,8 @@ async fn execute_watched(
 }
 
 /// Lets the executor work until it ends, must stop, or its lease is lost (None: nothing of the
-/// attempt counts any more, and its work is dead when this returns).
+/// attempt counts any more, and its work is dead when this returns). While the lease is not trusted the work is suspended,
+/// and no time passes for it.
 async fn execute(
     executor: &dyn Executor,
     attempt: &Attempt,
@@ -90,15 +93,32 @@ async fn execute(
     deadline: Duration,
 ) -> Option<AttemptEnd> {
     let (run, fence) = (attempt.run().id, attempt.run().fence());
-    let out_of_time = Instant::now() + deadline;
+    let mut out_of_time = Instant::now() + deadline;
     let mut stop = lease.stop.clone();
     let mut told: Option<(StopReason, Instant)> = None;
+    let mut suspension = Suspension::default();
     let mut work = std::pin::pin!(AssertUnwindSafe(executor.execute(attempt)).catch_unwind());
     loop {
         let force_at = told.map_or(out_of_time + deadline, |(_, at)| at + STOP_GRACE);
+        // Who leaves a worker that stops has no time to wait for its store.
+        let time_passes = !suspension.is_on() || told.is_some_and(|(told, _)| told == StopReason::Draining);
         tokio::select! {
             biased;
-            () = lapsed(&lease.trusted_until) => return None,
+            Ok(()) = stop.changed() => match *stop.borrow_and_update() {
+                Some(StopReason::LeaseLost) => return None,
+                Some(reason) => told = told.or(Some((reason, Instant::now()))),
+                None => {}
+            },
+            () = lease.trust.over(), if !suspension.is_on() => suspension.begin(lease.trust.until()),
+            () = lease.trust.there(), if suspension.is_on() => {
+                let lasted = suspension.end();
+                out_of_time += lasted;
+                told = told.map(|(reason, at)| (reason, at + lasted));
+            }
+            () = suspension.too_long(&lease.trust), if suspension.is_on() => {
+                tracing::error!("the attempt was suspended for too long; its work is killed");
+                return None;
+            }
             end = &mut work => {
                 let end = end.unwrap_or_else(|_| AttemptEnd::Failed {
                     reason: Reason::Internal,
@@ -106,33 +126,19 @@ async fn execute(
                 });
                 // Told and ended in one moment: what counts is what it was told.
                 let told = *lease.stop.borrow();
+                let end = if told.is_none() { suspension.blamed(end) } else { end };
                 return (told != Some(StopReason::LeaseLost)).then(|| by_stop_reason(end, told, deadline));
             }
-            Ok(()) = stop.changed() => match *stop.borrow_and_update() {
-                Some(StopReason::LeaseLost) => return None,
-                Some(reason) => told = told.or(Some((reason, Instant::now()))),
-                None => {}
-            },
-            () = sleep_until(out_of_time), if told.is_none() => leases.stop(run, fence, StopReason::Deadline),
-            () = sleep_until(force_at), if told.is_some() => {
+            () = sleep_until(out_of_time), if told.is_none() && time_passes => {
+                leases.stop(run, fence, StopReason::Deadline);
+            }
+            () = sleep_until(force_at), if told.is_some() && time_passes => {
                 let unanswered = AttemptEnd::Failed {
                     reason: Reason::Internal,
                     result: "The work did not end when it was told to and was killed.".to_owned(),
                 };
                 return Some(by_stop_reason(unanswered, told.map(|(reason, _)| reason), deadline));
             }
-        }
-    }
-}
-
-/// Answers once the lease has run out without news.
-async fn lapsed(trusted_until: &watch::Receiver<Instant>) {
-    let mut trusted_until = trusted_until.clone();
-    loop {
-        let until = *trusted_until.borrow_and_update();
-        sleep_until(until).await;
-        if *trusted_until.borrow() <= until {
-            return;
         }
     }
 }
@@ -179,10 +185,13 @@ async fn finish(
         };
         match answer {
             Ok(Finished::Kept(run)) => {
+                leases.ended(run.id, fence, end, artifacts);
                 parts.metrics.attempt_ended(&run, result);
                 tracing::info!(status = run.status.wire(), reason = reason_code(&run), "attempt ended");
                 break;
             }
+            // It may know the run soon.
+            Ok(Finished::Fenced(Refusal::Unknown)) if began.elapsed() < leases.length().real => {}
             Ok(Finished::Fenced(refusal)) => {
                 parts.metrics.write_fenced();
                 tracing::warn!(%refusal, "the attempt's end was refused");

@@ -18,6 +18,8 @@ pub struct WorkerConfig {
     pub lease: Duration,
     /// Between renewals.
     pub renew_every: Duration,
+    /// How long work is suspended at most when the store does not renew its lease. It is killed then.
+    pub longest_suspension: Duration,
     /// How long running work may go on once the worker drains.
     pub drain_grace: Duration,
 }
@@ -31,6 +33,7 @@ impl WorkerConfig {
             slots_of: HashMap::new(),
             lease: Duration::from_secs(15),
             renew_every: Duration::from_secs(5),
+            longest_suspension: Duration::from_mins(10),
             drain_grace: Duration::from_secs(20),
         }
     }
@@ -40,7 +43,7 @@ impl WorkerConfig {
     }
 
     /// How long the worker trusts a lease without news: shorter than the lease itself, so that the
-    /// work is dead before anybody else may begin it.
+    /// work is suspended before anybody else may begin it.
     pub(crate) fn trusted_lease(&self) -> Duration {
         self.lease * 4 / 5
     }

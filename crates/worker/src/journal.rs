@@ -155,6 +155,9 @@ impl<'a> Journal<'a> {
                         Err(error) => return Err(NotKept::Storage(error.to_string())),
                     }
                 }
+                Ok(Finished::Fenced(refusal @ Refusal::Unknown)) => {
+                    return Err(NotKept::Storage(refusal.to_string()));
+                }
                 Ok(Finished::Fenced(_)) => return Err(self.fenced()),
                 Err(error) => return Err(NotKept::Storage(error.to_string())),
             }
@@ -219,6 +222,7 @@ impl<'a> Journal<'a> {
                     Ok(false) => self.parts.metrics.write_fenced(),
                 }
             }
+            Ok(Finished::Fenced(Refusal::Unknown)) => self.unsent = lines,
             // Nobody will read them: the attempt is over.
             Ok(Finished::Fenced(_)) => self.parts.metrics.write_fenced(),
             Err(error) => {

@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use crate::carry::carry;
 use crate::leases::{LeaseLength, Leases};
-use crate::{Executor, STOP_GRACE, StopReason, WorkerConfig};
+use crate::{BootTime, Executor, STOP_GRACE, StopReason, WorkerConfig};
 
 /// How long the answer to a claim is waited for before the claim is repeated.
 const CLAIM_ANSWER: Duration = Duration::from_secs(5);
@@ -68,7 +68,9 @@ impl Worker {
         let executors = executors.into_iter().map(|executor| (executor.kind(), executor)).collect();
         let length = LeaseLength {
             on_clock: parts.store.clock().of_real(config.lease),
+            real: config.lease,
             trusted: config.trusted_lease(),
+            longest_suspension: config.longest_suspension,
         };
         Arc::new(Worker {
             parts,
@@ -208,12 +210,12 @@ impl Worker {
 
     /// The answer to a claim, and until when a lease that it grants is trusted. A claim whose answer was lost may have
     /// been granted: it is repeated as the same one until the store answers. None: it did not for long.
-    async fn claim(&self, run: RunId) -> Option<(Claim, Instant)> {
+    async fn claim(&self, run: RunId) -> Option<(Claim, BootTime)> {
         let by = Claimant::new(&self.config.name);
         let length = self.leases.length();
         let first = Instant::now();
         loop {
-            let asked = Instant::now();
+            let asked = BootTime::now();
             let problem = match timeout(CLAIM_ANSWER, self.parts.store.claim(run, &by, length.on_clock)).await
             {
                 Ok(Ok(claim)) => return Some((claim, asked + length.trusted)),
@@ -228,7 +230,7 @@ impl Worker {
         }
     }
 
-    async fn carry(&self, claimed: Claimed, executor: Arc<dyn Executor>, trusted_until: Instant) {
+    async fn carry(&self, claimed: Claimed, executor: Arc<dyn Executor>, trusted_until: BootTime) {
         tracing::info!(kind = %claimed.run.kind, "attempt begins");
         let held = self.leases.hold(&claimed.run, trusted_until).await;
         if claimed.run.cancel.is_some() {

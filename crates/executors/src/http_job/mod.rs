@@ -60,7 +60,7 @@ impl HttpJob {
                     let handle = Handle { location: location.clone() };
                     let handle = serde_json::to_string(&handle).expect("texts are JSON");
                     // Asked again, the server answers for the same job: a handle that is lost is found so.
-                    if let Err(error) = attempt.checkpoint(&handle).await {
+                    if let Err(error) = submission::store_handle(attempt, &handle).await {
                         attempt
                             .log(LogStream::System, format!("the job's handle is not kept: {error}"))
                             .await;
@@ -102,6 +102,7 @@ impl HttpJob {
         let (began, mut pause) = (Instant::now(), SHORTEST);
         let mut perhaps_taken = run.attempt > 1;
         loop {
+            attempt.trust().there().await;
             // An order that may have been taken is given again, so that its job can be ended.
             if attempt.must_stop().is_some() && !perhaps_taken {
                 return Err(failed(Reason::Cancelled, "it was stopped before the server had taken it"));

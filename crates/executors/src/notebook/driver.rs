@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use isochrone_domain::{Run, TaskId};
+use isochrone_worker::{Attempt, BootTime, Trust};
 use rustix::process::{Pid, Signal, kill_process, setpriority_process};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::config::Config;
 use super::document::Receiver;
@@ -31,7 +32,7 @@ const PROGRAM: &str = "driver.py";
 const PACKAGE: &str = "notebook_driver";
 
 /// The driver, by names below the folder that a notebook can only read.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 14] = [
     (PROGRAM, include_str!("driver/driver.py")),
     ("notebook_driver/__init__.py", include_str!("driver/notebook_driver/__init__.py")),
     ("notebook_driver/client.py", include_str!("driver/notebook_driver/client.py")),
@@ -44,6 +45,7 @@ const FILES: [(&str, &str); 13] = [
     ("notebook_driver/parameters.py", include_str!("driver/notebook_driver/parameters.py")),
     ("notebook_driver/processes.py", include_str!("driver/notebook_driver/processes.py")),
     ("notebook_driver/reading.py", include_str!("driver/notebook_driver/reading.py")),
+    ("notebook_driver/suspension.py", include_str!("driver/notebook_driver/suspension.py")),
     ("notebook_driver/streams.py", include_str!("driver/notebook_driver/streams.py")),
 ];
 
@@ -73,6 +75,26 @@ struct Job<'a> {
     output_bytes: u64,
     /// The most that an executed notebook may have.
     document_bytes: u64,
+    /// None: for ever.
+    trust: Option<TrustedUntil>,
+    /// How long the notebook may stand still before it is killed.
+    longest_suspension_ms: u64,
+}
+
+/// Until when the notebook may go on, unless the driver is told of another moment. It acts by itself then: the worker may
+/// be stopped, too.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TrustedUntil {
+    /// By CLOCK_BOOTTIME, which shows the same in every process.
+    trusted_until_ms: u64,
+}
+
+impl TrustedUntil {
+    fn new(until: BootTime) -> Option<TrustedUntil> {
+        let until = until.since_boot()?.as_millis();
+        Some(TrustedUntil { trusted_until_ms: u64::try_from(until).unwrap_or(u64::MAX) })
+    }
 }
 
 /// What a driver executes.
@@ -94,8 +116,8 @@ pub(super) struct Driver {
     tree: Arc<Mutex<Tree>>,
     folder: Arc<UntrustedDir>,
     ended: bool,
-    /// The driver ends itself and all others when this closes, so that they don't survive the worker.
-    _lifeline: ChildStdin,
+    /// Closes its standard input. The driver ends itself and all others then, so that they don't survive the worker.
+    _lifeline: DropGuard,
     /// What serves its network, which ends with it.
     _network: Option<DropGuard>,
     _parent: Parent,
@@ -115,9 +137,10 @@ impl Driver {
         scratch: &Scratch,
         config: &Config,
         notebook_input: NotebookInput<'_>,
-        run: &Run,
+        attempt: &Attempt,
         network: &mut RunNetwork,
     ) -> io::Result<(Driver, Streams, Receiver)> {
+        let run = attempt.run();
         let NotebookInput { notebook, parameters, outputs, secrets } = notebook_input;
         let program = scratch.input().join(PROGRAM);
         let input = scratch.input().join("input.ipynb");
@@ -157,18 +180,23 @@ impl Driver {
             outputs,
             output_bytes: config.output_bytes(),
             document_bytes,
+            trust: TrustedUntil::new(attempt.trust().until()),
+            longest_suspension_ms: u64::try_from(attempt.trust().longest_suspension().as_millis())
+                .unwrap_or(u64::MAX),
         };
         let mut line = serde_json::to_vec(&job)?;
         line.push(b'\n');
         // A driver that dies at once is told by its exit, not by this.
         drop(lifeline.write_all(&line).await);
+        let (cut, lifeline) = (CancellationToken::new(), lifeline);
+        tokio::spawn(cut.clone().run_until_cancelled_owned(pass_on_trust(lifeline, attempt.trust().clone())));
         let driver = Driver {
             child,
             pid,
             tree,
             folder: Arc::new(scratch.own_folder().again()?),
             ended: false,
-            _lifeline: lifeline,
+            _lifeline: cut.drop_guard(),
             _network: network,
             _parent: parent,
         };
@@ -262,6 +290,19 @@ fn kill_in_thread(tree: Arc<Mutex<Tree>>, spare: Spare, then: impl FnOnce() + Se
     if let Err(error) = std::thread::Builder::new().name("notebook-end".to_owned()).spawn(kill) {
         tracing::error!(%error, "no thread to kill a notebook's processes");
     }
+}
+
+/// Tells the driver until when the notebook may go on, as often as that is renewed. Dropped, it closes the driver's input.
+async fn pass_on_trust(mut lifeline: ChildStdin, mut trust: Trust) {
+    while let Some(until) = trust.renewed().await {
+        let Some(until) = TrustedUntil::new(until) else { break };
+        let mut line = serde_json::to_vec(&until).expect("a number is JSON");
+        line.push(b'\n');
+        if lifeline.write_all(&line).await.is_err() {
+            break;
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// The most that an executed notebook may have. JSON escapes what it holds, and short lines of output stand there with

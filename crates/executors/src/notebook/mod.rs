@@ -180,7 +180,7 @@ impl ExecuteNotebook {
             scratch,
             &self.config,
             NotebookInput { notebook: &notebook, parameters, outputs: notebook_outputs(&notebook), secrets },
-            attempt.run(),
+            attempt,
             &mut network,
         )
         .await

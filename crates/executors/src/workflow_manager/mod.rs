@@ -47,7 +47,7 @@ impl Handle {
 
     async fn keep(&self, attempt: &Attempt) {
         let handle = serde_json::to_string(self).expect("texts are JSON");
-        if let Err(error) = attempt.checkpoint(&handle).await {
+        if let Err(error) = submission::store_handle(attempt, &handle).await {
             attempt.log(LogStream::System, format!("the job's handle is not kept: {error}")).await;
         }
     }
@@ -103,6 +103,7 @@ impl ExecuteWorkflowManager {
         // Of a run's first attempt there can't be a job yet.
         let (mut perhaps_made, mut tries, mut unanswered) = (attempt.run().attempt > 1, 1, 0);
         loop {
+            attempt.trust().there().await;
             let looked = if perhaps_made { workflow.job(id).await.map(Some) } else { Ok(None) };
             let error = match looked {
                 Ok(Some(_)) => {
@@ -157,6 +158,7 @@ impl ExecuteWorkflowManager {
         words: &str,
     ) -> Result<String, AttemptEnd> {
         for _ in 0..UNANSWERED {
+            attempt.trust().there().await;
             match workflow.job(id).await {
                 Ok(_) => return Ok(id.to_owned()),
                 Err(error) => until_next_try(attempt, &error, SHORTEST).await,

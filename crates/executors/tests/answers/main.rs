@@ -10,6 +10,7 @@ mod ogc;
 mod plain;
 mod row;
 mod server;
+mod suspended;
 
 use std::sync::Arc;
 use std::time::Duration;

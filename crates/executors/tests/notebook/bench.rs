@@ -15,7 +15,7 @@ use isochrone_domain::{
 use isochrone_executors::notebook::{
     Config, Destination, ExecuteNotebook, Homes, Isolation, Lookup, NoContent, Notebooks, PythonEnvironment,
 };
-use isochrone_worker::{Attempt, Executor, Report, StopReason};
+use isochrone_worker::{Attempt, BootTime, Executor, Report, StopReason, Trust};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, memory::InMemory};
 use serde_json::{Value, json};
@@ -88,6 +88,8 @@ pub(crate) struct Bench {
     pub(crate) own: Vec<Destination>,
     pub(crate) lookup: Option<Arc<dyn Lookup>>,
     pub(crate) homes: Option<Arc<dyn Homes>>,
+    /// How long it may stand still.
+    pub(crate) longest_suspension: Duration,
     notebook: Vec<u8>,
     data_dir: PathBuf,
     folder: TempDir,
@@ -106,6 +108,7 @@ pub(crate) struct Outcome {
 /// An execution that goes on.
 pub(crate) struct Execution {
     stop: watch::Sender<Option<StopReason>>,
+    trust: watch::Sender<BootTime>,
     log: Arc<Mutex<Vec<(LogStream, String)>>>,
     outcome: tokio::task::JoinHandle<Outcome>,
     folder: TempDir,
@@ -118,7 +121,8 @@ impl Bench {
         let data_dir = folder.path().to_path_buf();
         let (servers, own, lookup, homes) = (Vec::new(), Vec::new(), None, None);
         let (config, task) = (Config::default(), task());
-        Bench { config, task, servers, own, lookup, homes, notebook, data_dir, folder }
+        let longest_suspension = Duration::from_mins(10);
+        Bench { config, task, servers, own, lookup, homes, longest_suspension, notebook, data_dir, folder }
     }
 
     pub(crate) fn cells(sources: &[&str]) -> Bench {
@@ -173,7 +177,9 @@ impl Bench {
         let (stop, stopped) = watch::channel(None);
         let (reports, received) = mpsc::channel(64);
         let store = Arc::new(InMemory::new());
-        let attempt = Attempt::new(self.task, run(), store.clone(), reports, stopped);
+        let (trust, until) = watch::channel(BootTime::now() + Duration::from_hours(1));
+        let attempt = Attempt::new(self.task, run(), store.clone(), reports, stopped)
+            .with_trust(Trust::new(until, self.longest_suspension));
         let log = Arc::default();
         let reader = tokio::spawn(read(received, Arc::clone(&log)));
         let seen = Arc::clone(&log);
@@ -193,7 +199,7 @@ impl Bench {
             let log = std::mem::take(&mut *seen.lock().unwrap());
             Outcome { end, took, log, progress, artifacts, store }
         });
-        Execution { stop, log, outcome, folder: self.folder }
+        Execution { stop, trust, log, outcome, folder: self.folder }
     }
 
     pub(crate) async fn run(self) -> Outcome {
@@ -250,6 +256,11 @@ impl Execution {
 
     pub(crate) fn stop(&self, reason: StopReason) {
         self.stop.send(Some(reason)).unwrap();
+    }
+
+    /// Until when the attempt's lease is trusted.
+    pub(crate) fn trust(&self, until: BootTime) {
+        self.trust.send(until).unwrap();
     }
 
     /// Drops the executor's future, as a worker does whose patience is over.

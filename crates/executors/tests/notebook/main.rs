@@ -20,5 +20,6 @@ mod published;
 mod secrets;
 mod stages;
 mod stops;
+mod suspension;
 mod table;
 mod traps;

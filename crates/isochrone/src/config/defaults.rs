@@ -71,6 +71,7 @@ impl Default for Config {
                 notebook_slots: 0,
                 drain_seconds: 20,
                 lease_seconds: 15,
+                suspend_max_seconds: 600,
                 drill_url: None,
             },
             retention: Retention { runs_per_task: 1_000, run_days: 90, record_days: 400 },

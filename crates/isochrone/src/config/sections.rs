@@ -196,6 +196,8 @@ pub(crate) struct Worker {
     /// How long a run stays a dead worker's, in seconds; renewed three times within it. Schedulers wait as long after the
     /// store was away: the same for all processes.
     pub(crate) lease_seconds: u32,
+    /// How long work stands still when the store does not renew its lease, in seconds; then it is killed.
+    pub(crate) suspend_max_seconds: u32,
     /// For rehearsals: it executes nothing, and asks this server how each attempt ends.
     pub(crate) drill_url: Option<String>,
 }

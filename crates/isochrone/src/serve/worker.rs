@@ -26,6 +26,7 @@ pub(super) fn worker(house: &House, config: &Config, line: &Line, name: &str) ->
     worker_config.drain_grace = Duration::from_secs(config.worker.drain_seconds);
     worker_config.lease = Duration::from_secs(config.worker.lease_seconds.into());
     worker_config.renew_every = worker_config.lease / 3;
+    worker_config.longest_suspension = Duration::from_secs(config.worker.suspend_max_seconds.into());
     let wake = house.wake.clone();
     let parts = WorkerParts {
         store: Arc::clone(&house.clocks) as Arc<dyn Store>,

@@ -43,7 +43,7 @@ impl RedisStore {
         let mut tries = Tries::default();
         loop {
             let (Some(stored), now) = self.run_now(id).await? else {
-                return Ok(Claim::Refused(Refusal::Deleted));
+                return Ok(Claim::Refused(self.precise(id, Refusal::Unknown).await?));
             };
             let run = match (domain::claim(&stored.run, by, now), &stored.run.status) {
                 (Ok(run), _) => run,
@@ -127,7 +127,10 @@ impl RedisStore {
                         steps.push(commit);
                         renewed.push((place, renewal));
                     }
-                    Ok(Err(refusal)) => renewals[place] = Some(Renewal::Lost(refusal)),
+                    Ok(Err(refusal)) => {
+                        let refusal = self.precise(held[place].run, refusal).await?;
+                        renewals[place] = Some(Renewal::Lost(refusal));
+                    }
                 }
             }
             for ((place, renewal), done) in renewed.into_iter().zip(self.commit_all(&steps).await?) {
@@ -148,7 +151,7 @@ impl RedisStore {
     ) -> Result<std::result::Result<(Commit, Renewal), Refusal>> {
         let stored = take_run(answers);
         let now = answers.now(self)?;
-        let Some(stored) = stored? else { return Ok(Err(Refusal::Deleted)) };
+        let Some(stored) = stored? else { return Ok(Err(Refusal::Unknown)) };
         let renewed = domain::renew(&stored.run, held, worker);
         let renewal = Renewal::Held { cancel: stored.run.cancel.clone() };
         Ok(renewed.map(|renewed| match renewed {
@@ -176,7 +179,7 @@ impl RedisStore {
         loop {
             let stored = match current(self.find_run(id).await?, fence) {
                 Ok(stored) => stored,
-                Err(refusal) => return Ok(Finished::Fenced(refusal)),
+                Err(refusal) => return Ok(Finished::Fenced(self.precise(id, refusal).await?)),
             };
             let mut run = stored.run.clone();
             noted(&mut run);
@@ -243,8 +246,21 @@ impl RedisStore {
         Ok(self.commit(commit).await?.then(|| Box::new(settled.run)))
     }
 
+    /// The same, and of a run that is not there, whether it was deleted.
+    pub(super) async fn precise(&self, id: RunId, refusal: Refusal) -> Result<Refusal> {
+        if refusal != Refusal::Unknown {
+            return Ok(refusal);
+        }
+        let shard = Shard::of_run(id);
+        let mut batch = Batch::default();
+        batch.add(shard, ["ZSCORE", &self.keys.deleted_runs(shard), &id.to_string()]);
+        let deleted = self.ask(batch).await?.bytes()?.is_some();
+        Ok(if deleted { Refusal::Deleted } else { Refusal::Unknown })
+    }
+
     /// The attempt is over: was it finished, or did it lapse?
     async fn finished_before(&self, id: RunId, fence: Fence, refusal: Refusal) -> Result<Finished> {
+        let refusal = self.precise(id, refusal).await?;
         let finished = self.find_run(id).await?.filter(|stored| domain::has_finished(&stored.run, fence));
         Ok(finished.map_or(Finished::Fenced(refusal), |stored| Finished::Kept(Box::new(stored.run))))
     }
@@ -397,6 +413,6 @@ enum Step {
 
 /// The run, if this attempt has it now.
 pub(super) fn current(stored: Option<StoredRun>, fence: Fence) -> std::result::Result<StoredRun, Refusal> {
-    let stored = stored.ok_or(Refusal::Deleted)?;
+    let stored = stored.ok_or(Refusal::Unknown)?;
     domain::check_fence(&stored.run, fence).map(|()| stored)
 }

@@ -23,7 +23,7 @@ impl RedisStore {
         loop {
             let stored = match current(self.find_run(run).await?, fence) {
                 Ok(stored) => stored,
-                Err(refusal) => return Ok(Finished::Fenced(refusal)),
+                Err(refusal) => return Ok(Finished::Fenced(self.precise(run, refusal).await?)),
             };
             let mut commit = Commit::new(Shard::of_run(run));
             commit.check_is(&self.keys.run(run), "t", executing(fence));

@@ -12,7 +12,7 @@ use isochrone_domain::{
 use rusqlite::{Connection, params};
 use tracing::warn;
 
-use super::{fires, rows, runs, tasks};
+use super::{fires, retention, rows, runs, tasks};
 use crate::runs::{PUT_OFF, TO_RENEW};
 use crate::{Claim, Claimed, Clock, Finished, LONGEST_LEASE, Renewal, Result, StoreError};
 
@@ -25,7 +25,7 @@ pub(super) fn claim(
     now: EpochMillis,
 ) -> Result<Claim> {
     let Some(run) = runs::find(db, id)? else {
-        return Ok(Claim::Refused(Refusal::Deleted));
+        return Ok(Claim::Refused(retention::absence(db, id)?));
     };
     let claimed = match domain::claim(&run, by, now) {
         Ok(claimed) => claimed,
@@ -62,7 +62,7 @@ fn set_lease(db: &Connection, run: &[u8], until: EpochMillis) -> Result<()> {
 pub(super) fn renew(db: &Connection, worker: &str, held: &Held, until: EpochMillis) -> Result<Renewal> {
     let run = match runs::find(db, held.run) {
         Ok(Some(run)) => run,
-        Ok(None) => return Ok(Renewal::Lost(Refusal::Deleted)),
+        Ok(None) => return Ok(Renewal::Lost(retention::absence(db, held.run)?)),
         Err(StoreError::Corrupt(_)) => return Ok(Renewal::Unreadable),
         Err(error) => return Err(error),
     };
@@ -175,7 +175,7 @@ fn shorten(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) -> Resul
 /// The run, if this attempt has it now.
 pub(super) fn current(db: &Connection, id: RunId, fence: Fence) -> Result<std::result::Result<Run, Refusal>> {
     let Some(run) = runs::find(db, id)? else {
-        return Ok(Err(Refusal::Deleted));
+        return Ok(Err(retention::absence(db, id)?));
     };
     Ok(domain::check_fence(&run, fence).map(|()| run))
 }

@@ -1,6 +1,6 @@
 //! Forgetting what is old.
 
-use isochrone_domain::{EpochMillis, RunId, TaskId};
+use isochrone_domain::{EpochMillis, Refusal, RunId, TaskId};
 use rusqlite::{Connection, Row, params};
 
 use super::rows::{self, signed};
@@ -49,6 +49,13 @@ pub(super) fn deleted_runs(db: &Connection, until: EpochMillis, limit: u64) -> R
     let sql = "SELECT id FROM deleted_runs WHERE at <= ?1 ORDER BY at LIMIT ?2";
     let id = |row: &Row<'_>| Ok(RunId::from_bytes(row.get(0)?));
     rows::many(db, sql, params![until.0, signed(limit)], id)
+}
+
+/// Why a run is not there.
+pub(super) fn absence(db: &Connection, run: RunId) -> Result<Refusal> {
+    let sql = "SELECT 1 FROM deleted_runs WHERE id = ?1";
+    let deleted = rows::one(db, sql, [run.as_bytes()], |row| row.get::<_, i64>(0))?.is_some();
+    Ok(if deleted { Refusal::Deleted } else { Refusal::Unknown })
 }
 
 /// Nothing is left of them.

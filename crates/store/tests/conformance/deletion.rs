@@ -77,3 +77,18 @@ pub(crate) async fn keeps_ledger_and_audit_of_the_deleted(fresh: &impl Fresh) {
     assert_eq!(actions.first(), Some(&Action::CreateTask));
     assert_eq!(actions.iter().filter(|action| **action == Action::DeleteTask).count(), 1);
 }
+
+/// A worker goes on for a while with a run that the store may only have forgotten.
+pub(crate) async fn tells_the_deleted_from_the_unknown(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let (known, unknown) = (world.some_run().await, isochrone_domain::RunId::random());
+    world.claimed(known.id, LONG).await;
+    assert!(delete(&world, known.task).await);
+    for (run, word) in [(known.id, Refusal::Deleted), (unknown, Refusal::Unknown)] {
+        let fenced = Finished::Fenced(word);
+        assert_eq!(world.renew("w1", &[held(run, 1)], LONG).await.unwrap(), [Renewal::Lost(word)]);
+        assert_eq!(world.append_log(run, fence(1), 0, &[]).await.unwrap(), fenced);
+        assert_eq!(world.checkpoint(run, fence(1), "{}").await.unwrap(), fenced);
+        assert_eq!(world.finish(run, fence(1), succeeded(), Vec::new()).await.unwrap(), fenced);
+    }
+}

@@ -43,7 +43,7 @@ pub(crate) async fn refuses_claims_with_the_right_word(fresh: &impl Fresh) {
         Claim::Refused(refusal) => Some(refusal),
         Claim::Granted(_) => None,
     };
-    assert_eq!(refusal(RunId::random()).await, Some(Refusal::Deleted));
+    assert_eq!(refusal(RunId::random()).await, Some(Refusal::Unknown));
 
     let task = world.add_queueing().await.id;
     let first = world.request(task).await.id;
@@ -104,7 +104,7 @@ pub(crate) async fn renews_in_order_and_keeps_progress(fresh: &impl Fresh) {
         [
             alive.clone(),
             Renewal::Lost(Refusal::Ended),
-            Renewal::Lost(Refusal::Deleted),
+            Renewal::Lost(Refusal::Unknown),
             alive,
             Renewal::Lost(Refusal::Held)
         ]

@@ -96,7 +96,7 @@ macro_rules! store_conformance {
                 retries_behind_the_run_that_is_ahead, amends_what_has_ended,
                 amended_runs_count_as_they_stand, deletes_what_has_ended;
             deletion: forgets_a_task_and_its_runs, takes_the_run_from_its_worker,
-                keeps_ledger_and_audit_of_the_deleted;
+                keeps_ledger_and_audit_of_the_deleted, tells_the_deleted_from_the_unknown;
             logs: keeps_lines_in_order, keeps_a_line_once, joins_the_attempts, pages_lines;
             accounts: knows_users_in_any_case, adds_a_user_once, changes_what_is_said_of_a_user, keeps_the_last_administrator,
                 forgets_a_user_with_the_tokens, gives_tokens_to_who_the_user_still_is, keeps_tokens_until_they_expire,

@@ -165,10 +165,13 @@ async fn end(State(shared): State<Arc<Shared>>, Json(end): Json<End>) {
     }
 }
 
-/// Whether the attempt's own process lives and its worker can do something about that: one that is stopped
-/// by a signal can't, and is fenced by the store.
+/// Whether the attempt's own process works, that is, is not suspended, and its worker can do something about that: one that
+/// is stopped by a signal can't, and is fenced by the store.
 fn works(attempt: &Begun) -> bool {
-    lives(attempt.child) && lives(attempt.worker) && state(attempt.worker) != Some('T')
+    lives(attempt.child)
+        && state(attempt.child) != Some('T')
+        && lives(attempt.worker)
+        && state(attempt.worker) != Some('T')
 }
 
 /// Whether there is such a process, and it has not ended.
@@ -176,8 +179,8 @@ pub fn lives(pid: u32) -> bool {
     matches!(state(pid), Some(state) if state != 'Z' && state != 'X')
 }
 
-/// The process's state, as proc(5) has it.
-fn state(pid: u32) -> Option<char> {
+/// The process's state, as proc(5) has it: `T` where a signal has stopped it.
+pub fn state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat[stat.rfind(')')? + 1..].trim_start().chars().next()
 }

@@ -13,7 +13,7 @@ use isochrone_domain::TaskId;
 use isochrone_store::redis::{Options, RedisStore};
 use serde_json::Value;
 
-pub use drill::{Begun, DrillServer, Script, lives};
+pub use drill::{Begun, DrillServer, Script, lives, state};
 
 use crate::{RabbitServer, RedisServer, Server, ServerOptions};
 

@@ -20,6 +20,12 @@ use super::process::{NotReady, Process, installed, on_free_ports};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// Where it has its data.
+const APPEND_ONLY: &str = "appendonlydir";
+
+/// A Redis server's data at a moment.
+pub struct Remembered(tempfile::TempDir);
+
 /// What a Redis process is for.
 #[derive(Clone, Copy)]
 pub(super) enum Mode {
@@ -114,6 +120,29 @@ impl RedisServer {
         self.kill()?;
         self.process = spawn(&self.binary, self.mode, &self.dir)?;
         Ok(self.until_ready().await?)
+    }
+
+    /// What is on its disk now.
+    pub fn remember(&self) -> Result<Remembered> {
+        let copy = tempfile::tempdir()?;
+        for entry in std::fs::read_dir(self.dir.join(APPEND_ONLY))? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name()))?;
+        }
+        Ok(Remembered(copy))
+    }
+
+    /// Kills it and starts it with what it had on its disk then: it has forgotten what was written since.
+    pub async fn go_back_to(&mut self, then: &Remembered) -> Result<()> {
+        self.kill()?;
+        let data = self.dir.join(APPEND_ONLY);
+        std::fs::remove_dir_all(&data)?;
+        std::fs::create_dir(&data)?;
+        for entry in std::fs::read_dir(then.0.path())? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), data.join(entry.file_name()))?;
+        }
+        self.restart().await
     }
 
     /// SIGSTOP: it answers nothing until `resume`, and its connections stay open.

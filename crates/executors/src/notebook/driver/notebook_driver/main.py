@@ -1,7 +1,7 @@
 """The way of an execution.
 
-The job comes as one JSON line on standard input, which then stays open for as long as the worker lives:
-when it closes, this process kills all that it started and ends. Events go out as JSON lines on what was
+The job comes as one JSON line on standard input, which then stays open for as long as the worker lives; further
+lines say until when the notebook may go on. When it closes, this process kills all that it started and ends. Events go out as JSON lines on what was
 standard output; when all is said, the event `end` says so (the closing of a stream does not where another
 process holds it, too), and this process waits for the worker to kill it and whatever the notebook has left:
 until then it is their parent, by which they are found. The worker owns the deadline: SIGTERM interrupts the
@@ -18,6 +18,7 @@ import traceback
 
 from .events import Refused, emit, emit_end
 from .processes import contain, follow_worker, reap, shut_out_the_notebook
+from .suspension import Suspension
 
 # `sys.exit()` in a cell says: it is done, the rest is not needed.
 EXITS_OF_SUCCESS = ("", "0", "None", "False")
@@ -75,12 +76,15 @@ def words(error, message):
 
 
 def main():
-    job = json.loads(sys.stdin.buffer.readline())
+    worker = sys.stdin.buffer
+    job = json.loads(worker.readline())
     contain()
     shut_out_the_notebook()
     # The first process of a namespace gets no signal that it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
-    threading.Thread(target=follow_worker, daemon=True).start()
+    suspension = Suspension(job["trust"], job["longestSuspensionMs"])
+    threading.Thread(target=suspension.watch, daemon=True).start()
+    threading.Thread(target=follow_worker, args=(worker, suspension), daemon=True).start()
     try:
         asyncio.run(execute(job))
     except Refused as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import json
 import os
 import signal
 import struct
@@ -55,26 +56,40 @@ def keep_the_notebook_visible():
         pass
 
 
+class Process:
+    def __init__(self, parent, stopped, began):
+        self.parent, self.stopped, self.began = parent, stopped, began
+
+
 def descendants():
-    parents = {}
+    """All that this process is the ancestor of, by id."""
+    found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/stat", "rb") as stat:
-                state, parent = stat.read().rpartition(b")")[2].split()[:2]
+                fields = stat.read().rpartition(b")")[2].split()
         except OSError:
             continue
-        if state != b"Z":
-            parents[int(name)] = int(parent)
+        if fields[0] != b"Z":
+            found[int(name)] = Process(int(fields[1]), fields[0] in (b"T", b"t"), int(fields[19]))
     family = {os.getpid()}
-    while grown := {pid for pid, parent in parents.items() if parent in family} - family:
+    while grown := {pid for pid, process in found.items() if process.parent in family} - family:
         family |= grown
-    return family - {os.getpid()}
+    return {pid: found[pid] for pid in family - {os.getpid()}}
 
 
-def follow_worker():
-    """Waits for the worker's end, and then leaves nothing behind."""
-    while os.read(0, 4096):
-        pass
+def follow_worker(worker, suspension):
+    """Hears until when the notebook may go on; when the worker has ended, nothing is left behind."""
+    try:
+        for line in worker:
+            suspension.renew(json.loads(line))
+    finally:
+        # The last line may have been cut short.
+        end_all()
+
+
+def end_all():
+    """Ends all that this process started, and then itself."""
     until = time.monotonic() + 10
     while (family := descendants()) and time.monotonic() < until:
         for pid in family:
