@@ -16,7 +16,9 @@ use crate::{alone, fleet};
 
 const LEASE: Duration = Duration::from_secs(3);
 /// Longer than a lease, and than the store's clients wait.
-const SILENCE: Duration = Duration::from_secs(9);
+const SILENCE: Duration = Duration::from_secs(12);
+/// More than a run's work takes here, and less than that and the silence.
+const TIMEOUT_SECONDS: &str = "14";
 const ITEM: &str = "029b61ca770e428d9468a2a55f40b9fb";
 const STEPS: &str = "steps.txt";
 /// The first test that needs a kernel makes the Python environment.
@@ -37,7 +39,12 @@ fn notebook_worker(fleet: &mut Fleet) -> Result<ServerOptions> {
 }
 
 /// Adds a notebook that writes a moment of CLOCK_BOOTTIME into a file each 20 ms, and makes a task of it.
-async fn counting(scheduler: &Server, options: &ServerOptions, seconds: u32) -> Result<String> {
+async fn counting(
+    scheduler: &Server,
+    options: &ServerOptions,
+    seconds: u32,
+    timeout: &str,
+) -> Result<String> {
     let source = format!(
         "import time\nprint('begun', flush=True)\nfor step in range({seconds} * 50):\n    \
          open('{STEPS}', 'a').write(f'{{time.clock_gettime(time.CLOCK_BOOTTIME)}}\\n')\n    time.sleep(.02)"
@@ -53,7 +60,7 @@ async fn counting(scheduler: &Server, options: &ServerOptions, seconds: u32) -> 
     ensure!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     let mut form = never("counting");
     form.retain(|(name, _)| !["type", "parameters"].contains(name));
-    form.extend([("type", "ExecuteNotebook"), ("itemId", ITEM), ("timeoutSeconds", "60")]);
+    form.extend([("type", "ExecuteNotebook"), ("itemId", ITEM), ("timeoutSeconds", timeout)]);
     scheduler.create_task(&form).await
 }
 
@@ -96,7 +103,7 @@ async fn a_notebook_outlives_a_store_that_is_silent() -> Result<()> {
     let scheduler = fleet.scheduler().await?;
     let options = notebook_worker(&mut fleet)?;
     let _worker = Server::start(&options).await?;
-    let task = counting(&scheduler, &options, 6).await?;
+    let task = counting(&scheduler, &options, 5, TIMEOUT_SECONDS).await?;
     let run = run_now(&scheduler, &task).await?;
     begun(&scheduler, &run).await?;
     fleet.redis.pause()?;
@@ -108,7 +115,7 @@ async fn a_notebook_outlives_a_store_that_is_silent() -> Result<()> {
     assert_eq!((&ended["status"], &ended["attempt"]), (&"succeeded".into(), &1.into()), "{ended}");
     let steps = scheduler.bytes(&format!("{run}/artifacts/{STEPS}")).await?;
     let steps = moments(std::str::from_utf8(&steps)?)?;
-    assert_eq!(steps.len(), 6 * 50, "no step is done twice");
+    assert_eq!(steps.len(), 5 * 50, "no step is done twice");
     let trusted = silent + LEASE.as_secs_f64() * 0.8;
     let late = steps.iter().filter(|step| (trusted + 0.5..back).contains(*step));
     assert_eq!(late.count(), 0, "silent from {silent} to {back}: {steps:?}");
@@ -132,7 +139,7 @@ async fn a_notebook_stands_still_when_its_worker_does() -> Result<()> {
     let scheduler = fleet.scheduler().await?;
     let options = notebook_worker(&mut fleet)?;
     let worker = Server::start(&options).await?;
-    let task = counting(&scheduler, &options, 8).await?;
+    let task = counting(&scheduler, &options, 8, "60").await?;
     let run = run_now(&scheduler, &task).await?;
     begun(&scheduler, &run).await?;
     let other = Server::start(&notebook_worker(&mut fleet)?).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use isochrone_domain::Reason;
+use isochrone_executors::notebook::Isolation;
 use isochrone_worker::BootTime;
 
 use crate::bench::{Bench, alive, unique};
@@ -29,10 +30,18 @@ fn longest_pause(steps: &[u8]) -> (f64, f64, f64) {
     pauses.max_by(|one, other| one.0.total_cmp(&other.0)).expect("steps")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_notebook_stands_still_while_its_lease_is_not_trusted() {
+    tokio::join!(
+        stands_still(Isolation::Bwrap),
+        stands_still(Isolation::Landlock),
+        stands_still(Isolation::None),
+    );
+}
+
+async fn stands_still(isolation: Isolation) {
     let mark = unique();
-    let execution = Bench::cells(&[&steps(4, &mark), "print('after')"]).start();
+    let execution = Bench::cells(&[&steps(4, &mark), "print('after')"]).isolated(isolation).start();
     execution.printed("ready").await;
     let until = BootTime::now() + Duration::from_millis(500);
     execution.trust(until);
@@ -46,12 +55,13 @@ async fn a_notebook_stands_still_while_its_lease_is_not_trusted() {
     for name in ["steps.txt", "other.txt"] {
         let (pause, from, to) = longest_pause(&outcome.content(name).await);
         let seconds = |moment: BootTime| moment.since_boot().expect("a moment").as_secs_f64();
+        let name = format!("{isolation:?}: {name}");
         assert!(
-            from <= seconds(until) + 0.3,
+            from <= seconds(until) + 0.5,
             "{name}: it went on until {from}, and was trusted until {until:?}"
         );
         assert!(to >= seconds(renewed), "{name}: it went on at {to}, and was not trusted before {renewed:?}");
-        assert!(pause > 2.5, "{name}: {pause}");
+        assert!(pause > 2.4, "{name}: {pause}");
     }
     assert_eq!(alive(&mark), Vec::<String>::new());
 }
