@@ -88,6 +88,19 @@ async fn happens(world: &Arc<World>, members: &mut [Member], chance: &mut fastra
     };
     world.note(format_args!("FAULT {fault:?} for {} ms", lasts.as_millis()));
     let until = now + lasts;
+    // What only the broker, or a clock, suffers from costs no worker its runs.
+    let costs_runs = !matches!(
+        fault,
+        Fault::KillScheduler
+            | Fault::BrokerAway
+            | Fault::TypeRefused
+            | Fault::MessagesSpoilt
+            | Fault::QueuesPurged
+            | Fault::ClockSteps
+    );
+    if costs_runs {
+        world.excuse(lasts);
+    }
     match fault {
         Fault::KillWorker => pick(members, Role::Worker, chance).kill(world),
         Fault::KillScheduler => pick(members, Role::Scheduler, chance).kill(world),
@@ -147,5 +160,6 @@ async fn fail_over(world: &Arc<World>, chance: &mut fastrand::Rng) {
     sleep(Duration::from_millis(chance.u64(50..2_000))).await;
     world.weather().down_until = Some(Instant::now() + Duration::from_millis(chance.u64(100..6_000)));
     *world.server() = behind;
+    world.failed_over();
     world.note("the store came back without its last writes");
 }

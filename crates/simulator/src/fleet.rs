@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use crate::broker::Port;
 use crate::network::Wire;
+use crate::planted::Watched;
 use crate::work::Counting;
 use crate::world::{Process, World};
 
@@ -63,6 +64,8 @@ impl Member {
         let (world, role, own) = (Arc::clone(world), self.role, Arc::clone(&process));
         tokio::spawn(async move {
             let store = open(&world, &own).await;
+            let store: Arc<dyn Store> =
+                Arc::new(Watched { store, world: Arc::clone(&world), bug: world.bug });
             let queue: Arc<dyn Queue> =
                 Arc::new(Port { world: Arc::clone(&world), process: Arc::clone(&own) });
             match role {

@@ -5,11 +5,14 @@ mod broker;
 mod faults;
 mod fleet;
 mod network;
+mod planted;
 mod promises;
 mod simulate;
 mod trace;
+mod users;
 mod work;
 mod workload;
 mod world;
 
+pub use planted::Bug;
 pub use simulate::{Plan, Report, simulate};

@@ -50,6 +50,7 @@ fn run(args: &Args) -> Result<bool> {
         tasks: args.tasks,
         faults: !args.no_faults,
         traced: args.trace,
+        bug: None,
     };
     let began = Instant::now();
     let reports = all(args, plan)?;
@@ -57,6 +58,8 @@ fn run(args: &Args) -> Result<bool> {
     let (fires, steps) =
         reports.iter().fold((0, 0), |(fires, steps), one| (fires + one.fires, steps + one.steps));
     println!("{} seeds, {fires} fires, {steps} steps of work in {took:.1} s", reports.len());
+    let overlaps: u64 = reports.iter().map(|report| report.overlaps).sum();
+    println!("{overlaps} runs were worked on by two right after a failover: a known gap");
     let failed: Vec<&Report> = reports.iter().filter(|report| !report.violations.is_empty()).collect();
     for report in &failed {
         println!(

@@ -50,6 +50,9 @@ pub(crate) async fn check(
             check_row(world, row, runs.get(&row.run));
         }
     }
+    for run in runs.values() {
+        check_crashes(world, run);
+    }
     for run in runs.values().filter(|run| !run.status.ended()) {
         figures.open += 1;
         world.violated(format!("run {} does not end: {:?}", run.id, run.status));
@@ -100,5 +103,19 @@ fn check_row(world: &World, row: &FireRecord, run: Option<&Run>) {
     if row.outcome != Some((*outcome, *reason, *at)) {
         let id = run.id;
         world.violated(format!("run {id} ended {outcome} ({reason}); its row says {:?}", row.outcome));
+    }
+}
+
+/// A worker that lives is not taken for dead.
+fn check_crashes(world: &World, run: &Run) {
+    let until = match &run.status {
+        RunStatus::Ended { at, .. } => *at,
+        _ => EpochMillis::MAX,
+    };
+    // What goes wrong in the minute before may show afterwards.
+    let from = EpochMillis(run.created.0 - 60_000);
+    if run.crashes > 0 && !world.is_excused(from, until) {
+        world
+            .violated(format!("run {}: {} workers are said to have died, and none did", run.id, run.crashes));
     }
 }

@@ -9,7 +9,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::faults;
 use crate::fleet::{self, Member, Role};
+use crate::planted::Bug;
 use crate::promises;
+use crate::users::Users;
 use crate::workload;
 use crate::world::{BEGINS, Process, World};
 
@@ -24,11 +26,13 @@ pub struct Plan {
     pub faults: bool,
     /// Whether the trace's lines are kept.
     pub traced: bool,
+    /// A bug that is planted, to see that it is found.
+    pub bug: Option<Bug>,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { length: Duration::from_hours(2), tasks: 200, faults: true, traced: false }
+        Plan { length: Duration::from_hours(2), tasks: 200, faults: true, traced: false, bug: None }
     }
 }
 
@@ -47,6 +51,8 @@ pub struct Report {
     pub fires: usize,
     /// Steps that the work made.
     pub steps: u64,
+    /// Runs that two worked on right after a failover, which is a known gap.
+    pub overlaps: u64,
     /// The trace, if it was to be kept.
     pub trace: Vec<String>,
 }
@@ -55,7 +61,7 @@ pub struct Report {
 const SHARDS: u8 = 4;
 
 /// How long everything may take to come to its end after the last fault.
-const SETTLE: Duration = Duration::from_mins(45);
+const SETTLE: Duration = Duration::from_hours(4);
 
 /// Runs the simulation of a seed.
 ///
@@ -73,7 +79,7 @@ pub fn simulate(seed: u64, plan: Plan) -> Result<Report> {
 }
 
 async fn run(seed: u64, plan: Plan) -> Result<Report> {
-    let world = World::new(seed, plan.traced);
+    let world = World::new(seed, plan.traced, plan.bug);
     let settings = simulation::Settings { began_ms: BEGINS.0, began: world.began(), shards: SHARDS };
     simulation::set(Some(settings));
     let mut chance = fastrand::Rng::with_seed(seed);
@@ -91,14 +97,18 @@ async fn run(seed: u64, plan: Plan) -> Result<Report> {
     for member in &mut members {
         member.start(&world);
     }
+    let users = Users::new(&world, seed);
+    let cancelling = tokio::spawn(Arc::clone(&users).cancel_runs(Arc::clone(&observer), plan.length));
     let faults_end = world.began() + plan.length;
     if plan.faults {
         faults::happen(&world, &mut members, &mut chance, faults_end).await;
     }
     sleep_until(faults_end).await;
     world.note("no more faults begin");
+    cancelling.await.context("the users")?;
     settle(&*observer).await?;
     let figures = promises::check(&world, &*observer, &tasks, BEGINS, end).await?;
+    users.check(&*observer).await?;
     Ok(report(seed, &world, figures.fires))
 }
 
@@ -115,7 +125,10 @@ async fn settle(store: &dyn Store) -> Result<()> {
 
 fn report(seed: u64, world: &Arc<World>, fires: usize) -> Report {
     let violations = world.violations();
-    let steps = world.witness.seen().steps;
+    let (steps, overlaps) = {
+        let seen = world.witness.seen();
+        (seen.steps, seen.overlaps)
+    };
     let (digest, events, trace) = world.trace.end();
-    Report { seed, violations, digest, events, fires, steps, trace }
+    Report { seed, violations, digest, events, fires, steps, overlaps, trace }
 }

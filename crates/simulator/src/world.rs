@@ -1,6 +1,7 @@
 //! What the processes of a simulated fleet share: time, chance, the store's server, the broker, and the witness.
 
 use std::fmt::Display;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,11 +12,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
 use crate::network::Weather;
+use crate::planted::Bug;
 use crate::trace::Trace;
 use crate::work::Witness;
 
 /// When every simulation begins: a Tuesday, at noon.
 pub(crate) const BEGINS: EpochMillis = EpochMillis(1_893_499_200_000);
+
+/// More than a store forgets that fails over, in milliseconds.
+const FORGOTTEN_MS: i64 = 10_000;
+
+/// After a failover so many milliseconds workers are given to renew their leases: a store that is down for some
+/// seconds, and two renewals.
+const RENEWED_MS: i64 = 20_000;
 
 pub(crate) struct World {
     began: Instant,
@@ -26,7 +35,13 @@ pub(crate) struct World {
     weather: Mutex<Weather>,
     pub(crate) broker: Broker,
     pub(crate) witness: Witness,
+    /// A bug that all processes have.
+    pub(crate) bug: Option<Bug>,
     violations: Mutex<Vec<String>>,
+    /// When something went wrong that may cost a worker its runs.
+    excuses: Mutex<Vec<Range<EpochMillis>>>,
+    /// When the store forgot its last writes.
+    failovers: Mutex<Vec<EpochMillis>>,
 }
 
 /// One process of the fleet.
@@ -52,7 +67,7 @@ impl Process {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, traced: bool) -> Arc<World> {
+    pub(crate) fn new(seed: u64, traced: bool, bug: Option<Bug>) -> Arc<World> {
         Arc::new(World {
             began: Instant::now(),
             trace: Trace::new(traced),
@@ -61,7 +76,10 @@ impl World {
             weather: Mutex::new(Weather::default()),
             broker: Broker::new(),
             witness: Witness::default(),
+            bug,
             violations: Mutex::default(),
+            excuses: Mutex::default(),
+            failovers: Mutex::default(),
         })
     }
 
@@ -87,6 +105,40 @@ impl World {
 
     pub(crate) fn note(&self, event: impl Display) {
         self.trace.add(self.elapsed().as_millis() as i64, event);
+    }
+
+    /// The world's time, which no fault changes.
+    pub(crate) fn now(&self) -> EpochMillis {
+        BEGINS + self.elapsed()
+    }
+
+    /// Until then a worker may lose runs.
+    pub(crate) fn excuse(&self, lasts: Duration) {
+        let span = self.now()..self.now() + lasts;
+        self.excuses.lock().unwrap_or_else(PoisonError::into_inner).push(span);
+    }
+
+    /// Whether something went wrong in a span of time that may cost a worker its runs.
+    pub(crate) fn is_excused(&self, from: EpochMillis, to: EpochMillis) -> bool {
+        let excuses = self.excuses.lock().unwrap_or_else(PoisonError::into_inner);
+        excuses.iter().any(|span| span.start <= to && from <= span.end)
+    }
+
+    /// The store forgets what was written within the last moments.
+    pub(crate) fn failed_over(&self) {
+        self.failovers.lock().unwrap_or_else(PoisonError::into_inner).push(self.now());
+    }
+
+    /// Whether workers have not had the time yet to renew what the store has forgotten.
+    pub(crate) fn has_just_failed_over(&self) -> bool {
+        let failovers = self.failovers.lock().unwrap_or_else(PoisonError::into_inner);
+        failovers.last().is_some_and(|at| self.now().since(*at) < RENEWED_MS)
+    }
+
+    /// Whether the store may have forgotten what was written at this moment.
+    pub(crate) fn may_have_forgotten(&self, written: EpochMillis) -> bool {
+        let failovers = self.failovers.lock().unwrap_or_else(PoisonError::into_inner);
+        failovers.iter().any(|at| *at >= written && at.since(written) < FORGOTTEN_MS)
     }
 
     /// A promise is broken.

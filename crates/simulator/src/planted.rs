@@ -1,0 +1,180 @@
+//! Bugs that are planted around the store, to see that the simulator finds them. The fleet's own code has no switch for
+//! them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use isochrone_domain::{
+    Amendment, Artifact, AttemptEnd, AuditEntry, CancelReason, Claimant, EpochMillis, Fence, Held,
+    InstallationId, Item, ItemId, ItemSnapshot, LogLine, Run, RunId, RunStatus, Task, TaskId, TaskType, User,
+    UserChange,
+};
+use isochrone_store::chain::{AuditChain, ChainEnd};
+use isochrone_store::seal::KeyId;
+use isochrone_store::{
+    AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, DueTask, Finished, FireCommit, FireRecord,
+    FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member, Page, Paged, Place,
+    Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, Stretch, TaskFilter, TaskStore,
+    Token, TokenHash, Unclaimed, UserChanged, store_methods,
+};
+
+use crate::world::World;
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// The fence compares the attempt's number and not its nonce.
+    FenceByNumber,
+    /// A renewal does not tell of a cancel.
+    CancelLost,
+    /// An attempt's end is acknowledged and not kept.
+    EndNotKept,
+    /// Of fires that are decided together the first one is left out.
+    FireLeftOut,
+    /// A run is counted twice.
+    CountedTwice,
+    /// The next fire is forgotten with a run that ends the task's turn.
+    FiringStops,
+    /// A run that is executed is given to whoever claims it.
+    ClaimAlwaysGranted,
+}
+
+impl Bug {
+    /// Each of them.
+    pub const ALL: [Bug; 7] = [
+        Bug::FenceByNumber,
+        Bug::CancelLost,
+        Bug::EndNotKept,
+        Bug::FireLeftOut,
+        Bug::CountedTwice,
+        Bug::FiringStops,
+        Bug::ClaimAlwaysGranted,
+    ];
+}
+
+/// A process's store, with an eye on what it accepts, and maybe with a bug.
+pub(crate) struct Watched {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) world: Arc<World>,
+    pub(crate) bug: Option<Bug>,
+}
+
+impl Watched {
+    /// Whether the bug shows this time.
+    fn strikes(&self, bug: Bug, of_a_hundred: u32) -> bool {
+        self.bug == Some(bug) && self.world.chance().u32(0..100) < of_a_hundred
+    }
+
+    async fn finish(
+        &self,
+        run: RunId,
+        mut fence: Fence,
+        end: AttemptEnd,
+        artifacts: Vec<Artifact>,
+    ) -> Result<Finished> {
+        let claimed = fence;
+        if self.strikes(Bug::EndNotKept, 2)
+            && let Some(run) = self.store.run(run).await?
+        {
+            return Ok(Finished::Kept(Box::new(run)));
+        }
+        if self.bug == Some(Bug::FenceByNumber)
+            && let Some(run) = self.store.run(run).await?
+            && run.attempt == fence.attempt
+        {
+            fence = run.fence();
+        }
+        let answer = self.store.finish(run, fence, end, artifacts).await?;
+        if let Finished::Kept(kept) = &answer {
+            self.world.witness.check_accepted(&self.world, kept, claimed);
+        }
+        Ok(answer)
+    }
+
+    async fn renew(&self, worker: &str, held: &[Held], lease: Duration) -> Result<Vec<Renewal>> {
+        let mut answers = self.store.renew(worker, held, lease).await?;
+        if self.bug == Some(Bug::CancelLost) {
+            for answer in &mut answers {
+                if let Renewal::Held { cancel } = answer {
+                    *cancel = None;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn claim(&self, run: RunId, by: &Claimant, lease: Duration) -> Result<Claim> {
+        let answer = self.store.claim(run, by, lease).await?;
+        if self.bug == Some(Bug::ClaimAlwaysGranted)
+            && matches!(answer, Claim::Refused(_))
+            && let Some(run) = self.store.run(run).await?
+            && matches!(run.status, RunStatus::Executing { .. })
+            && let Some(task) = self.store.task(run.task).await?
+        {
+            let run = Run { nonce: by.nonce, ..run };
+            return Ok(Claim::Granted(Box::new(isochrone_store::Claimed { run, task })));
+        }
+        Ok(answer)
+    }
+
+    async fn commit_fires(&self, mut commits: Vec<FireCommit>) -> Result<Vec<Saved>> {
+        for commit in &mut commits {
+            if self.bug == Some(Bug::FireLeftOut) && commit.fires.len() > 1 {
+                let left_out = commit.fires.remove(0);
+                commit.runs.retain(|run| run.fire != left_out.id);
+            }
+            if self.strikes(Bug::CountedTwice, 1) {
+                commit.task.occurrences += 1;
+            }
+            if self.strikes(Bug::FiringStops, 1) {
+                commit.task.next_fire = None;
+            }
+        }
+        self.store.commit_fires(commits).await
+    }
+}
+
+/// The steps that are looked at stand above; all others are handed on.
+macro_rules! step {
+    ($this:ident finish($($arg:ident),*)) => { $this.finish($($arg),*).await };
+    ($this:ident renew($($arg:ident),*)) => { $this.renew($($arg),*).await };
+    ($this:ident claim($($arg:ident),*)) => { $this.claim($($arg),*).await };
+    ($this:ident commit_fires($($arg:ident),*)) => { $this.commit_fires($($arg),*).await };
+    ($this:ident $name:ident($($arg:ident),*)) => { $this.store.$name($($arg),*).await };
+}
+
+macro_rules! watched {
+    (
+        $trait:ident;
+        direct { $(fn $direct:ident() -> $found:ty;)* }
+        plain { $($plain:tt)* }
+        secret { $($secret:tt)* }
+    ) => {
+        watched! { $trait; $(fn $direct -> $found;)*; $($plain)* $($secret)* }
+    };
+    (
+        $trait:ident;
+        $(fn $direct:ident -> $found:ty;)*;
+        $(fn $name:ident($($arg:ident: $kind:ty),*) -> $answer:ty;)*
+    ) => {
+        #[async_trait]
+        impl $trait for Watched {
+            $(
+                fn $direct(&self) -> $found {
+                    self.store.$direct()
+                }
+            )*
+            $(
+                async fn $name(&self, $($arg: $kind),*) -> Result<$answer> {
+                    let this = self;
+                    step!(this $name($($arg),*))
+                }
+            )*
+        }
+    };
+}
+
+store_methods!(watched);
