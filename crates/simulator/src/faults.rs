@@ -88,15 +88,15 @@ async fn happens(world: &Arc<World>, members: &mut [Member], chance: &mut fastra
     };
     world.note(format_args!("FAULT {fault:?} for {} ms", lasts.as_millis()));
     let until = now + lasts;
-    // What only the broker, or a clock, suffers from costs no worker its runs.
-    let costs_runs = !matches!(
+    // A store that is away as a whole costs no worker its runs, and what only the broker, or a clock, suffers from neither.
+    let costs_runs = matches!(
         fault,
-        Fault::KillScheduler
-            | Fault::BrokerAway
-            | Fault::TypeRefused
-            | Fault::MessagesSpoilt
-            | Fault::QueuesPurged
-            | Fault::ClockSteps
+        Fault::KillWorker
+            | Fault::StopWorker
+            | Fault::Failover
+            | Fault::ProcessCut
+            | Fault::ShardFails
+            | Fault::ShardHangs
     );
     if costs_runs {
         world.excuse(lasts);
@@ -122,7 +122,7 @@ async fn happens(world: &Arc<World>, members: &mut [Member], chance: &mut fastra
         }
         Fault::ShardFails | Fault::ShardHangs => {
             let kind = if fault == Fault::ShardFails { ShardFault::Fails } else { ShardFault::Hangs };
-            world.weather().shard = Some((chance.usize(..4), kind, until));
+            world.weather().shard = Some((chance.usize(..2), kind, until));
         }
         Fault::ClockSteps => {
             let mut weather = world.weather();

@@ -58,7 +58,7 @@ pub struct Report {
 }
 
 /// Shards that have tasks: enough for one of them to be ill, few enough to be looked at quickly.
-const SHARDS: u8 = 4;
+const SHARDS: u8 = 2;
 
 /// How long everything may take to come to its end after the last fault.
 const SETTLE: Duration = Duration::from_hours(4);

@@ -28,6 +28,17 @@ pub(crate) struct Witnessed {
     pub(crate) overlaps: u64,
 }
 
+impl Witnessed {
+    /// The other attempts at a run that are at work. One that is suspended is not.
+    fn others(&self, run: RunId, fence: Fence) -> Vec<String> {
+        let at_work = self.at_work.get(&run).into_iter().flatten();
+        at_work
+            .filter(|(other, _)| *other != fence)
+            .map(|(other, name)| format!("{name} attempt {}", other.attempt))
+            .collect()
+    }
+}
+
 impl Witness {
     pub(crate) fn seen(&self) -> MutexGuard<'_, Witnessed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -35,14 +46,7 @@ impl Witness {
 
     /// A write was accepted: none of another attempt is, while this one is at work and has the run.
     pub(crate) fn check_accepted(&self, world: &World, kept: &Run, by: Fence) {
-        let others: Vec<String> = {
-            let seen = self.seen();
-            let at_work = seen.at_work.get(&kept.id).into_iter().flatten();
-            at_work
-                .filter(|(fence, _)| *fence != by)
-                .map(|(fence, name)| format!("{name} attempt {}", fence.attempt))
-                .collect()
-        };
+        let others = self.seen().others(kept.id, by);
         // An end that is sent again is answered with the run as it is now.
         let repeated = matches!(kept.status, RunStatus::Executing { .. }) && kept.fence() != by;
         if !others.is_empty() && !repeated {
@@ -86,10 +90,8 @@ impl<'a> AtWork<'a> {
     /// Goes on with an attempt that was suspended.
     fn resume(world: &'a World, process: &'a Process, run: RunId, fence: Fence) -> AtWork<'a> {
         let mut seen = world.witness.seen();
-        let workers = seen.at_work.entry(run).or_default();
-        let others: Vec<String> =
-            workers.iter().map(|(fence, name)| format!("{name} attempt {}", fence.attempt)).collect();
-        workers.push((fence, process.name.clone()));
+        let others = seen.others(run, fence);
+        seen.at_work.entry(run).or_default().push((fence, process.name.clone()));
         drop(seen);
         if !others.is_empty() && world.has_just_failed_over() {
             world.note(format_args!(
@@ -105,7 +107,16 @@ impl<'a> AtWork<'a> {
     }
 
     fn step(&self) {
-        self.world.witness.seen().steps += 1;
+        let others = {
+            let mut seen = self.world.witness.seen();
+            seen.steps += 1;
+            seen.others(self.run, self.fence)
+        };
+        if !others.is_empty() && !self.world.has_just_failed_over() {
+            let (run, name, attempt) = (self.run, &self.process.name, self.fence.attempt);
+            let others = others.join(", ");
+            self.world.violated(format!("run {run}: a step of {name} attempt {attempt} beside {others}"));
+        }
     }
 }
 
