@@ -16,7 +16,7 @@ use serde_json::Value;
 const BINARY: &str = env!("CARGO_BIN_EXE_isochrone");
 
 /// Dashboards and alerts are written against these.
-const CONTRACT: [&str; 39] = [
+const CONTRACT: [&str; 41] = [
     "fires_total",
     "runs_total",
     "run_attempts_total",
@@ -26,6 +26,8 @@ const CONTRACT: [&str; 39] = [
     "broker_reconnects_total",
     "redelivered_total",
     "leases_lost_total",
+    "duties_failed_total",
+    "items_deferred_total",
     "fenced_writes_total",
     "http_requests_total",
     "auth_failures_total",

@@ -1,8 +1,31 @@
-//! What the loop did, for those who watch.
+//! What a scheduler did, for those who watch.
 
-use isochrone_domain::{Decision, EpochMillis, Reason, RunId, RunStatus, TaskId};
+use isochrone_domain::{Decision, EpochMillis, Reason, RunId, RunStatus, TaskId, TaskType};
+use tokio::sync::broadcast;
 
-/// Something that the loop did.
+/// Events that a watcher may lag behind before it misses some.
+const EVENTS: usize = 4_096;
+
+/// Tells watchers what a scheduler did.
+#[derive(Clone, Debug)]
+pub(crate) struct Events(broadcast::Sender<Event>);
+
+impl Events {
+    pub(crate) fn new() -> Events {
+        Events(broadcast::Sender::new(EVENTS))
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.0.subscribe()
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        // Nobody needs to watch.
+        drop(self.0.send(event));
+    }
+}
+
+/// Something that a scheduler did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A planned fire was decided, and that is kept.
@@ -22,6 +45,11 @@ pub enum Event {
     Published {
         /// The run.
         run: RunId,
+    },
+    /// The outbox and the queue of a type were compared.
+    Compared {
+        /// The type.
+        kind: TaskType,
     },
     /// An attempt lost its lease.
     Reaped {

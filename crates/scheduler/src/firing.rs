@@ -2,15 +2,16 @@
 
 use futures::stream::{Stream, StreamExt, TryStreamExt, try_unfold};
 use isochrone_domain::{
-    Decision, EpochMillis, FirePlan, PlannedFire, Reason, Task, plan_fires, plan_fires_before,
+    Decision, EpochMillis, FirePlan, PlannedFire, Reason, RunId, Task, TaskType, plan_fires,
+    plan_fires_before,
 };
-use isochrone_store::{DueTask, FireCommit, Saved, Store, StoreError, Unclaimed};
+use isochrone_store::{DueTask, FireCommit, Saved, Store, StoreError};
 use isochrone_telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, error_span, info, warn};
 
 use crate::Event;
-use crate::due::Due;
+use crate::duties::Due;
 
 /// Tasks that are committed together.
 const TASKS: usize = 100;
@@ -134,11 +135,15 @@ impl Fired {
     }
 
     /// Runs that a worker may take at once.
-    pub(crate) fn runs(&self) -> Vec<Unclaimed> {
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (TaskType, RunId)> {
         self.fires()
             .filter(|(_, fire)| fire.decision == Decision::Run)
-            .map(|(plan, fire)| Unclaimed { run: fire.id.run(), kind: plan.task.kind, attempt: 0 })
-            .collect()
+            .map(|(plan, fire)| (plan.task.kind, fire.id.run()))
+    }
+
+    /// When it was decided: its runs are due since then.
+    pub(crate) fn decided(&self) -> EpochMillis {
+        self.decided
     }
 
     /// What to tell watchers.

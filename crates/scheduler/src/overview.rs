@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_mins(1);
@@ -51,7 +51,7 @@ async fn look(
     last: &mut Option<EpochMillis>,
 ) -> Result<(), StoreError> {
     let now = store.now().await?;
-    let backlog = store.backlog(now).await?;
+    let backlog = store.backlog().await?;
     metrics.runs_queued(&backlog.queued);
     metrics.outbox(backlog.unpublished, backlog.oldest.map_or(0, |oldest| now.since(oldest)));
     let members = store.members().await?;

@@ -1,28 +1,33 @@
-//! How the loop learns that something may be due earlier than it thinks.
+//! How the duties learn that something may be due earlier than they think.
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
-/// Tells a scheduler's loop to look again. A clone wakes the same loop.
+/// Tells a scheduler's duties to look again. A clone wakes the same ones.
 ///
-/// A wake during a round is not lost: the loop looks once more. Many of them are one.
+/// A wake during a look is not lost: the duty looks once more. Many of them are one.
 #[derive(Clone, Debug, Default)]
-pub struct Wake(Arc<Notify>);
+pub struct Wake(Arc<watch::Sender<u64>>);
 
 impl Wake {
-    /// A handle for a new loop.
+    /// A handle for a new scheduler.
     pub fn new() -> Wake {
         Wake::default()
     }
 
     /// Something may be due.
     pub fn wake(&self) {
-        self.0.notify_one();
+        self.0.send_modify(|wakes| *wakes += 1);
     }
 
-    /// Answers once after a [`Wake::wake`].
-    pub(crate) async fn woken(&self) {
-        self.0.notified().await;
+    /// How often it was woken.
+    pub(crate) fn count(&self) -> u64 {
+        *self.0.borrow()
+    }
+
+    /// Wakes from now on.
+    pub(crate) fn wakes(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
     }
 }

@@ -74,7 +74,7 @@ async fn publishes_a_hundred_tasks_of_one_minute_promptly() {
                 assert_eq!((planned, reason, decision), (minute, Reason::OnTime, Decision::Run));
                 assert!(world.clock.now() >= minute, "never before the minute");
             }
-            Event::Idle { .. } | Event::Reaped { .. } => {}
+            Event::Idle { .. } | Event::Reaped { .. } | Event::Compared { .. } => {}
         }
     }
     running.stop().await;

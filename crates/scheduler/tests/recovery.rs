@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use isochrone_domain::{
     Action, Claimant, Decision, EpochMillis, MisfirePolicy, OverlapPolicy, Policies, Refusal, Role, RunId,
-    RunStatus, TaskType,
+    RunStatus, Submission, TaskType,
 };
 use isochrone_queue::local::LocalQueue;
 use isochrone_queue::{Consumer, Heartbeats, Queue, QueueError, WakeUp};
@@ -155,7 +155,7 @@ async fn the_local_queue_is_rebuilt_at_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_local_queue_is_rebuilt_whole_at_start_even_after_the_clock_was_set_back() {
+async fn a_long_local_queue_is_rebuilt_whole_at_start() {
     const RUNS: u64 = 1_300;
     let mut world = World::new(slow_clock_at(NOW)).await;
     // The ends included: 650 each.
@@ -167,15 +167,11 @@ async fn a_long_local_queue_is_rebuilt_whole_at_start_even_after_the_clock_was_s
     running.stop().await;
     assert_eq!(world.depth().await, RUNS);
 
-    let db = rusqlite::Connection::open(world.dir.path().join("isochrone.db")).unwrap();
-    for ahead_ms in [0, 3_600_000] {
-        db.execute("UPDATE runs SET published = published + ?1", [ahead_ms]).unwrap();
-        world.queue = LocalQueue::new();
-        let mut running = world.start();
-        running.idle().await;
-        running.stop().await;
-        assert_eq!(world.depth().await, RUNS, "each once; marked {ahead_ms} ms ahead");
-    }
+    world.queue = LocalQueue::new();
+    let mut running = world.start();
+    running.idle().await;
+    running.stop().await;
+    assert_eq!(world.depth().await, RUNS, "each once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,9 +185,8 @@ async fn lost_wake_ups_are_published_again_and_a_backlog_is_not() {
     for _ in 0..10 {
         running.published().await;
     }
-    // Every idle moment is after a comparison: they are half a second apart, comparisons 50 ms.
     for _ in 0..4 {
-        running.idle().await;
+        running.compared(world::KIND).await;
     }
     assert_eq!(world.depth().await, 10, "a backlog is not published over and over");
 
@@ -206,11 +201,73 @@ async fn lost_wake_ups_are_published_again_and_a_backlog_is_not() {
     for _ in 0..4 {
         running.published().await;
     }
-    for _ in 0..3 {
-        running.idle().await;
+    for _ in 0..4 {
+        running.compared(world::KIND).await;
     }
     running.stop().await;
     assert_eq!(world.depth().await, 10, "as many as were lost");
+}
+
+/// One type's queue refuses everything: the others' runs are published all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_type_whose_queue_refuses_holds_up_no_other() {
+    let world = World::new(slow_clock_at(NOW)).await;
+    for _ in 0..700 {
+        world.insert(every_minute(each_runs()), DUE).await;
+    }
+    let other = Submission {
+        kind: TaskType::GPService,
+        task_url: Some("https://gis.example.com/arcgis/rest/services/a/GPServer/b".to_owned()),
+        parameters: Some("{}".to_owned()),
+        ..every_minute(each_runs())
+    };
+    let other = world.insert(other, DUE).await;
+    let queue = Arc::new(Fragile {
+        inner: world.queue.clone(),
+        cut: AtomicBool::new(false),
+        refused: Some(world::KIND),
+    });
+    let mut running = Running::start(Scheduler::new(world.store.clone(), queue, world.wake.clone()));
+    let run = running.published().await;
+    assert_eq!(world.stored_run(run).await.task, other.id);
+    // A retry comes by the outbox, not by the short cut.
+    let claim = world.store.claim(run, &Claimant::new("w"), LEASE).await.unwrap();
+    let Claim::Granted(claimed) = claim else { panic!("{claim:?}") };
+    let back = isochrone_domain::AttemptEnd::GivenBack;
+    let kept = world.store.finish(run, claimed.run.fence(), back, Vec::new()).await.unwrap();
+    assert!(matches!(kept, Finished::Kept(_)), "{kept:?}");
+    assert_eq!(running.published().await, run);
+    running.stop().await;
+    assert_eq!(world.depth().await, 0);
+}
+
+/// A queue that does not answer holds up no decision.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_due_is_decided_while_the_queue_hangs() {
+    let world = World::new(slow_clock_at(NOW)).await;
+    let mut tasks = Vec::new();
+    for _ in 0..300 {
+        tasks.push(world.insert(every_minute(each_runs()), DUE).await.id);
+    }
+    let queue =
+        Arc::new(Hanging { inner: world.queue.clone(), hangs: tokio::sync::watch::Sender::new(true) });
+    let mut running = Running::start(Scheduler::new(world.store.clone(), queue.clone(), world.wake.clone()));
+    for _ in &tasks {
+        let decision = running
+            .until(|event| match event {
+                Event::Fired { decision, .. } => Some(decision),
+                _ => None,
+            })
+            .await;
+        assert_eq!(decision, Decision::Run);
+    }
+    assert_eq!(world.depth().await, 0);
+    queue.hangs.send_replace(false);
+    let mut published = std::collections::HashSet::new();
+    while published.len() < tasks.len() {
+        published.insert(running.published().await);
+    }
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -267,6 +324,8 @@ async fn a_task_deleted_while_its_run_is_queued_runs_no_more() {
 struct Fragile {
     inner: LocalQueue,
     cut: AtomicBool,
+    /// It takes nothing of this type.
+    refused: Option<TaskType>,
 }
 
 #[async_trait]
@@ -274,6 +333,9 @@ impl Queue for Fragile {
     async fn publish(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>> {
         if self.cut.load(Ordering::SeqCst) {
             return vec![Err(QueueError::Unavailable("cut off".to_owned())); wake_ups.len()];
+        }
+        if wake_ups.iter().any(|wake_up| Some(wake_up.kind) == self.refused) {
+            return vec![Err(QueueError::Unavailable("full".to_owned())); wake_ups.len()];
         }
         self.inner.publish(wake_ups).await
     }
@@ -298,10 +360,43 @@ impl Queue for Fragile {
     }
 }
 
+/// A queue that does not answer while it hangs.
+struct Hanging {
+    inner: LocalQueue,
+    hangs: tokio::sync::watch::Sender<bool>,
+}
+
+#[async_trait]
+impl Queue for Hanging {
+    async fn publish(&self, wake_ups: &[WakeUp]) -> Vec<Result<(), QueueError>> {
+        let mut hangs = self.hangs.subscribe();
+        hangs.wait_for(|hangs| !hangs).await.unwrap();
+        self.inner.publish(wake_ups).await
+    }
+
+    async fn consume(&self, kind: TaskType, slots: usize) -> Result<Box<dyn Consumer>, QueueError> {
+        self.inner.consume(kind, slots).await
+    }
+
+    async fn depth(&self, kind: TaskType) -> Result<u64, QueueError> {
+        let mut hangs = self.hangs.subscribe();
+        hangs.wait_for(|hangs| !hangs).await.unwrap();
+        self.inner.depth(kind).await
+    }
+
+    async fn send_heartbeat(&self, sent: EpochMillis) -> Result<(), QueueError> {
+        self.inner.send_heartbeat(sent).await
+    }
+
+    async fn heartbeats(&self) -> Result<Box<dyn Heartbeats>, QueueError> {
+        self.inner.heartbeats().await
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fires_go_on_while_the_queue_is_cut_off_and_all_are_published_after() {
     let world = World::new(clock_at(NOON, 200)).await;
-    let queue = Arc::new(Fragile { inner: world.queue.clone(), cut: AtomicBool::new(true) });
+    let queue = Arc::new(Fragile { inner: world.queue.clone(), cut: AtomicBool::new(true), refused: None });
     let scheduler = Scheduler::new(world.store.clone(), queue.clone(), world.wake.clone());
     let mut running = Running::start(scheduler);
     let task = world.create(every_minute(each_runs())).await;
@@ -326,7 +421,8 @@ async fn a_store_that_fails_is_tried_again() {
     db.busy_timeout(DEADLINE).unwrap();
     db.execute("ALTER TABLE tasks RENAME TO missing", []).unwrap();
     let mut running = world.start();
-    let wait = tokio::time::timeout(Duration::from_millis(300), running.next()).await;
+    let fired = running.until(|event| matches!(event, Event::Fired { .. }).then_some(event));
+    let wait = tokio::time::timeout(Duration::from_millis(300), fired).await;
     assert!(wait.is_err(), "{wait:?}");
     db.execute("ALTER TABLE missing RENAME TO tasks", []).unwrap();
     let decision = running

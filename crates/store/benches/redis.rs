@@ -102,11 +102,11 @@ fn rate(what: &str, mut rates: Vec<f64>) {
 async fn small(store: &Arc<dyn Store>) {
     let mut times: [Vec<Duration>; 2] = Default::default();
     for _ in 0..30 {
-        times[0].push(timed(store.next_wake()).await);
+        times[0].push(timed(store.next_fire()).await);
         times[1].push(timed(store.due_tasks(Clock::SYSTEM.now(), GO)).await);
     }
     let [wake, due] = times;
-    report(&format!("next_wake, {TASKS} tasks"), wake);
+    report(&format!("next_fire, {TASKS} tasks"), wake);
     report(&format!("due_tasks({GO}), {TASKS} due"), due);
 }
 
@@ -137,14 +137,9 @@ async fn fire_some(store: &Arc<dyn Store>) -> Vec<RunId> {
     let now = Clock::SYSTEM.now();
     let due = store.due_tasks(now, GO).await.unwrap();
     let commits: Vec<_> = due.into_iter().map(|due| plan(&due.task, due.unfinished, now)).collect();
-    let runs: Vec<_> = commits.iter().flat_map(|commit| &commit.runs).map(|run| (run.id, run.kind)).collect();
+    let runs = commits.iter().flat_map(|commit| &commit.runs).map(|run| run.id).collect();
     store.commit_fires(commits).await.unwrap();
-    let published: Vec<_> = runs
-        .iter()
-        .map(|(run, kind)| isochrone_store::Unclaimed { run: *run, kind: *kind, attempt: 0 })
-        .collect();
-    store.mark_published(&published).await.unwrap();
-    runs.into_iter().map(|(run, _)| run).collect()
+    runs
 }
 
 async fn whole_way(store: &Arc<dyn Store>) {

@@ -7,9 +7,9 @@ mod work;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use isochrone_domain::EpochMillis;
+use isochrone_domain::TaskType;
 use isochrone_store::sqlite::SqliteStore;
-use isochrone_store::{Clock, Store};
+use isochrone_store::{Clock, PublishedThrough, Store};
 use work::{claim, finish, insert, plan, report, timed};
 
 const TASKS: usize = 10_000;
@@ -37,10 +37,11 @@ async fn main() {
     report("open and close", openings);
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir.path(), Clock::SYSTEM).unwrap());
 
+    let mut published = PublishedThrough::default();
     let mut times: [Vec<Duration>; 7] = Default::default();
     for _ in 0..ROUNDS {
         let now = Clock::SYSTEM.now();
-        times[0].push(timed(async { store.next_wake().await.unwrap() }).await);
+        times[0].push(timed(async { store.next_fire().await.unwrap() }).await);
         let start = Instant::now();
         let due = store.due_tasks(now, DUE as u64).await.unwrap();
         times[1].push(start.elapsed());
@@ -49,18 +50,22 @@ async fn main() {
         let runs: Vec<_> = commits.iter().flat_map(|commit| commit.runs.iter().map(|run| run.id)).collect();
         times[2].push(timed(async { store.commit_fires(commits).await.unwrap() }).await);
         let start = Instant::now();
-        let outbox = store.unpublished(EpochMillis::MAX, DUE as u64).await.unwrap();
+        let outbox = store.unpublished(TaskType::ExecuteReport, &published, DUE as u64).await.unwrap();
         times[3].push(start.elapsed());
-        times[4].push(timed(async { store.mark_published(&outbox).await.unwrap() }).await);
+        published.0.extend(outbox.iter().map(|entry| (entry.shard, entry.number)));
+        times[4].push(
+            timed(async { store.set_published_through(TaskType::ExecuteReport, &published).await.unwrap() })
+                .await,
+        );
         times[5].push(timed(claim(&store, &runs)).await);
         times[6].push(timed(finish(&store, &runs)).await);
     }
     let [wake, due, fired, outbox, marked, claimed, finished] = times;
-    report(&format!("next_wake, {TASKS} tasks"), wake);
+    report(&format!("next_fire, {TASKS} tasks"), wake);
     report(&format!("due_tasks({DUE}), {TASKS} tasks"), due);
     report(&format!("commit_fires of {DUE} tasks in one call"), fired);
     report(&format!("unpublished({DUE})"), outbox);
-    report(&format!("mark_published({DUE})"), marked);
+    report("set_published_through", marked);
     report(&format!("{DUE} concurrent claims, all of them"), claimed);
     report(&format!("{DUE} concurrent finishes, all of them"), finished);
 }

@@ -9,6 +9,7 @@ mod audit;
 pub mod chain;
 mod clock;
 pub mod clocks;
+mod deferrals;
 mod error;
 mod fleet;
 mod holds;
@@ -29,6 +30,7 @@ mod tries;
 pub use accounts::{AccountStore, Grant, Token, TokenBinding, TokenHash, TokenPurpose, UserChanged};
 pub use audit::{AuditStore, FireRecord};
 pub use clock::Clock;
+pub use deferrals::Deferred;
 pub use error::StoreError;
 pub use fleet::{FleetStore, Leadership, Member, Present, Role};
 pub use holds::HoldStore;
@@ -36,8 +38,8 @@ pub use installation::InstallationStore;
 pub use item_source::{ItemSource, ItemsUnavailable, StoredItems};
 pub use items::ItemStore;
 pub use runs::{
-    Backlog, Cancelled, Claim, Claimed, Finished, Keep, LONGEST_LEASE, Renewal, RunFilter, RunStore,
-    Unclaimed,
+    Backlog, Cancelled, Claim, Claimed, Finished, Keep, LONGEST_LEASE, OutboxEntry, OutboxState,
+    PublishedThrough, Renewal, RunFilter, RunStore,
 };
 pub use secrets::SecretStore;
 pub use tasks::{DueTask, FireCommit, Saved, TaskFilter, TaskStore};

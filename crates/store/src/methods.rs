@@ -8,15 +8,16 @@
 macro_rules! store_methods {
     ($with:ident) => {
         $with! { TaskStore;
-            direct { fn clock() -> Clock; }
+            direct { fn clock() -> Clock; fn deferred() -> Deferred; }
             plain {
                 fn now() -> EpochMillis;
                 fn server_times() -> Vec<i64>;
                 fn count_active(owner: Option<&str>, kinds: &[TaskType]) -> BTreeMap<TaskType, u64>;
                 fn unfinished(task: TaskId) -> u64;
                 fn delete_task(id: TaskId, audit: AuditEntry) -> bool;
+                fn finish_deletions() -> ();
                 fn due_tasks(now: EpochMillis, limit: u64) -> Vec<DueTask>;
-                fn next_wake() -> Option<EpochMillis>;
+                fn next_fire() -> Option<EpochMillis>;
             }
             secret {
                 fn insert_task(task: &Task, audit: AuditEntry) -> Saved;
@@ -31,10 +32,15 @@ macro_rules! store_methods {
         $with! { RunStore;
             direct {}
             plain {
-                fn unpublished(now: EpochMillis, limit: u64) -> Vec<Unclaimed>;
-                fn mark_published(published: &[Unclaimed]) -> ();
-                fn unclaimed(kind: TaskType, before: EpochMillis, limit: u64) -> Vec<Unclaimed>;
-                fn backlog(now: EpochMillis) -> Backlog;
+                fn outbox_state() -> OutboxState;
+                fn queue_delayed(now: EpochMillis, limit: u64) -> u64;
+                fn unpublished(kind: TaskType, published: &PublishedThrough, limit: u64) -> Vec<OutboxEntry>;
+                fn published_through(kind: TaskType) -> PublishedThrough;
+                fn set_published_through(kind: TaskType, published: &PublishedThrough) -> ();
+                fn unclaimed(kind: TaskType, published: &PublishedThrough) -> u64;
+                fn requeue(kind: TaskType, published: &PublishedThrough, count: u64) -> u64;
+                fn backlog() -> Backlog;
+                fn next_expiry() -> Option<EpochMillis>;
                 fn log(run: RunId, page: Page) -> Paged<LogLine>;
                 fn trim_runs(task: TaskId, keep: Keep, limit: u64) -> Vec<RunId>;
                 fn deleted_runs(until: EpochMillis, limit: u64) -> Vec<RunId>;

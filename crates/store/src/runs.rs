@@ -42,26 +42,67 @@ pub struct Keep {
     pub ended_from: EpochMillis,
 }
 
-/// A queued run that no worker has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Unclaimed {
+/// A queued run in the outbox: it is due, and no worker has claimed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxEntry {
     /// The run.
     pub run: RunId,
-    /// Its task's type: which queue it goes to.
-    pub kind: TaskType,
-    /// Attempts begun so far: tells this time in the queue from an earlier one.
-    pub attempt: u32,
+    /// Its part of the outbox: numbers are compared within one.
+    pub shard: u8,
+    /// Its number there. What becomes due later has a higher one.
+    pub number: u64,
+}
+
+impl OutboxEntry {
+    /// When it became due, or a moment later.
+    pub fn due(&self) -> EpochMillis {
+        due_of(self.number)
+    }
+}
+
+/// How far the outbox of a type is published: the last published number of each shard that has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublishedThrough(pub BTreeMap<u8, u64>);
+
+impl PublishedThrough {
+    /// The last published number of a shard; 0: nothing was.
+    pub fn of(&self, shard: u8) -> u64 {
+        self.0.get(&shard).copied().unwrap_or(0)
+    }
+}
+
+/// What tells whether anything is to be published, without reading the outbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutboxState {
+    /// The last number of each shard: it changes whenever a run becomes due.
+    pub last: Vec<u64>,
+    /// When the first of the runs that are due later is due.
+    pub delayed: Option<EpochMillis>,
 }
 
 /// The runs that wait for a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Queued runs that are due or published, by type. Of a long outbox, the first ones are counted.
+    /// Runs in the outbox, by type.
     pub queued: BTreeMap<TaskType, u64>,
-    /// Those that are due and not published.
+    /// Those that are not published.
     pub unpublished: u64,
-    /// When the first of those was due.
+    /// When the first of those was due, or a moment later.
     pub oldest: Option<EpochMillis>,
+}
+
+/// Numbers of the outbox for each millisecond: a number tells when its run became due, and what several shards have
+/// can be put in one order.
+const NUMBERS_A_MS: u64 = 1 << 11;
+
+/// The least number of a run that is due then.
+pub(crate) fn least_number(due: EpochMillis) -> u64 {
+    u64::try_from(due.0).unwrap_or(0).saturating_mul(NUMBERS_A_MS)
+}
+
+/// When a run with this number became due, about.
+pub(crate) fn due_of(number: u64) -> EpochMillis {
+    EpochMillis(i64::try_from(number / NUMBERS_A_MS).unwrap_or(i64::MAX))
 }
 
 /// A run that a worker has now.
@@ -132,21 +173,43 @@ pub trait RunStore: Send + Sync {
     /// The same, at most `limit` of those behind `after`.
     async fn runs_from(&self, filter: &RunFilter, after: Option<Place>, limit: u64) -> Result<Stretch<Run>>;
 
-    /// The outbox: queued runs that are due at `now` and not published, the longest due first.
-    async fn unpublished(&self, now: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>>;
+    /// Whether there is something new in the outbox, and when there will be.
+    async fn outbox_state(&self) -> Result<OutboxState>;
 
-    /// Marks runs as published, those that are still queued with that attempt number.
-    async fn mark_published(&self, published: &[Unclaimed]) -> Result<()>;
+    /// Puts queued runs that have become due at `now` into the outbox, the longest due first. Answers how many.
+    async fn queue_delayed(&self, now: EpochMillis, limit: u64) -> Result<u64>;
 
-    /// Runs that were published before `before` and are still queued, the longest first.
-    async fn unclaimed(&self, kind: TaskType, before: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>>;
+    /// The outbox of a type behind what is published, the longest due first.
+    async fn unpublished(
+        &self,
+        kind: TaskType,
+        published: &PublishedThrough,
+        limit: u64,
+    ) -> Result<Vec<OutboxEntry>>;
 
-    /// How much waits for workers at `now`.
-    async fn backlog(&self, now: EpochMillis) -> Result<Backlog>;
+    /// How far the outbox of a type is published, as it was said last.
+    async fn published_through(&self, kind: TaskType) -> Result<PublishedThrough>;
+
+    /// Keeps how far it is published. What is not said here is published again by the next leader: harmless, as the
+    /// claim decides.
+    async fn set_published_through(&self, kind: TaskType, published: &PublishedThrough) -> Result<()>;
+
+    /// How many of a type's runs are published up to there and claimed by nobody.
+    async fn unclaimed(&self, kind: TaskType, published: &PublishedThrough) -> Result<u64>;
+
+    /// Gives that many of them new numbers, so that they are published again; those with the lowest numbers come first,
+    /// and stand last then. Answers how many.
+    async fn requeue(&self, kind: TaskType, published: &PublishedThrough, count: u64) -> Result<u64>;
+
+    /// How much waits for workers.
+    async fn backlog(&self) -> Result<Backlog>;
+
+    /// When the first lease ends. Now, if one ends later than it can.
+    async fn next_expiry(&self) -> Result<Option<EpochMillis>>;
 
     /// Gives a worker a queued run as its next attempt, with a lease of this length, or of
     /// [`LONGEST_LEASE`]. Repeated with the same nonce it is granted again, as the same attempt. A
-    /// run that is not due yet is refused, and is in the outbox again: its wake-up is used up.
+    /// run that is not due yet is refused, and is queued for then: its wake-up is used up.
     async fn claim(&self, run: RunId, by: &Claimant, lease: Duration) -> Result<Claim>;
 
     /// Renews the leases of a worker's attempts and keeps their progress, as `domain::renew` has it: an attempt whose

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use isochrone_domain::{AuditEntry, EpochMillis, ItemId, PlannedFire, Run, Task, TaskId, TaskType};
 
-use crate::{Clock, Page, Paged, Place, Result, Stretch};
+use crate::{Clock, Deferred, Page, Paged, Place, Result, Stretch};
 
 /// Which tasks a list shows; in the order of their creation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +58,9 @@ pub trait TaskStore: Send + Sync {
     /// The clock that decides due times and leases here.
     fn clock(&self) -> Clock;
 
+    /// What was put off since the store was opened.
+    fn deferred(&self) -> Deferred;
+
     /// What that clock shows.
     async fn now(&self) -> Result<EpochMillis>;
 
@@ -96,6 +99,9 @@ pub trait TaskStore: Send + Sync {
     /// the audit log keep what they have. False: it was not there.
     async fn delete_task(&self, id: TaskId, audit: AuditEntry) -> Result<bool>;
 
+    /// Goes on with deletions that were cut short.
+    async fn finish_deletions(&self) -> Result<()>;
+
     /// The tasks whose next fire is at or before `now`, the earliest first.
     async fn due_tasks(&self, now: EpochMillis, limit: u64) -> Result<Vec<DueTask>>;
 
@@ -106,7 +112,6 @@ pub trait TaskStore: Send + Sync {
     /// Keeps a run that a person asked for, as `commit_fires` does, with an audit entry.
     async fn commit_request(&self, task: Task, run: Run, audit: AuditEntry) -> Result<Saved>;
 
-    /// The earliest moment at which there is something to do: a due fire, a due run that is not
-    /// published, a lease that lapses. Now, if a lease ends later than one can.
-    async fn next_wake(&self) -> Result<Option<EpochMillis>>;
+    /// When the next fire of any task is due.
+    async fn next_fire(&self) -> Result<Option<EpochMillis>>;
 }

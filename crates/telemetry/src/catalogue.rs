@@ -35,6 +35,8 @@ pub(crate) struct Catalogue {
     pub(crate) reconnects: IntCounterVec,
     pub(crate) redelivered: IntCounterVec,
     pub(crate) leases_lost: IntCounterVec,
+    pub(crate) duties_failed: IntCounterVec,
+    pub(crate) items_deferred: IntCounterVec,
     pub(crate) fenced_writes: IntCounterVec,
     pub(crate) http_requests: IntCounterVec,
     pub(crate) auth_failures: IntCounterVec,
@@ -82,6 +84,18 @@ impl Metrics {
             publishes: counter(&r, "publish_total", "Wake-ups published", &["result"]),
             reconnects: counter(&r, "broker_reconnects_total", "Connections to the broker made anew", &[]),
             redelivered: counter(&r, "redelivered_total", "Wake-ups delivered once more", &["type"]),
+            duties_failed: counter(
+                &r,
+                "duties_failed_total",
+                "Looks of a scheduler's duty that failed",
+                &["loop"],
+            ),
+            items_deferred: counter(
+                &r,
+                "items_deferred_total",
+                "Records that could not be read, put off",
+                &["loop"],
+            ),
             leases_lost: counter(&r, "leases_lost_total", "Attempts abandoned without their lease", &[]),
             fenced_writes: counter(&r, "fenced_writes_total", "Writes refused to lost attempts", &[]),
             http_requests: counter(

@@ -148,3 +148,9 @@ pub(crate) fn fire_outcome(decision: Decision, reason: Reason) -> &'static str {
 
 pub(crate) const OUTCOMES: [Outcome; 4] =
     [Outcome::Succeeded, Outcome::Failed, Outcome::SubmitFailed, Outcome::Skipped];
+
+/// A leading scheduler's duties.
+pub(crate) const DUTIES: [&str; 5] = ["fire", "publish", "queue_delayed", "expire", "finish_deletions"];
+
+/// Those that put off what can't be read.
+pub(crate) const DEFERRING: [&str; 3] = ["fire", "expire", "finish_deletions"];

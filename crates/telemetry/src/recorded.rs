@@ -6,7 +6,7 @@ use std::time::Duration;
 use isochrone_domain::{Decision, EpochMillis, Reason, Run, RunStatus, TaskType};
 use prometheus::IntGauge;
 
-use crate::labels::{FIRES, OUTCOMES, fire_outcome};
+use crate::labels::{DEFERRING, DUTIES, FIRES, OUTCOMES, fire_outcome};
 use crate::{AttemptResult, AuthFailure, ConnectionLimit, Metrics, Published};
 
 /// The label of what belongs to no role.
@@ -44,6 +44,12 @@ impl Metrics {
         }
         for result in Published::ALL {
             self.0.publishes.with_label_values(&[result.name()]);
+        }
+        for duty in DUTIES {
+            self.0.duties_failed.with_label_values(&[duty]);
+        }
+        for duty in DEFERRING {
+            self.0.items_deferred.with_label_values(&[duty]);
         }
         self.0.publish_confirm.with_label_values(NONE);
     }
@@ -162,6 +168,16 @@ impl Metrics {
     /// The store refused a write of an attempt that had lost its run.
     pub fn write_fenced(&self) {
         self.0.fenced_writes.with_label_values(NONE).inc();
+    }
+
+    /// A look of this duty of the scheduler failed.
+    pub fn duty_failed(&self, duty: &str) {
+        self.0.duties_failed.with_label_values(&[duty]).inc();
+    }
+
+    /// So many records could not be read where this was to be done, and were put off.
+    pub fn items_deferred(&self, duty: &str, count: u64) {
+        self.0.items_deferred.with_label_values(&[duty]).inc_by(count);
     }
 
     /// All leases were renewed, or not, in this time.

@@ -12,7 +12,7 @@ use isochrone_telemetry::{AttemptResult, Metrics};
 const KIND: TaskType = TaskType::GPService;
 
 /// Name and type of each, as dashboards and alerts are written against them.
-const CONTRACT: [(&str, &str); 37] = [
+const CONTRACT: [(&str, &str); 39] = [
     ("fires_total", "counter"),
     ("runs_total", "counter"),
     ("run_attempts_total", "counter"),
@@ -22,6 +22,8 @@ const CONTRACT: [(&str, &str); 37] = [
     ("broker_reconnects_total", "counter"),
     ("redelivered_total", "counter"),
     ("leases_lost_total", "counter"),
+    ("duties_failed_total", "counter"),
+    ("items_deferred_total", "counter"),
     ("fenced_writes_total", "counter"),
     ("http_requests_total", "counter"),
     ("auth_failures_total", "counter"),

@@ -38,7 +38,7 @@ impl DeadLetters {
         }
         tracing::warn!(queue = %line, reason = junk.code(), %junk, "a message is no wake-up; it goes to the dead letters");
         let letter = letter(&mut delivery, line, junk);
-        let buried = self.publisher.send(&[letter]).await.pop().unwrap_or(Ok(()));
+        let buried = self.publisher.send(vec![letter]).await.pop().unwrap_or(Ok(()));
         let settled = match buried {
             Ok(()) => delivery.acker.ack(BasicAckOptions::default()).await,
             Err(error) => {

@@ -205,7 +205,7 @@ impl Queue for RabbitQueue {
             properties: message::properties(*wake_up),
             body: message::body(*wake_up),
         });
-        self.publisher.send(&messages.collect::<Vec<_>>()).await
+        self.publisher.send(messages.collect()).await
     }
 
     async fn consume(&self, kind: TaskType, slots: usize) -> Result<Box<dyn Consumer>, QueueError> {
@@ -245,7 +245,7 @@ impl Queue for RabbitQueue {
             properties: heartbeat::properties(),
             body: message::heartbeat(sent),
         };
-        self.publisher.send(&[message]).await.pop().unwrap_or(Ok(()))
+        self.publisher.send(vec![message]).await.pop().unwrap_or(Ok(()))
     }
 
     async fn heartbeats(&self) -> Result<Box<dyn Heartbeats>, QueueError> {

@@ -1,14 +1,15 @@
 //! Publishes in batches, and answers for each message once the broker has it safely.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::QueueError;
 use crate::rabbitmq::keeper::Keeper;
@@ -25,32 +26,49 @@ pub(super) struct Outgoing {
     pub(super) body: Vec<u8>,
 }
 
-/// Publishes over the connection of its keeper.
+/// How long a connection that lives may take to open a channel.
+const ALIVE: Duration = Duration::from_secs(2);
+
+/// Publishes over the connection of its keeper, on a channel for each queue: one whose queue does not confirm (it has no
+/// leader, or is stopped) holds up no other.
 pub(super) struct Publisher {
     keeper: Arc<Keeper>,
     mender: Arc<Mender>,
     timeout: Duration,
-    /// One batch at a time: what the broker returns is only told apart within a batch.
-    channel: Mutex<Option<Channel>>,
+    /// One batch at a time on each: what the broker returns is only told apart within a batch.
+    channels: HashMap<Line, Mutex<Option<Channel>>>,
 }
 
 type Answer = Result<(), QueueError>;
 
 impl Publisher {
     pub(super) fn new(keeper: Arc<Keeper>, mender: Arc<Mender>, timeout: Duration) -> Publisher {
-        Publisher { keeper, mender, timeout, channel: Mutex::new(None) }
+        let channels = Line::all().map(|line| (line, Mutex::default())).collect();
+        Publisher { keeper, mender, timeout, channels }
     }
 
     /// Publishes a batch and waits for the broker's word about each message, but never longer than the
-    /// timeout. An error: the message may be in the queue nevertheless.
-    pub(super) async fn send(&self, messages: &[Outgoing]) -> Vec<Answer> {
-        if messages.is_empty() {
-            return Vec::new();
+    /// timeout. An answer each, in order. An error: the message may be in the queue nevertheless.
+    pub(super) async fn send(&self, messages: Vec<Outgoing>) -> Vec<Answer> {
+        let lines: Vec<Line> = messages.iter().map(|message| message.line).collect();
+        let mut of_line: HashMap<Line, Vec<Outgoing>> = HashMap::new();
+        for message in messages {
+            of_line.entry(message.line).or_default().push(message);
         }
+        let sent = of_line.iter().map(async |(line, messages)| (*line, self.send_to(*line, messages).await));
+        let mut answers: HashMap<Line, _> =
+            join_all(sent).await.into_iter().map(|(line, answers)| (line, answers.into_iter())).collect();
+        let next = |line| answers.get_mut(&line).and_then(Iterator::next);
+        lines.into_iter().map(next).map(|answer| answer.expect("each message has an answer")).collect()
+    }
+
+    /// Publishes messages for one queue.
+    async fn send_to(&self, line: Line, messages: &[Outgoing]) -> Vec<Answer> {
         let deadline = Instant::now() + self.timeout;
         let late = QueueError::Unavailable(format!("the broker did not confirm within {:?}", self.timeout));
         let mut batch = Batch::new(messages);
-        let Ok(mut channel) = timeout_at(deadline, self.channel.lock()).await else {
+        let channel = self.channels.get(&line).expect("every queue has a channel");
+        let Ok(mut channel) = timeout_at(deadline, channel.lock()).await else {
             return batch.answers(&late);
         };
         let link = match self.keeper.usable() {
@@ -58,18 +76,20 @@ impl Publisher {
             Err(error) => return batch.answers(&error),
         };
         let sent = tokio::select! {
-            sent = timeout_at(deadline, send_on(&link, &mut channel, &mut batch)) => {
+            sent = timeout_at(deadline, send_on(&link, &mut channel, line, &mut batch)) => {
                 sent.unwrap_or_else(|_| Err(late.clone()))
             }
             error = self.keeper.unusable() => Err(error),
         };
         batch.hear_what_is_there();
-        if batch.is_open() || sent.as_ref().is_err_and(|error| *error == late) {
-            link.abandon();
-        }
         if let Err(error) = &sent {
             // What the broker still says on this channel belongs to nobody.
             *channel = None;
+            let unanswered = batch.is_open() || *error == late;
+            // Is it the queue or the connection?
+            if unanswered && !matches!(timeout(ALIVE, link.channel()).await, Ok(Ok(_))) {
+                link.abandon();
+            }
             tracing::debug!(%error, "a batch was not confirmed");
         }
         self.mender.mend(batch.lines_that_are_gone());
@@ -81,20 +101,21 @@ impl Publisher {
 async fn send_on(
     link: &Link,
     channel: &mut Option<Channel>,
+    line: Line,
     batch: &mut Batch<'_>,
 ) -> Result<(), QueueError> {
     let failed = |error: lapin::Error| QueueError::Unavailable(error.to_string());
     let channel = match channel {
         Some(open) if open.status().connected() => open,
-        gone => gone.insert(confirming(link).await.map_err(failed)?),
+        gone => gone.insert(confirming(link, line).await.map_err(failed)?),
     };
     batch.send(channel).await.map_err(failed)
 }
 
 /// A channel on which each publish is confirmed. A new one is the first of its connection, perhaps to a
-/// broker that has lost its disk: so the queues are declared.
-async fn confirming(link: &Link) -> lapin::Result<Channel> {
-    declare(link, Line::all()).await?;
+/// broker that has lost its disk: so the queue is declared.
+async fn confirming(link: &Link, line: Line) -> lapin::Result<Channel> {
+    declare(link, [line]).await?;
     let channel = link.channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)

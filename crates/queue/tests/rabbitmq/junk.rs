@@ -96,8 +96,10 @@ async fn without_dead_letters_junk_still_stops_nothing() {
     let mut consumer = queue.consume(KIND, 1).await.unwrap();
     publish(&queue, &[wake_up(0)]).await;
     assert_eq!(take_and_ack(&mut consumer).await, wake_up(0));
-    amqp::delete_queue(&url, DEAD).await.unwrap();
     let stranger = Stranger::connect(&url).await;
+    stranger.put(LINE, b"the first").await;
+    assert_eq!(stranger.get(DEAD).await.delivery.data, b"the first");
+    amqp::delete_queue(&url, DEAD).await.unwrap();
     stranger.put(LINE, b"junk").await;
     publish(&queue, &[wake_up(1)]).await;
     assert_eq!(take_and_ack(&mut consumer).await, wake_up(1));

@@ -197,6 +197,11 @@ impl Running {
         .await
     }
 
+    /// Waits for a comparison of outbox and queue.
+    pub(crate) async fn compared(&mut self, of: TaskType) {
+        self.until(|event| (event == Event::Compared { kind: of }).then_some(())).await;
+    }
+
     /// Waits until the loop has nothing to do.
     pub(crate) async fn idle(&mut self) -> Option<EpochMillis> {
         self.until(|event| match event {

@@ -18,10 +18,11 @@ use crate::chain::{AuditChain, ChainEnd};
 use crate::clock::machine_ms;
 use crate::seal::KeyId;
 use crate::{
-    AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, DueTask, Finished, FireCommit, FireRecord,
-    FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member, Page, Paged, Place,
-    Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, StoreError, Stretch,
-    TaskFilter, TaskStore, Token, TokenHash, Unclaimed, UserChanged, store_methods,
+    AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, Deferred, DueTask, Finished, FireCommit,
+    FireRecord, FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member,
+    OutboxEntry, OutboxState, Page, Paged, Place, Present, PublishedThrough, Renewal, Result, RunFilter,
+    RunStore, Saved, SecretStore, Store, StoreError, Stretch, TaskFilter, TaskStore, Token, TokenHash,
+    UserChanged, store_methods,
 };
 
 /// A store for those who decide by its time: what is due, what is planned next, what has expired, what is old. Its `now`

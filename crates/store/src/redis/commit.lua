@@ -3,8 +3,10 @@
 -- KEYS: every key of the step, all in one slot. ARGV: the number of checks; the checks, each as
 -- kind, key, x, y; then the commands, each as the number of its words, its name, its key, its
 -- arguments. A key stands as its number in KEYS. Answers 0, or the number of the first check that
--- does not hold. One command is no command of Redis: TAKEUNLESS removes a member of a sorted set,
--- unless the sorted set that it names behind it has any.
+-- does not hold. Two commands are no commands of Redis: TAKEUNLESS removes a member of a sorted set,
+-- unless the sorted set that it names behind it has any. PUTNEXT puts a member into a sorted set under
+-- the number after the one in a hash's field, or under the least that it names if that is more, and
+-- sets the field.
 local call, argv, keys = redis.call, ARGV, KEYS
 local at = 2
 for number = 1, tonumber(argv[1]) do
@@ -36,10 +38,18 @@ local last = #argv
 while at < last do
     local words = tonumber(argv[at])
     local name, key = argv[at + 1], keys[tonumber(argv[at + 2])]
-    if name ~= 'TAKEUNLESS' then
+    if name == 'TAKEUNLESS' then
+        if call('ZCARD', keys[tonumber(argv[at + 4])]) == 0 then
+            call('ZREM', key, argv[at + 3])
+        end
+    elseif name == 'PUTNEXT' then
+        local counter, field, least = keys[tonumber(argv[at + 4])], argv[at + 5], tonumber(argv[at + 6])
+        local number = math.max(tonumber(call('HGET', counter, field) or 0) + 1, least)
+        local text = string.format('%.0f', number)
+        call('HSET', counter, field, text)
+        call('ZADD', key, text, argv[at + 3])
+    else
         call(name, key, unpack(argv, at + 3, at + words))
-    elseif call('ZCARD', keys[tonumber(argv[at + 4])]) == 0 then
-        call('ZREM', key, argv[at + 3])
     end
     at = at + words + 1
 end

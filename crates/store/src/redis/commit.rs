@@ -163,6 +163,17 @@ impl Commit {
         self.command("ZADD", key, &[score.to_string().as_bytes(), member.as_bytes()]);
     }
 
+    /// Puts a member into a sorted set under the next number, which is kept in a hash's field and is at least `least`.
+    pub(super) fn put_next(&mut self, key: &str, member: &str, counter: (&str, &str), least: u64) {
+        let (counter, field) = (self.number(counter.0).to_string(), counter.1);
+        let least = least.to_string();
+        self.command(
+            "PUTNEXT",
+            key,
+            &[member.as_bytes(), counter.as_bytes(), field.as_bytes(), least.as_bytes()],
+        );
+    }
+
     /// Removes a member of a sorted set.
     pub(super) fn take(&mut self, key: &str, member: &str) {
         self.command("ZREM", key, &[member.as_bytes()]);

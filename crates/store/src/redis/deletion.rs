@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use isochrone_domain::{AuditEntry, EpochMillis, Outcome, Reason, RunId, TaskId};
+use isochrone_domain::{AuditEntry, EpochMillis, Outcome, Reason, RunId, TaskId, TaskType};
 use redis::cmd;
 
 use super::RedisStore;
@@ -52,17 +52,14 @@ impl RedisStore {
 
     /// Removes the runs of deleted tasks that are left. A task whose runs can't be removed is named in the log, and
     /// keeps nothing else from being done.
-    pub(super) async fn finish_deletions(&self) {
-        match self.unfinished_deletions().await {
-            Ok(tasks) => {
-                for task in tasks {
-                    if let Err(error) = self.bury(task).await {
-                        tracing::error!(task_id = %task, %error, "the runs of a deleted task are not removed yet");
-                    }
-                }
+    pub(super) async fn go_on_deleting(&self) -> Result<()> {
+        for task in self.unfinished_deletions().await? {
+            if let Err(error) = self.bury(task).await {
+                self.deferrals.deletions(1);
+                tracing::error!(task_id = %task, %error, "the runs of a deleted task are not removed yet");
             }
-            Err(error) => tracing::warn!(%error, "deleted tasks can't be listed"),
         }
+        Ok(())
     }
 
     /// Deleted tasks of which runs are left.
@@ -154,10 +151,13 @@ impl RedisStore {
         now: EpochMillis,
     ) {
         let (keys, shard, member) = (&self.keys, Shard::of_task(task), id.to_string());
-        if let Some(stored) = found {
-            commit.take(&keys.published(shard, stored.run.kind), &member);
+        for kind in TaskType::ALL {
+            // Its own is not known if it can't be read.
+            if found.is_none_or(|stored| stored.run.kind == kind) {
+                commit.take(&keys.outbox(shard, kind), &member);
+            }
         }
-        for index in [Index::Outbox, Index::Leases, Index::Open] {
+        for index in [Index::Delayed, Index::Leases, Index::Open] {
             commit.take(&keys.index(shard, index), &member);
         }
         commit.take(&keys.waiting_of(task), &member);

@@ -51,7 +51,7 @@ impl RedisStore {
     fn insert_runs(&self, commit: &mut Commit, task: &Task, runs: &[Run]) {
         for (nth, run) in runs.iter().enumerate() {
             self.insert_fire(commit, task, run);
-            self.insert_run(commit, run, seq(task, nth), nth);
+            self.insert_run(commit, run, seq(task, nth));
         }
     }
 

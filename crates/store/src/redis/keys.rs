@@ -37,6 +37,11 @@ impl Shard {
         self.0.into()
     }
 
+    /// The same, as the store's callers have it.
+    pub(super) fn place(self) -> u8 {
+        self.0
+    }
+
     pub(super) fn of_task(id: TaskId) -> Shard {
         Shard::of(id.as_bytes())
     }
@@ -67,8 +72,8 @@ pub(super) enum Index {
     Due,
     /// Tasks by their creation.
     Tasks,
-    /// Queued runs that are not published, by when they are due.
-    Outbox,
+    /// Queued runs that are due later, by when.
+    Delayed,
     /// Runs that execute, by the end of their lease.
     Leases,
     /// Runs that have not ended, by their minute.
@@ -86,7 +91,7 @@ impl Index {
         match self {
             Index::Due => "due",
             Index::Tasks => "tasks",
-            Index::Outbox => "outbox",
+            Index::Delayed => "delayed",
             Index::Leases => "leases",
             Index::Open => "open",
             Index::Ended => "ended",
@@ -116,9 +121,14 @@ impl Keys {
         self.named(shard, index.name())
     }
 
-    /// Queued runs of a type, by when they were published.
-    pub(super) fn published(&self, shard: Shard, kind: TaskType) -> String {
-        self.named(shard, &format!("published:{kind}"))
+    /// Queued runs of a type that are due, by their numbers.
+    pub(super) fn outbox(&self, shard: Shard, kind: TaskType) -> String {
+        self.named(shard, &format!("outbox:{kind}"))
+    }
+
+    /// The last number of the shard's outbox, and how far each type is published.
+    pub(super) fn outbox_state(&self, shard: Shard) -> String {
+        self.named(shard, "outbox")
     }
 
     /// An owner's tasks, by their creation.

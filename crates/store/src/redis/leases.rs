@@ -49,7 +49,7 @@ impl RedisStore {
                 (Ok(run), _) => run,
                 (Err(refusal), RunStatus::Queued { due }) => {
                     // The clock was set back after it was published: the wake-up came too early and is gone.
-                    if self.publish_again(&stored.run, *due).await? {
+                    if self.delay(&stored.run, *due).await? {
                         return Ok(Claim::Refused(refusal));
                     }
                     tries.again().await?;
@@ -76,17 +76,17 @@ impl RedisStore {
         if before.run.started.is_none() {
             self.note_start(&mut commit, run, run.started.unwrap_or(now));
         }
-        self.update_run(&mut commit, before, run, 0);
+        self.update_run(&mut commit, before, run);
         self.set_lease(&mut commit, run.id, until);
         commit
     }
 
-    async fn publish_again(&self, run: &Run, due: EpochMillis) -> Result<bool> {
+    async fn delay(&self, run: &Run, due: EpochMillis) -> Result<bool> {
         let (shard, id) = (Shard::of_run(run.id), run.id.to_string());
         let mut commit = Commit::new(shard);
         commit.check_is(&self.keys.run(run.id), "t", queued(run.attempt));
-        commit.take(&self.keys.published(shard, run.kind), &id);
-        commit.put(&self.keys.index(shard, Index::Outbox), due.0, &id);
+        commit.take(&self.keys.outbox(shard, run.kind), &id);
+        commit.put(&self.keys.index(shard, Index::Delayed), due.0, &id);
         self.commit(commit).await
     }
 
@@ -184,7 +184,7 @@ impl RedisStore {
             let mut run = stored.run.clone();
             noted(&mut run);
             let mut commit = Commit::new(Shard::of_run(id));
-            self.update_run(&mut commit, &stored, &run, 0);
+            self.update_run(&mut commit, &stored, &run);
             if self.commit(commit).await? {
                 return Ok(Finished::Kept(Box::new(run)));
             }
@@ -235,7 +235,7 @@ impl RedisStore {
             return Ok(None);
         }
         let mut commit = Commit::new(Shard::of_run(id));
-        self.update_run(&mut commit, &run, &settled.run, 0);
+        self.update_run(&mut commit, &run, &settled.run);
         if settled.task == task.task {
             commit.check_is(&self.keys.task(task.task.id), "v", task.task.version);
         } else {
@@ -289,7 +289,7 @@ impl RedisStore {
         if let Some(until) = lease {
             commit.check_score(&self.keys.index(shard, Index::Leases), &id, until);
         }
-        self.update_run(&mut commit, stored, &settled.run, 0);
+        self.update_run(&mut commit, stored, &settled.run);
         if settled.task != found.task {
             self.advance_task(&mut commit, &settled.task);
         }
@@ -302,10 +302,8 @@ impl RedisStore {
         Ok(if self.commit(commit).await? { Step::Done(Box::new(settled.run)) } else { Step::Disturbed })
     }
 
-    /// Settles the attempts whose lease is over, shortens leases that were given before the clock was
-    /// set back, and goes on with deletions that were cut short.
+    /// Settles the attempts whose lease is over, and shortens leases that were given before the clock was set back.
     pub(super) async fn reap_lapsed(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
-        self.finish_deletions().await;
         let leases = self.everywhere(Index::Leases);
         let latest = self.latest_lease_end(now);
         for entry in self.first(&leases, From::Lowest, &Span::after(latest.0), limit).await? {
@@ -371,6 +369,28 @@ impl RedisStore {
         }
     }
 
+    /// When the first lease ends; now, if one ends later than it can.
+    pub(super) async fn first_lease_end(&self) -> Result<Option<EpochMillis>> {
+        let mut batch = Batch::default();
+        batch.add_time(Shard::COMMON);
+        for shard in Shard::of_tasks() {
+            let leases = self.keys.index(shard, Index::Leases);
+            batch.add(shard, ["ZRANGE", &leases, "0", "0", "WITHSCORES"]);
+            batch.add(shard, ["ZREVRANGE", &leases, "0", "0", "WITHSCORES"]);
+        }
+        let mut answers = self.ask(batch).await?;
+        let now = answers.now(self)?;
+        let latest = self.latest_lease_end(now).0 as f64;
+        let mut earliest = f64::INFINITY;
+        for _ in Shard::of_tasks() {
+            earliest = answers.scored()?.iter().fold(earliest, |min, (_, until)| min.min(*until));
+            if answers.scored()?.iter().any(|(_, until)| *until > latest) {
+                return Ok(Some(now));
+            }
+        }
+        Ok(earliest.is_finite().then(|| EpochMillis(earliest.floor() as i64)))
+    }
+
     /// No lease given at `now`, or while that was on its way here, ends later.
     pub(super) fn latest_lease_end(&self, now: EpochMillis) -> EpochMillis {
         now + self.clock.of_real(LONGEST_LEASE + TO_RENEW)
@@ -394,6 +414,10 @@ impl RedisStore {
         member: &str,
         now: EpochMillis,
     ) -> Result<()> {
+        match index {
+            Index::Due => self.deferrals.fires(1),
+            _ => self.deferrals.expiries(1),
+        }
         let later = (now + self.clock.of_real(PUT_OFF)).0.to_string();
         let mut batch = Batch::default();
         batch.add(shard, ["ZADD", &self.keys.index(shard, index), "XX", &later, member]);

@@ -112,7 +112,7 @@ impl RedisStore {
             return Ok(false);
         }
         let going = Run { status: RunStatus::Queued { due: now }, ..next.run.clone() };
-        self.update_run(commit, &next, &going, 0);
+        self.update_run(commit, &next, &going);
         Ok(true)
     }
 
@@ -124,9 +124,9 @@ impl RedisStore {
         let members = self.ask(batch).await?.members()?;
         commit.check_size(&waiting, members.len() as u64);
         let ids = members.iter().map(|member| id_of(member)).collect::<Result<Vec<RunId>>>()?;
-        for (nth, waits) in self.find_runs(&ids).await?.into_iter().enumerate() {
+        for waits in self.find_runs(&ids).await? {
             let going = Run { status: RunStatus::Queued { due: now }, ..waits.run.clone() };
-            self.update_run(commit, &waits, &going, nth);
+            self.update_run(commit, &waits, &going);
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ mod lists;
 mod logs;
 #[cfg(feature = "simulation")]
 pub mod model;
+mod outbox;
 mod records;
 mod retention;
 mod runs;
@@ -44,6 +45,7 @@ use isochrone_domain::EpochMillis;
 
 use crate::chain::AuditKey;
 use crate::clock::machine_ms;
+use crate::deferrals::Deferrals;
 use crate::{Clock, Result, StoreError};
 use address::Address;
 use batch::{Answers, Batch};
@@ -99,6 +101,7 @@ pub struct RedisStore {
     claims: Claims,
     audit_key: Arc<AuditKey>,
     chain_ends: Ends,
+    deferrals: Deferrals,
 }
 
 impl RedisStore {
@@ -134,6 +137,7 @@ impl RedisStore {
             claims: Claims::default(),
             audit_key: options.audit_key,
             chain_ends: Ends::new(),
+            deferrals: Deferrals::default(),
         };
         store.check(options.allow_weak_durability).await?;
         Ok(store)

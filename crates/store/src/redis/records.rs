@@ -15,8 +15,10 @@
 //!
 //! When a run's lease ends is its score in the index of leases, and nowhere else.
 
+use std::time::Duration;
+
 use isochrone_domain::{
-    EpochMillis, Fence, Progress, Record, Run, RunId, RunStatus, Task, TaskId, TaskState, unknown,
+    EpochMillis, Fence, Progress, Record, Run, RunId, RunStatus, Task, TaskId, TaskState, TaskType, unknown,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,6 +27,7 @@ use super::RedisStore;
 use super::batch::{Answers, Batch, parse};
 use super::commit::Commit;
 use super::keys::{Index, Keys, Shard, folded};
+use crate::runs::least_number;
 use crate::{Result, StoreError};
 
 /// A task and what is kept beside it.
@@ -43,6 +46,12 @@ pub(super) struct StoredRun {
     /// Its place in its task's line.
     pub(super) seq: u64,
 }
+
+/// How well the server's clock is known here.
+const CLOCK_ERROR: Duration = Duration::from_millis(100);
+
+/// The field of a shard's outbox that has its last number.
+pub(super) const LAST_NUMBER: &str = "last";
 
 /// Places in a task's line for each version of the task: a commit makes fewer runs.
 const SEQS: u64 = 4_096;
@@ -235,8 +244,8 @@ impl RedisStore {
         }
     }
 
-    /// Writes a run that is new, unpublished. `nth`: of those that become due in this commit.
-    pub(super) fn insert_run(&self, commit: &mut Commit, run: &Run, seq: u64, nth: usize) {
+    /// Writes a run that is new.
+    pub(super) fn insert_run(&self, commit: &mut Commit, run: &Run, seq: u64) {
         let (keys, shard, id) = (&self.keys, Shard::of_run(run.id), run.id.to_string());
         let (all, of_task) = self.history(run);
         commit.put(&keys.index(shard, all), run.planned.0, &id);
@@ -246,19 +255,17 @@ impl RedisStore {
         }
         let seq_text = seq.to_string();
         let fields: [(&str, &[u8]); 2] = [("s", seq_text.as_bytes()), ("k", run.kind.name().as_bytes())];
-        self.set_run(commit, run, 1, seq, nth, &fields);
+        self.set_run(commit, run, 1, seq, &fields);
     }
 
-    /// Writes a run over the stored one, if that is as it was read. If it is queued, it is so anew:
-    /// unpublished. `nth`: of those that become due in this commit.
-    pub(super) fn update_run(&self, commit: &mut Commit, old: &StoredRun, run: &Run, nth: usize) {
+    /// Writes a run over the stored one, if that is as it was read. If it is queued, it is so anew, to be published.
+    pub(super) fn update_run(&self, commit: &mut Commit, old: &StoredRun, run: &Run) {
         let (keys, shard, id) = (&self.keys, Shard::of_run(run.id), run.id.to_string());
         self.check_run(commit, old);
         match old.run.status {
             RunStatus::Queued { .. } => {
-                commit.take(&keys.index(shard, Index::Outbox), &id);
-                // Whether it was published is not part of what was read.
-                commit.take(&keys.published(shard, run.kind), &id);
+                commit.take(&keys.outbox(shard, run.kind), &id);
+                commit.take(&keys.index(shard, Index::Delayed), &id);
             }
             RunStatus::Waiting => commit.take(&keys.waiting_of(run.task), &id),
             RunStatus::Executing { .. } if !matches!(run.status, RunStatus::Executing { .. }) => {
@@ -283,7 +290,7 @@ impl RedisStore {
                 commit.put(&keys.busy(shard), 0, &task);
             }
         }
-        self.set_run(commit, run, old.version + 1, old.seq, nth, &[]);
+        self.set_run(commit, run, old.version + 1, old.seq, &[]);
         if let Some(progress) = run.progress.as_ref().filter(|_| run.progress != old.run.progress) {
             self.set_progress(commit, run.id, progress);
         }
@@ -297,6 +304,26 @@ impl RedisStore {
     /// Notes how far a run's attempt is.
     pub(super) fn set_progress(&self, commit: &mut Commit, run: RunId, progress: &Progress) {
         commit.set(&self.keys.run(run), &[("g", &json(progress))]);
+    }
+
+    /// Puts a queued run into the outbox, or, if it is due later, among those that are delayed.
+    ///
+    /// What is due in a moment may go to the outbox too early: the clock that decides is the server's, and that is known
+    /// here about. The claim of such a run is refused, and it is delayed then.
+    pub(super) fn queue(&self, commit: &mut Commit, run: &Run, due: EpochMillis) {
+        let (shard, id) = (Shard::of_run(run.id), run.id.to_string());
+        if due <= self.followed_clock().now() + self.clock.of_real(CLOCK_ERROR) {
+            self.put_into_outbox(commit, run.id, run.kind, due);
+        } else {
+            commit.put(&self.keys.index(shard, Index::Delayed), due.0, &id);
+        }
+    }
+
+    /// Puts a run that is due into the outbox of its type, with the next number.
+    pub(super) fn put_into_outbox(&self, commit: &mut Commit, run: RunId, kind: TaskType, due: EpochMillis) {
+        let shard = Shard::of_run(run);
+        let (outbox, state) = (self.keys.outbox(shard, kind), self.keys.outbox_state(shard));
+        commit.put_next(&outbox, &run.to_string(), (&state, LAST_NUMBER), least_number(due));
     }
 
     /// The run is as it was read.
@@ -313,16 +340,8 @@ impl RedisStore {
         }
     }
 
-    fn set_run(
-        &self,
-        commit: &mut Commit,
-        run: &Run,
-        version: u64,
-        seq: u64,
-        nth: usize,
-        more: &[(&str, &[u8])],
-    ) {
-        let (keys, shard, id) = (&self.keys, Shard::of_run(run.id), run.id.to_string());
+    fn set_run(&self, commit: &mut Commit, run: &Run, version: u64, seq: u64, more: &[(&str, &[u8])]) {
+        let (keys, id) = (&self.keys, run.id.to_string());
         let body = record_json(&Run { progress: None, ..run.clone() });
         let (version, turn) = (version.to_string(), turn(run));
         let mut fields: Vec<(&str, &[u8])> =
@@ -337,16 +356,11 @@ impl RedisStore {
         }
         commit.set(&keys.run(run.id), &fields);
         match &run.status {
-            RunStatus::Queued { due } => commit.put(&keys.index(shard, Index::Outbox), fine(due.0, nth), &id),
+            RunStatus::Queued { due } => self.queue(commit, run, *due),
             RunStatus::Waiting => commit.put(&keys.waiting_of(run.task), seq, &id),
             RunStatus::Executing { .. } | RunStatus::Ended { .. } => {}
         }
     }
-}
-
-/// A moment, and the order within it of what one commit makes due: a score has bits left for that.
-fn fine(at: i64, nth: usize) -> f64 {
-    at as f64 + nth.min(1_023) as f64 / 1_024.0
 }
 
 /// What a run's field `t` is.

@@ -1,6 +1,5 @@
 //! Runs and the outbox.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,18 +9,14 @@ use isochrone_domain::{
 };
 
 use super::RedisStore;
-use super::batch::{Batch, parse};
-use super::commit::Commit;
+use super::batch::Batch;
 use super::keys::{Index, Shard};
 use super::lists::{From, Source, Span};
-use super::records::{id_of, queued};
+use super::records::id_of;
 use crate::{
-    Backlog, Cancelled, Claim, Finished, Keep, Page, Paged, Place, Renewal, Result, RunFilter, RunStore,
-    Stretch, Unclaimed,
+    Backlog, Cancelled, Claim, Finished, Keep, OutboxEntry, OutboxState, Page, Paged, Place,
+    PublishedThrough, Renewal, Result, RunFilter, RunStore, Stretch,
 };
-
-/// Runs of the outbox whose types are looked up for a count.
-const COUNTED: u64 = 1_000;
 
 #[async_trait]
 impl RunStore for RedisStore {
@@ -65,38 +60,45 @@ impl RunStore for RedisStore {
         Ok(Stretch { rows, next })
     }
 
-    async fn unpublished(&self, now: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
-        self.queued_in(&self.everywhere(Index::Outbox), &Span::through(now.0), limit).await
+    async fn outbox_state(&self) -> Result<OutboxState> {
+        self.read_outbox_state().await
     }
 
-    async fn mark_published(&self, published: &[Unclaimed]) -> Result<()> {
-        if published.is_empty() {
-            return Ok(());
-        }
-        let now = self.now_at(Shard::COMMON).await?;
-        let steps = published.iter().map(|message| {
-            let (shard, id) = (Shard::of_run(message.run), message.run.to_string());
-            let mut commit = Commit::new(shard);
-            // Not so: it was claimed meanwhile, or is queued for another attempt.
-            commit.check_is(&self.keys.run(message.run), "t", queued(message.attempt));
-            commit.take(&self.keys.index(shard, Index::Outbox), &id);
-            commit.put(&self.keys.published(shard, message.kind), now.0, &id);
-            commit
-        });
-        for done in self.commit_all(&steps.collect::<Vec<_>>()).await? {
-            done?;
-        }
-        Ok(())
+    async fn queue_delayed(&self, now: EpochMillis, limit: u64) -> Result<u64> {
+        self.queue_due(now, limit).await
     }
 
-    async fn unclaimed(&self, kind: TaskType, before: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
-        let sources: Vec<Source> =
-            Shard::of_tasks().map(|shard| (shard, self.keys.published(shard, kind))).collect();
-        self.queued_in(&sources, &Span::before(before.0), limit).await
+    async fn unpublished(
+        &self,
+        kind: TaskType,
+        published: &PublishedThrough,
+        limit: u64,
+    ) -> Result<Vec<OutboxEntry>> {
+        self.read_unpublished(kind, published, limit).await
     }
 
-    async fn backlog(&self, now: EpochMillis) -> Result<Backlog> {
-        self.count_backlog(now).await
+    async fn published_through(&self, kind: TaskType) -> Result<PublishedThrough> {
+        self.read_published_through(kind).await
+    }
+
+    async fn set_published_through(&self, kind: TaskType, published: &PublishedThrough) -> Result<()> {
+        self.keep_published_through(kind, published).await
+    }
+
+    async fn unclaimed(&self, kind: TaskType, published: &PublishedThrough) -> Result<u64> {
+        self.count_unclaimed(kind, published).await
+    }
+
+    async fn requeue(&self, kind: TaskType, published: &PublishedThrough, count: u64) -> Result<u64> {
+        self.requeue_published(kind, published, count).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog> {
+        self.count_backlog().await
+    }
+
+    async fn next_expiry(&self) -> Result<Option<EpochMillis>> {
+        self.first_lease_end().await
     }
 
     async fn claim(&self, run: RunId, by: &Claimant, lease: Duration) -> Result<Claim> {
@@ -226,55 +228,5 @@ impl RedisStore {
             }
         }
         Ok(tasks)
-    }
-
-    /// The queued runs that indexes name.
-    async fn count_backlog(&self, now: EpochMillis) -> Result<Backlog> {
-        let mut batch = Batch::default();
-        for shard in Shard::of_tasks() {
-            for kind in TaskType::ALL {
-                batch.add(shard, ["ZCARD", &self.keys.published(shard, kind)]);
-            }
-            let outbox = self.keys.index(shard, Index::Outbox);
-            batch.add(shard, ["ZCOUNT", &outbox, "-inf", &now.0.to_string()]);
-            batch.add(shard, ["ZRANGE", &outbox, "0", "0", "WITHSCORES"]);
-        }
-        let mut answers = self.ask(batch).await?;
-        let (mut queued, mut unpublished, mut oldest) = (BTreeMap::new(), 0, None);
-        for _ in Shard::of_tasks() {
-            for kind in TaskType::ALL {
-                *queued.entry(kind).or_default() += answers.count()?;
-            }
-            unpublished += answers.count()?;
-            let first = answers.scored()?.first().map(|(_, due)| EpochMillis(*due as i64));
-            oldest = [oldest, first.filter(|due| *due <= now)].into_iter().flatten().min();
-        }
-        if unpublished > 0 {
-            for run in self.unpublished(now, COUNTED).await? {
-                *queued.entry(run.kind).or_default() += 1;
-            }
-        }
-        queued.retain(|_, count| *count > 0);
-        Ok(Backlog { queued, unpublished, oldest })
-    }
-
-    async fn queued_in(&self, sources: &[Source], span: &Span, limit: u64) -> Result<Vec<Unclaimed>> {
-        let entries = self.first(sources, From::Lowest, span, limit).await?;
-        let ids = entries.iter().map(|entry| id_of(&entry.member)).collect::<Result<Vec<RunId>>>()?;
-        let mut batch = Batch::default();
-        for id in &ids {
-            batch.add(Shard::of_run(*id), ["HMGET", &self.keys.run(*id), "k", "t"]);
-        }
-        let mut answers = self.ask(batch).await?;
-        let mut unclaimed = Vec::with_capacity(ids.len());
-        for run in ids {
-            let [kind, turn] = answers.fields()?;
-            let attempt = turn.as_deref().and_then(|turn| parse(turn.strip_prefix(b"q")?));
-            // Else it was claimed, or its task deleted, a moment ago.
-            if let Some((kind, attempt)) = kind.as_deref().and_then(parse).zip(attempt) {
-                unclaimed.push(Unclaimed { run, kind, attempt });
-            }
-        }
-        Ok(unclaimed)
     }
 }

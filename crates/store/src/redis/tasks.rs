@@ -13,13 +13,18 @@ use super::keys::{Index, Shard};
 use super::lists::{Entry, From, Source, Span};
 use super::records::{PLANS, SPENT, ask_task, id_of, readable, take_task};
 use crate::{
-    Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore, Tries,
+    Clock, Deferred, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore,
+    Tries,
 };
 
 #[async_trait]
 impl TaskStore for RedisStore {
     fn clock(&self) -> Clock {
         self.followed_clock()
+    }
+
+    fn deferred(&self) -> Deferred {
+        self.deferrals.so_far()
     }
 
     async fn now(&self) -> Result<EpochMillis> {
@@ -163,6 +168,10 @@ impl TaskStore for RedisStore {
         self.remove_task(id, &audit).await
     }
 
+    async fn finish_deletions(&self) -> Result<()> {
+        self.go_on_deleting().await
+    }
+
     async fn due_tasks(&self, now: EpochMillis, limit: u64) -> Result<Vec<DueTask>> {
         let due =
             self.first(&self.everywhere(Index::Due), From::Lowest, &Span::through(now.0), limit).await?;
@@ -196,28 +205,18 @@ impl TaskStore for RedisStore {
         self.fire_request(&task, &run, &audit).await
     }
 
-    async fn next_wake(&self) -> Result<Option<EpochMillis>> {
+    async fn next_fire(&self) -> Result<Option<EpochMillis>> {
         let mut batch = Batch::default();
-        batch.add_time(Shard::COMMON);
         for shard in Shard::of_tasks() {
-            for index in [Index::Due, Index::Outbox, Index::Leases] {
-                batch.add(shard, ["ZRANGE", &self.keys.index(shard, index), "0", "0", "WITHSCORES"]);
-            }
-            batch.add(shard, ["ZREVRANGE", &self.keys.index(shard, Index::Leases), "0", "0", "WITHSCORES"]);
+            batch.add(shard, ["ZRANGE", &self.keys.index(shard, Index::Due), "0", "0", "WITHSCORES"]);
         }
         let mut answers = self.ask(batch).await?;
-        let now = answers.now(self)?;
-        let latest = self.latest_lease_end(now).0 as f64;
-        let mut earliest = f64::INFINITY;
+        let mut earliest = None;
         for _ in Shard::of_tasks() {
-            for _ in 0..3 {
-                earliest = answers.scored()?.iter().fold(earliest, |min, (_, score)| min.min(*score));
-            }
-            if answers.scored()?.iter().any(|(_, until)| *until > latest) {
-                return Ok(Some(now));
-            }
+            let first = answers.scored()?.first().map(|(_, due)| EpochMillis(*due as i64));
+            earliest = [earliest, first].into_iter().flatten().min();
         }
-        Ok(earliest.is_finite().then(|| EpochMillis(earliest.floor() as i64)))
+        Ok(earliest)
     }
 }
 

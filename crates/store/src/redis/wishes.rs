@@ -36,7 +36,7 @@ impl RedisStore {
                 return Ok(Cancelled::Refused(Box::new(stored.run)));
             };
             let mut commit = Commit::new(shard);
-            self.update_run(&mut commit, &stored, &cancelled, 0);
+            self.update_run(&mut commit, &stored, &cancelled);
             let mut ready = true;
             if cancelled.status.ended() {
                 self.note_run(&mut commit, &cancelled);
@@ -64,7 +64,7 @@ impl RedisStore {
                 return Ok(Cancelled::Refused(Box::new(stored.run)));
             };
             let mut commit = Commit::new(Shard::of_run(id));
-            self.update_run(&mut commit, &stored, &amended, 0);
+            self.update_run(&mut commit, &stored, &amended);
             self.note_run(&mut commit, &amended);
             self.recount_failures(&mut commit, &stored.run, &amended).await?;
             note_audit(&mut commit, Shard::of_run(id), entry);
@@ -139,7 +139,7 @@ impl RedisStore {
                 again.status = RunStatus::Waiting;
                 self.check_somebody_ahead(&mut commit, task);
             }
-            self.update_run(&mut commit, &stored, &again, 0);
+            self.update_run(&mut commit, &stored, &again);
             self.note_run(&mut commit, &again);
             // A fire that was decided while nothing was unfinished has to be decided anew.
             self.advance_task(&mut commit, &found.task);

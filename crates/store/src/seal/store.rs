@@ -18,10 +18,11 @@ use super::secret_methods::SecretMethods;
 use super::{KeyId, Keyring};
 use crate::chain::{AuditChain, ChainEnd};
 use crate::{
-    AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, DueTask, Finished, FireCommit, FireRecord,
-    FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member, Page, Paged, Place,
-    Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, Stretch, TaskFilter, TaskStore,
-    Token, TokenHash, Unclaimed, UserChanged, store_methods,
+    AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, Deferred, DueTask, Finished, FireCommit,
+    FireRecord, FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member,
+    OutboxEntry, OutboxState, Page, Paged, Place, Present, PublishedThrough, Renewal, Result, RunFilter,
+    RunStore, Saved, SecretStore, Store, Stretch, TaskFilter, TaskStore, Token, TokenHash, UserChanged,
+    store_methods,
 };
 
 /// No key seals.

@@ -32,7 +32,7 @@ pub(super) fn claim(
         Err(refusal) => {
             if matches!(run.status, RunStatus::Queued { .. }) {
                 // The clock was set back after it was published: the wake-up came too early and is gone.
-                let sql = "UPDATE runs SET published = NULL WHERE id = ?1 AND published IS NOT NULL";
+                let sql = "UPDATE runs SET number = NULL WHERE id = ?1";
                 rows::execute(db, sql, [id.as_bytes()])?;
             }
             return Ok(Claim::Refused(refusal));
@@ -119,13 +119,13 @@ fn finished_before(db: &Connection, id: RunId, fence: Fence, refusal: Refusal) -
 }
 
 /// Settles the attempts whose lease is over, and shortens leases that were given before `clock` was
-/// set back.
-pub(super) fn reap(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
+/// set back. Answers how many can't be settled, too.
+pub(super) fn reap(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) -> Result<(Vec<Run>, usize)> {
     shorten(db, clock, now, limit)?;
     let sql = "SELECT id FROM runs WHERE status = 'executing' AND lease_until <= ?1
                ORDER BY lease_until, seq LIMIT ?2";
     let lapsed: Vec<Vec<u8>> = rows::many(db, sql, [now.0, rows::signed(limit)], |row| row.get(0))?;
-    let mut settled = Vec::with_capacity(lapsed.len());
+    let (mut settled, mut deferred) = (Vec::with_capacity(lapsed.len()), 0);
     for id in lapsed {
         // Of a run or a task that can't be read nothing must be left half done.
         rows::execute(db, "SAVEPOINT one", [])?;
@@ -138,6 +138,7 @@ pub(super) fn reap(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) 
                     "an expired lease can't be settled; put off"
                 );
                 rows::execute(db, "ROLLBACK TO one", [])?;
+                deferred += 1;
                 // Else it would be looked at all the time.
                 set_lease(db, &id, now + clock.of_real(PUT_OFF))?;
             }
@@ -145,13 +146,27 @@ pub(super) fn reap(db: &Connection, clock: Clock, now: EpochMillis, limit: u64) 
         }
         rows::execute(db, "RELEASE one", [])?;
     }
-    Ok(settled)
+    Ok((settled, deferred))
 }
 
 fn reap_one(db: &Connection, id: &[u8], now: EpochMillis) -> Result<Option<Run>> {
     let sql = "SELECT body FROM runs WHERE id = ?1";
     let run: Option<Run> = rows::one(db, sql, [id], rows::record)?;
     run.map(|run| settle_attempt(db, &run, AttemptEnd::Lapsed, Vec::new(), now)).transpose()
+}
+
+/// When the first lease ends; now, if one ends later than it can.
+pub(super) fn next_expiry(db: &Connection, clock: Clock) -> Result<Option<EpochMillis>> {
+    // One query each: SQLite answers a lone max() or min() from the end of its index.
+    let ends = ["max", "min"].map(|end| {
+        let sql = format!("SELECT {end}(lease_until) FROM runs WHERE status = 'executing'");
+        rows::one(db, &sql, [], |row| row.get::<_, Option<i64>>(0)).map(Option::flatten)
+    });
+    let ([latest, first], now) = (ends, clock.now());
+    if latest?.is_some_and(|latest| latest > latest_end(clock, now).0) {
+        return Ok(Some(now));
+    }
+    Ok(first?.map(EpochMillis))
 }
 
 /// No lease given at `now`, or while that was on its way here, ends later.

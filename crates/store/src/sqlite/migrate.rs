@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_installation.sql"),
     include_str!("migrations/0010_spent_tasks.sql"),
     include_str!("migrations/0011_nonces.sql"),
+    include_str!("migrations/0012_outbox.sql"),
 ];
 
 /// "Isoc": a database of another program is refused, not migrated.

@@ -15,6 +15,7 @@ mod leases;
 mod lock;
 mod logs;
 mod migrate;
+mod outbox;
 mod readers;
 mod retention;
 mod rows;
@@ -31,6 +32,7 @@ use rusqlite::Connection;
 pub use lock::{DirLock, lock};
 
 use crate::chain::AuditKey;
+use crate::deferrals::Deferrals;
 use crate::{Clock, Result};
 use readers::Readers;
 use writer::{Safety, Writer};
@@ -44,6 +46,7 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     audit_key: Arc<AuditKey>,
+    deferrals: Arc<Deferrals>,
 }
 
 impl SqliteStore {
@@ -63,8 +66,15 @@ impl SqliteStore {
         migrate::check(&db)?;
         connection::use_wal(&db)?;
         audit::add_functions(&db, &audit_key)?;
+        outbox::add_clock(&db, clock)?;
         migrate::migrate(&mut db)?;
-        Ok(SqliteStore { clock, writer: Writer::start(db)?, readers: Readers::start(&file)?, audit_key })
+        Ok(SqliteStore {
+            clock,
+            writer: Writer::start(db)?,
+            readers: Readers::start(&file)?,
+            audit_key,
+            deferrals: Arc::default(),
+        })
     }
 
     /// How many transactions it has committed since it was opened: each cost one sync of the disk,

@@ -12,12 +12,12 @@ use isochrone_domain::{
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
 
-use super::rows::{self, Conditions, signed};
-use super::{SqliteStore, audit, fires, leases, logs, retention, tasks};
+use super::rows::{self, Conditions};
+use super::{SqliteStore, audit, fires, leases, logs, outbox, retention, tasks};
 use crate::runs::RECOUNTED;
 use crate::{
-    Backlog, Cancelled, Claim, Finished, Keep, LONGEST_LEASE, Page, Paged, Place, Renewal, Result, RunFilter,
-    RunStore, Stretch, Unclaimed,
+    Backlog, Cancelled, Claim, Finished, Keep, LONGEST_LEASE, OutboxEntry, OutboxState, Page, Paged, Place,
+    PublishedThrough, Renewal, Result, RunFilter, RunStore, Stretch,
 };
 
 #[async_trait]
@@ -41,21 +41,50 @@ impl RunStore for SqliteStore {
         self.read(move |db| rows::stretch(db, "runs", conditions, "planned, seq", order, limit)).await
     }
 
-    async fn unpublished(&self, now: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
-        self.read(move |db| unpublished(db, now, limit)).await
+    async fn outbox_state(&self) -> Result<OutboxState> {
+        self.read(outbox::state).await
     }
 
-    async fn mark_published(&self, published: &[Unclaimed]) -> Result<()> {
-        let (published, clock) = (published.to_vec(), self.clock);
-        self.write_unsynced(move |db| mark_published(db, &published, clock.now())).await
+    async fn queue_delayed(&self, now: EpochMillis, limit: u64) -> Result<u64> {
+        self.write_unsynced(move |db| outbox::queue_delayed(db, now, limit)).await
     }
 
-    async fn unclaimed(&self, kind: TaskType, before: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
-        self.read(move |db| unclaimed(db, kind, before, limit)).await
+    async fn unpublished(
+        &self,
+        kind: TaskType,
+        published: &PublishedThrough,
+        limit: u64,
+    ) -> Result<Vec<OutboxEntry>> {
+        let published = published.clone();
+        self.read(move |db| outbox::unpublished(db, kind, &published, limit)).await
     }
 
-    async fn backlog(&self, now: EpochMillis) -> Result<Backlog> {
-        self.read(move |db| backlog(db, now)).await
+    async fn published_through(&self, kind: TaskType) -> Result<PublishedThrough> {
+        self.read(move |db| outbox::published_through(db, kind)).await
+    }
+
+    async fn set_published_through(&self, kind: TaskType, published: &PublishedThrough) -> Result<()> {
+        let published = published.clone();
+        self.write_unsynced(move |db| outbox::set_published_through(db, kind, &published)).await
+    }
+
+    async fn unclaimed(&self, kind: TaskType, published: &PublishedThrough) -> Result<u64> {
+        let published = published.clone();
+        self.read(move |db| outbox::unclaimed(db, kind, &published)).await
+    }
+
+    async fn requeue(&self, kind: TaskType, published: &PublishedThrough, count: u64) -> Result<u64> {
+        let published = published.clone();
+        self.write_unsynced(move |db| outbox::requeue(db, kind, &published, count)).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog> {
+        self.read(outbox::backlog).await
+    }
+
+    async fn next_expiry(&self) -> Result<Option<EpochMillis>> {
+        let clock = self.clock;
+        self.read(move |db| leases::next_expiry(db, clock)).await
     }
 
     async fn claim(&self, run: RunId, by: &Claimant, lease: Duration) -> Result<Claim> {
@@ -106,7 +135,9 @@ impl RunStore for SqliteStore {
 
     async fn reap(&self, now: EpochMillis, limit: u64) -> Result<Vec<Run>> {
         let clock = self.clock;
-        self.write(move |db| leases::reap(db, clock, now, limit)).await
+        let (settled, deferred) = self.write(move |db| leases::reap(db, clock, now, limit)).await?;
+        self.deferrals.expiries(deferred);
+        Ok(settled)
     }
 
     async fn trim_runs(&self, task: TaskId, keep: Keep, limit: u64) -> Result<Vec<RunId>> {
@@ -166,11 +197,11 @@ pub(super) fn unfinished(db: &Connection, task: TaskId) -> Result<u64> {
     Ok(count.unwrap_or(0) as u64)
 }
 
-/// Adds a run, unpublished.
+/// Adds a run.
 pub(super) fn insert(db: &Connection, task: &Task, run: &Run) -> Result<()> {
     let (status, due) = columns(&run.status);
-    let sql = "INSERT INTO runs (id, task, owner, kind, planned, status, due, attempt, body)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let sql = "INSERT INTO runs (id, task, owner, kind, planned, status, due, attempt, body, number)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     rows::execute(
         db,
         sql,
@@ -184,20 +215,21 @@ pub(super) fn insert(db: &Connection, task: &Task, run: &Run) -> Result<()> {
             due,
             run.attempt,
             to_json(run),
+            outbox::number(db, &run.status)?,
         ],
     )
     .map(drop)
 }
 
-/// Writes a run over the stored one. If it is queued, it is so anew: unpublished. If it executes, its lease stays as it
-/// is.
+/// Writes a run over the stored one. If it is queued, it is so anew, to be published. If it executes, its lease stays as
+/// it is.
 pub(super) fn update(db: &Connection, run: &Run) -> Result<()> {
     let (status, due) = columns(&run.status);
-    let sql = "UPDATE runs SET status = ?2, due = ?3, attempt = ?4, published = NULL, body = ?5,
+    let sql = "UPDATE runs SET status = ?2, due = ?3, attempt = ?4, number = ?6, body = ?5,
                    lease_until = CASE ?2 WHEN 'executing' THEN lease_until END
                WHERE id = ?1";
-    let body = to_json(run);
-    rows::execute(db, sql, params![run.id.as_bytes(), status, due, run.attempt, body]).map(drop)
+    let (body, number) = (to_json(run), outbox::number(db, &run.status)?);
+    rows::execute(db, sql, params![run.id.as_bytes(), status, due, run.attempt, body, number]).map(drop)
 }
 
 /// Writes a run that has ended, here and in the ledger, and lets the next one go.
@@ -252,57 +284,6 @@ fn conditions(filter: &RunFilter) -> Conditions {
         None => {}
     }
     conditions
-}
-
-fn unpublished(db: &Connection, now: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
-    let sql = "SELECT id, kind, attempt FROM runs
-               WHERE status = 'queued' AND published IS NULL AND due <= ?1 ORDER BY due, seq LIMIT ?2";
-    rows::many(db, sql, [now.0, signed(limit)], read_unclaimed)
-}
-
-fn unclaimed(db: &Connection, kind: TaskType, before: EpochMillis, limit: u64) -> Result<Vec<Unclaimed>> {
-    let sql = "SELECT id, kind, attempt FROM runs
-               WHERE status = 'queued' AND published IS NOT NULL AND kind = ?1 AND published < ?2
-               ORDER BY published, seq LIMIT ?3";
-    rows::many(db, sql, params![kind.name(), before.0, signed(limit)], read_unclaimed)
-}
-
-/// Each half has its index.
-fn backlog(db: &Connection, now: EpochMillis) -> Result<Backlog> {
-    let mut backlog = Backlog::default();
-    let sql = "SELECT kind, COUNT(*) FROM runs
-               WHERE status = 'queued' AND published IS NOT NULL GROUP BY kind";
-    for (kind, count) in rows::many(db, sql, [], |row| Ok((rows::task_type(row, 0)?, row.get::<_, u32>(1)?)))?
-    {
-        backlog.queued.insert(kind, count.into());
-    }
-    let sql = "SELECT kind, COUNT(*), MIN(due) FROM runs
-               WHERE status = 'queued' AND published IS NULL AND due <= ?1 GROUP BY kind";
-    let unpublished = rows::many(db, sql, [now.0], |row| {
-        Ok((rows::task_type(row, 0)?, u64::from(row.get::<_, u32>(1)?), rows::moment(row, 2)?))
-    })?;
-    for (kind, count, due) in unpublished {
-        *backlog.queued.entry(kind).or_default() += count;
-        backlog.unpublished += count;
-        backlog.oldest = Some(backlog.oldest.map_or(due, |oldest| oldest.min(due)));
-    }
-    Ok(backlog)
-}
-
-fn read_unclaimed(row: &Row<'_>) -> rusqlite::Result<Unclaimed> {
-    Ok(Unclaimed {
-        run: RunId::from_bytes(row.get(0)?),
-        kind: rows::task_type(row, 1)?,
-        attempt: row.get(2)?,
-    })
-}
-
-fn mark_published(db: &Connection, published: &[Unclaimed], now: EpochMillis) -> Result<()> {
-    let sql = "UPDATE runs SET published = ?3 WHERE id = ?1 AND status = 'queued' AND attempt = ?2";
-    for Unclaimed { run, attempt, .. } in published {
-        rows::execute(db, sql, params![run.as_bytes(), attempt, now.0])?;
-    }
-    Ok(())
 }
 
 fn cancel_run(

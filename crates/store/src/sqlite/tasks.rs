@@ -9,10 +9,12 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
 use super::rows::{self, Conditions, signed};
-use super::{SqliteStore, audit, fires, leases, retention, runs};
+use super::{SqliteStore, audit, fires, retention, runs};
 use crate::clock::machine_ms;
 use crate::runs::PUT_OFF;
-use crate::{Clock, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore};
+use crate::{
+    Clock, Deferred, DueTask, FireCommit, Page, Paged, Place, Result, Saved, Stretch, TaskFilter, TaskStore,
+};
 
 /// Column `active` of an enabled task that plans a fire.
 const PLANS: i64 = 1;
@@ -28,6 +30,10 @@ const NOT_ACTIVE: &str = "(active = 0 OR (active = 2 AND NOT EXISTS
 impl TaskStore for SqliteStore {
     fn clock(&self) -> Clock {
         self.clock
+    }
+
+    fn deferred(&self) -> Deferred {
+        self.deferrals.so_far()
     }
 
     async fn now(&self) -> Result<EpochMillis> {
@@ -91,9 +97,15 @@ impl TaskStore for SqliteStore {
         self.write(move |db| delete(db, id, &audit, clock.now())).await
     }
 
+    /// A deletion is one transaction here.
+    async fn finish_deletions(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn due_tasks(&self, now: EpochMillis, limit: u64) -> Result<Vec<DueTask>> {
         let (due, unreadable) = self.read(move |db| due(db, now, limit)).await?;
         if !unreadable.is_empty() {
+            self.deferrals.fires(unreadable.len());
             let later = now + self.clock.of_real(PUT_OFF);
             self.write_unsynced(move |db| put_off(db, &unreadable, later)).await?;
         }
@@ -114,9 +126,8 @@ impl TaskStore for SqliteStore {
         self.write(move |db| fires::commit_request(db, &task, &run, &audit, clock.now())).await
     }
 
-    async fn next_wake(&self) -> Result<Option<EpochMillis>> {
-        let clock = self.clock;
-        self.read(move |db| next_wake(db, clock)).await
+    async fn next_fire(&self) -> Result<Option<EpochMillis>> {
+        self.read(next_fire).await
     }
 }
 
@@ -276,26 +287,8 @@ fn put_off(db: &Connection, tasks: &[Vec<u8>], later: EpochMillis) -> Result<()>
     Ok(())
 }
 
-fn next_wake(db: &Connection, clock: Clock) -> Result<Option<EpochMillis>> {
-    let now = clock.now();
-    let sql = "SELECT max(lease_until) FROM runs WHERE status = 'executing'";
-    let latest = rows::one(db, sql, [], |row| row.get::<_, Option<i64>>(0))?.flatten();
-    if latest.is_some_and(|latest| latest > leases::latest_end(clock, now).0) {
-        return Ok(Some(now));
-    }
-    // One query each: SQLite answers a lone min() from the end of its index.
-    let mins = [
-        "SELECT min(next_fire) FROM tasks WHERE next_fire IS NOT NULL",
-        "SELECT min(due) FROM runs WHERE status = 'queued' AND published IS NULL",
-        "SELECT min(lease_until) FROM runs WHERE status = 'executing'",
-    ];
-    let mut earliest = None;
-    for sql in mins {
-        let min = rows::one(db, sql, [], |row| row.get::<_, Option<i64>>(0))?.flatten();
-        earliest = match (earliest, min) {
-            (Some(earliest), Some(min)) => Some(i64::min(earliest, min)),
-            (earliest, min) => earliest.or(min),
-        };
-    }
-    Ok(earliest.map(EpochMillis))
+fn next_fire(db: &Connection) -> Result<Option<EpochMillis>> {
+    let sql = "SELECT min(next_fire) FROM tasks WHERE next_fire IS NOT NULL";
+    let next = rows::one(db, sql, [], |row| row.get::<_, Option<i64>>(0))?.flatten();
+    Ok(next.map(EpochMillis))
 }

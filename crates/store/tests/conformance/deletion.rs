@@ -34,7 +34,7 @@ pub(crate) async fn forgets_a_task_and_its_runs(fresh: &impl Fresh) {
     assert_eq!(world.unfinished(task).await.unwrap(), 0);
     let left = world.runs(&RunFilter::default(), ALL).await.unwrap();
     assert_eq!(left.rows.iter().map(|run| run.id).collect::<Vec<_>>(), [other.id]);
-    assert_eq!(world.outbox().await.iter().map(|message| message.run).collect::<Vec<_>>(), [other.id]);
+    assert_eq!(world.outbox().await, [other.id]);
     let cancelled =
         world.cancel_run(queued.id, CancelReason::Requested, entry(Action::CancelRun, task)).await.unwrap();
     assert_eq!(cancelled, Cancelled::Missing);
@@ -51,7 +51,7 @@ pub(crate) async fn takes_the_run_from_its_worker(fresh: &impl Fresh) {
     assert_eq!(world.append_log(run.id, fence(1), 0, &[]).await.unwrap(), fenced);
     assert_eq!(world.checkpoint(run.id, fence(1), "{}").await.unwrap(), fenced);
     assert_eq!(world.finish(run.id, fence(1), succeeded(), Vec::new()).await.unwrap(), fenced);
-    assert_eq!(world.next_wake().await.unwrap(), None, "nobody waits for its lease");
+    assert_eq!(world.next_expiry().await.unwrap(), None, "nobody waits for its lease");
 }
 
 pub(crate) async fn keeps_ledger_and_audit_of_the_deleted(fresh: &impl Fresh) {

@@ -117,13 +117,13 @@ pub(crate) async fn disables_a_task_that_fails_too_often(fresh: &impl Fresh) {
     assert_eq!(run_ends(failed()).await, (1, TaskState::Active));
     assert_eq!(run_ends(succeeded()).await, (0, TaskState::Active));
     assert_eq!(run_ends(failed()).await, (1, TaskState::Active));
-    assert_eq!(world.next_wake().await.unwrap(), Some(hour));
+    assert_eq!(world.next_fire().await.unwrap(), Some(hour));
     let refused =
         AttemptEnd::SubmitFailed { reason: Reason::BackendNotConfigured, result: "no backend".to_owned() };
     assert_eq!(run_ends(refused).await, (2, TaskState::Disabled));
     assert_eq!(world.read_task(task).await.next_fire, None);
     assert_eq!(world.due_tasks(hour, 10).await.unwrap(), []);
-    assert_eq!(world.next_wake().await.unwrap(), None);
+    assert_eq!(world.next_fire().await.unwrap(), None);
 }
 
 pub(crate) async fn makes_a_scheduler_read_a_disabled_task_again(fresh: &impl Fresh) {

@@ -37,12 +37,12 @@ pub(crate) async fn keeps_a_disabled_tasks_fire_due(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
     let now = world.now().await.unwrap();
     let task = world.add(|task| *task = disable(task, now)).await;
-    assert_eq!(world.next_wake().await.unwrap(), task.next_fire);
+    assert_eq!(world.next_fire().await.unwrap(), task.next_fire);
     let due = world.due_tasks(now, 10).await.unwrap();
     assert_eq!(due.iter().map(|due| due.task.id).collect::<Vec<_>>(), [task.id]);
     world.fire(task.id).await;
     assert_eq!(world.due_tasks(now, 10).await.unwrap(), []);
-    assert_eq!(world.next_wake().await.unwrap(), None);
+    assert_eq!(world.next_fire().await.unwrap(), None);
     assert!(!world.fires(Some(task.id), EVER).await.unwrap().is_empty());
 }
 

@@ -6,12 +6,12 @@ use isochrone_domain::{
     Action, AttemptEnd, CancelReason, CrashPolicy, EpochMillis, Fence, Held, ItemSnapshot, ItemVersion,
     LogLine, LogStream, Nonce, Outcome, Progress, Reason, Refusal, RunId, RunStatus,
 };
-use isochrone_store::{Claim, Finished, LONGEST_LEASE, Renewal, Unclaimed};
+use isochrone_store::{Claim, Finished, LONGEST_LEASE, Renewal};
 use tokio::task::JoinSet;
 
 use super::Fresh;
 use super::ledger::EVER;
-use super::world::{ALL, KIND, LONG, SHORT, World, claimant, entry, failed, fence, held, kept, succeeded};
+use super::world::{ALL, LONG, SHORT, World, claimant, entry, failed, fence, held, kept, succeeded};
 
 pub(crate) async fn one_of_fifty_claimers_wins(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
@@ -233,14 +233,14 @@ pub(crate) async fn publishes_again_what_was_claimed_too_early(fresh: &impl Fres
         panic!("a retry is left");
     };
     // As if it had been due, before the clock was set back.
-    let retry = Unclaimed { run, kind: KIND, attempt: 1 };
-    world.mark_published(&[retry]).await.unwrap();
-    assert_eq!(world.unpublished(due, 10).await.unwrap(), []);
+    assert_eq!(world.queue_delayed(due, 10).await.unwrap(), 1);
+    assert_eq!(world.outbox().await, [run]);
     assert_eq!(
         world.claim(run, &claimant("w1", Nonce::random()), LONG).await.unwrap(),
         Claim::Refused(Refusal::NotDue)
     );
-    assert_eq!(world.unpublished(due, 10).await.unwrap(), [retry]);
+    assert_eq!(world.outbox().await, []);
+    assert_eq!(world.outbox_state().await.unwrap().delayed, Some(due));
 }
 
 pub(crate) async fn shortens_leases_after_the_clock_was_set_back(fresh: &impl Fresh) {
@@ -391,7 +391,7 @@ pub(crate) async fn a_renewal_leaves_the_runs_record(fresh: &impl Fresh) {
     assert!(matches!(&answer[..], [Renewal::Held { cancel: Some(_) }]), "{answer:?}");
     let ended = kept(world.finish(run, claimed.fence(), succeeded(), Vec::new()).await.unwrap());
     assert_eq!((ended.progress.as_ref(), &ended), (None, &world.read_run(run).await));
-    assert_eq!(world.next_wake().await.unwrap(), None, "it has no lease any more");
+    assert_eq!(world.next_expiry().await.unwrap(), None, "it has no lease any more");
 }
 
 /// More than one transaction has.

@@ -73,9 +73,10 @@ macro_rules! store_conformance {
                 counts_a_repeated_commit_once, counts_a_repeated_request_once, refuses_a_stale_request,
                 fires_no_minute_again_after_an_import,
                 counts_of_an_import_only_what_it_makes;
-            outbox: holds_a_run_until_it_is_published, holds_a_run_again_for_each_attempt,
-                holds_a_retry_until_it_is_due, gives_the_longest_due_first, knows_what_nobody_claimed, counts_what_waits,
-                wakes_for_the_earliest_thing_to_do;
+            outbox: holds_a_run_until_it_is_claimed, holds_what_was_not_said_to_be_published,
+                holds_a_run_again_for_each_attempt, holds_a_retry_until_it_is_due, gives_the_longest_due_first,
+                numbers_what_was_lost_anew, tells_when_something_is_new, counts_what_waits,
+                knows_the_next_thing_to_do;
             leases: one_of_fifty_claimers_wins, refuses_claims_with_the_right_word,
                 begins_attempts_with_rising_numbers, renews_in_order_and_keeps_progress,
                 renews_a_lapsed_lease_that_nobody_reaped, reaps_what_lapsed_and_nothing_else,

@@ -4,47 +4,53 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use isochrone_domain::{AttemptEnd, EpochMillis, RunStatus, TaskType, disable};
-use isochrone_store::{Backlog, Unclaimed};
+use isochrone_store::{Backlog, PublishedThrough};
 
 use super::Fresh;
 use super::world::{KIND, LONG, World, failed, fence, held, kept, succeeded};
 
-const LATER: EpochMillis = EpochMillis::MAX;
-
-pub(crate) async fn holds_a_run_until_it_is_published(fresh: &impl Fresh) {
+pub(crate) async fn holds_a_run_until_it_is_claimed(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
     let run = world.some_run().await.id;
-    let message = Unclaimed { run, kind: KIND, attempt: 0 };
-    assert_eq!(world.outbox().await, [message]);
-    assert_eq!(world.unclaimed(KIND, LATER, 10).await.unwrap(), []);
-    world.mark_published(&[message]).await.unwrap();
+    assert_eq!(world.outbox().await, [run]);
+    let published = world.published_all().await;
     assert_eq!(world.outbox().await, []);
-    assert_eq!(world.unclaimed(KIND, LATER, 10).await.unwrap(), [message]);
+    assert_eq!(world.published_through(KIND).await.unwrap(), published);
+    assert_eq!(world.unclaimed(KIND, &published).await.unwrap(), 1);
+    assert_eq!(world.unclaimed(TaskType::GPService, &published).await.unwrap(), 0);
     world.claimed(run, LONG).await;
     assert_eq!(world.outbox().await, []);
-    assert_eq!(world.unclaimed(KIND, LATER, 10).await.unwrap(), []);
+    assert_eq!(world.unclaimed(KIND, &published).await.unwrap(), 0);
+}
+
+/// A leader that died had published more than it said: that is published again, and nothing is left out.
+pub(crate) async fn holds_what_was_not_said_to_be_published(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let mut runs = vec![world.some_run().await.id];
+    let said = world.published_all().await;
+    for _ in 0..3 {
+        runs.push(world.some_run().await.id);
+    }
+    assert_eq!(world.published_through(KIND).await.unwrap(), said);
+    assert_eq!(world.outbox().await, runs[1..]);
+    assert_eq!(world.published_through(TaskType::GPService).await.unwrap(), PublishedThrough::default());
 }
 
 pub(crate) async fn holds_a_run_again_for_each_attempt(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
     let run = world.some_run().await.id;
-    let first = Unclaimed { run, kind: KIND, attempt: 0 };
-    world.mark_published(&[first]).await.unwrap();
+    world.published_all().await;
     world.carried_out(run, AttemptEnd::GivenBack).await;
-    let second = Unclaimed { attempt: 1, ..first };
-    assert_eq!(world.outbox().await, [second]);
-    // The publisher of the first time is late.
-    world.mark_published(&[first]).await.unwrap();
-    assert_eq!(world.outbox().await, [second]);
-    world.mark_published(&[second]).await.unwrap();
-    assert_eq!(world.outbox().await, []);
-
+    let RunStatus::Queued { due } = world.read_run(run).await.status else { panic!("it was given back") };
+    world.reach(due).await;
+    world.queue_delayed(world.now().await.unwrap(), 10).await.unwrap();
+    assert_eq!(world.outbox().await, [run]);
+    world.published_all().await;
     world.lost(run).await;
-    assert_eq!(world.outbox().await, [Unclaimed { attempt: 2, ..first }]);
+    assert_eq!(world.outbox().await, [run]);
     world.carried_out(run, succeeded()).await;
     assert_eq!(world.outbox().await, []);
-    world.mark_published(&[Unclaimed { attempt: 3, ..first }]).await.unwrap();
-    assert_eq!(world.unclaimed(KIND, LATER, 10).await.unwrap(), []);
+    assert_eq!(world.unclaimed(KIND, &world.published_all().await).await.unwrap(), 0);
 }
 
 pub(crate) async fn holds_a_retry_until_it_is_due(fresh: &impl Fresh) {
@@ -59,84 +65,116 @@ pub(crate) async fn holds_a_retry_until_it_is_due(fresh: &impl Fresh) {
     let RunStatus::Queued { due } = world.carried_out(run, failed()).await.status else {
         panic!("a retry is left");
     };
-    let retry = Unclaimed { run, kind: KIND, attempt: 1 };
     assert_eq!(world.outbox().await, []);
-    assert_eq!(world.unpublished(EpochMillis(due.0 - 1), 10).await.unwrap(), []);
-    assert_eq!(world.unpublished(due, 10).await.unwrap(), [retry]);
+    assert_eq!(world.outbox_state().await.unwrap().delayed, Some(due));
+    assert_eq!(world.queue_delayed(EpochMillis(due.0 - 1), 10).await.unwrap(), 0);
+    assert_eq!(world.queue_delayed(due, 10).await.unwrap(), 1);
+    assert_eq!(world.outbox().await, [run]);
+    assert_eq!(world.outbox_state().await.unwrap().delayed, None);
+    assert_eq!(world.queue_delayed(due, 10).await.unwrap(), 0);
 }
 
 pub(crate) async fn gives_the_longest_due_first(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
-    let mut asked = Vec::new();
+    let mut made = Vec::new();
     for _ in 0..5 {
         let run = world.some_run().await;
-        asked.push(run.id);
+        made.push(run.id);
         // A due time of its own for each.
         world.reach(run.created + Duration::from_millis(1)).await;
     }
-    let now = world.now().await.unwrap();
     let ids = async |limit| -> Vec<_> {
-        world.unpublished(now, limit).await.unwrap().iter().map(|message| message.run).collect()
+        let entries = world.unpublished(KIND, &PublishedThrough::default(), limit).await.unwrap();
+        entries.iter().map(|entry| entry.run).collect()
     };
-    assert_eq!(ids(100).await, asked);
-    assert_eq!(ids(2).await, asked[..2]);
+    assert_eq!(ids(100).await, made);
+    assert_eq!(ids(2).await, made[..2]);
+    assert_eq!(ids(0).await, []);
 }
 
-pub(crate) async fn knows_what_nobody_claimed(fresh: &impl Fresh) {
+/// What a queue lost is published again, each in its turn.
+pub(crate) async fn numbers_what_was_lost_anew(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let run = world.some_run().await;
+        runs.push(run.id);
+        world.reach(run.created + Duration::from_millis(1)).await;
+    }
+    let published = world.published_all().await;
+    assert_eq!(world.requeue(KIND, &published, 1).await.unwrap(), 1);
+    let sorted = async || {
+        let mut outbox = world.outbox().await;
+        outbox.sort_unstable();
+        outbox
+    };
+    runs.sort_unstable();
+    let first = world.outbox().await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(world.unclaimed(KIND, &published).await.unwrap(), 2);
+    let published = world.published_all().await;
+    assert_eq!(world.requeue(KIND, &published, 2).await.unwrap(), 2, "the others have their turn");
+    let others: Vec<_> = runs.iter().copied().filter(|run| *run != first[0]).collect();
+    assert_eq!(sorted().await, others);
+    let published = world.published_all().await;
+    world.claimed(others[0], LONG).await;
+    assert_eq!(world.requeue(KIND, &published, 10).await.unwrap(), 2, "no more than there are");
+    assert_eq!(world.requeue(KIND, &published, 10).await.unwrap(), 0);
+    assert_eq!(sorted().await, runs.into_iter().filter(|run| *run != others[0]).collect::<Vec<_>>());
+}
+
+/// Whoever looks learns that there is something new without reading it.
+pub(crate) async fn tells_when_something_is_new(fresh: &impl Fresh) {
+    let world = World::new(fresh).await;
+    let last = async || world.outbox_state().await.unwrap().last;
+    let before = last().await;
     let run = world.some_run().await.id;
-    let message = Unclaimed { run, kind: KIND, attempt: 0 };
-    let before = world.now().await.unwrap();
-    world.mark_published(&[message]).await.unwrap();
-    assert_eq!(world.unclaimed(KIND, before, 10).await.unwrap(), [], "it was published later");
-    assert_eq!(world.unclaimed(TaskType::GPService, LATER, 10).await.unwrap(), []);
-    let published = EpochMillis(world.now().await.unwrap().0 + 1);
-    assert_eq!(world.unclaimed(KIND, published, 10).await.unwrap(), [message]);
-    // Published once more, it has its time again.
-    world.reach(published).await;
-    world.mark_published(&[message]).await.unwrap();
-    assert_eq!(world.unclaimed(KIND, published, 10).await.unwrap(), []);
-    assert_eq!(world.unclaimed(KIND, LATER, 0).await.unwrap(), []);
+    let after = last().await;
+    assert_ne!(before, after);
+    world.published_all().await;
+    world.claimed(run, LONG).await;
+    assert_eq!(last().await, after, "what leaves is nothing new");
 }
 
 pub(crate) async fn counts_what_waits(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
-    let backlog = async || world.backlog(world.now().await.unwrap()).await.unwrap();
+    let backlog = async || world.backlog().await.unwrap();
     assert_eq!(backlog().await, Backlog::default());
     let (first, second) = (world.some_run().await, world.some_run().await);
     let RunStatus::Queued { due } = first.status else { panic!("{:?}", first.status) };
     let both = BTreeMap::from([(KIND, 2)]);
-    assert_eq!(backlog().await, Backlog { queued: both.clone(), unpublished: 2, oldest: Some(due) });
-    let message = |run| Unclaimed { run, kind: KIND, attempt: 0 };
-    world.mark_published(&[message(first.id), message(second.id)]).await.unwrap();
+    let found = backlog().await;
+    assert_eq!((&found.queued, found.unpublished), (&both, 2));
+    assert!(
+        found.oldest.is_some_and(|oldest| oldest >= due && oldest <= due + Duration::from_secs(1)),
+        "{found:?}"
+    );
+    world.published_all().await;
     assert_eq!(backlog().await, Backlog { queued: both, ..Backlog::default() });
     world.claimed(first.id, LONG).await;
     assert_eq!(backlog().await.queued, BTreeMap::from([(KIND, 1)]));
-    let earlier = EpochMillis(due.0 - 1);
-    world.carried_out(second.id, AttemptEnd::GivenBack).await;
-    assert_eq!(world.backlog(earlier).await.unwrap(), Backlog::default(), "it is due later");
+    world.carried_out(second.id, succeeded()).await;
+    assert_eq!(backlog().await, Backlog::default());
 }
 
-pub(crate) async fn wakes_for_the_earliest_thing_to_do(fresh: &impl Fresh) {
+pub(crate) async fn knows_the_next_thing_to_do(fresh: &impl Fresh) {
     let world = World::new(fresh).await;
-    let wake = async || world.next_wake().await.unwrap();
-    assert_eq!(wake().await, None);
+    let fire = async || world.next_fire().await.unwrap();
+    let expiry = async || world.next_expiry().await.unwrap();
+    assert_eq!((fire().await, expiry().await), (None, None));
     world.add(|task| *task = disable(task, task.created)).await;
-    assert_eq!(wake().await, None, "a paused task plans nothing");
+    assert_eq!(fire().await, None, "a paused task plans nothing");
 
     let far = EpochMillis(world.now().await.unwrap().0 + 1_000_000_000);
     let task = world.add(|task| task.next_fire = Some(far)).await;
-    assert_eq!(wake().await, Some(far));
+    assert_eq!(fire().await, Some(far));
     world.add(|task| task.next_fire = Some(EpochMillis(far.0 + 1))).await;
-    assert_eq!(wake().await, Some(far));
+    assert_eq!(fire().await, Some(far));
 
     let run = world.request(task.id).await;
-    assert_eq!(run.status, RunStatus::Queued { due: wake().await.expect("the run is due") });
-    world.mark_published(&[Unclaimed { run: run.id, kind: KIND, attempt: 0 }]).await.unwrap();
-    assert_eq!(wake().await, Some(far), "a published run is the workers' matter");
-
+    assert_eq!((fire().await, expiry().await), (Some(far), None));
     let ends = async |before: EpochMillis, lease| {
-        let end = wake().await.expect("the lease lapses");
+        let end = expiry().await.expect("the lease ends");
         assert!(end >= before + lease && end <= world.now().await.unwrap() + lease, "{before} {end}");
     };
     let before = world.now().await.unwrap();
@@ -146,5 +184,5 @@ pub(crate) async fn wakes_for_the_earliest_thing_to_do(fresh: &impl Fresh) {
     world.renew("w1", &[held], LONG).await.unwrap();
     ends(before, LONG).await;
     kept(world.finish(run.id, fence(1), succeeded(), Vec::new()).await.unwrap());
-    assert_eq!(wake().await, Some(far));
+    assert_eq!(expiry().await, None);
 }

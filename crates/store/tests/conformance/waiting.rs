@@ -18,7 +18,7 @@ pub(crate) async fn lets_waiting_runs_go_one_by_one(fresh: &impl Fresh) {
         asked.push(world.request(task).await.id);
     }
     for (index, run) in asked.iter().enumerate() {
-        let outbox: Vec<_> = world.outbox().await.iter().map(|message| message.run).collect();
+        let outbox = world.outbox().await;
         assert_eq!(outbox, [*run], "exactly the next one is queued");
         for later in &asked[index + 1..] {
             assert!(waits(&world, *later).await);
@@ -98,6 +98,6 @@ pub(crate) async fn lets_all_go_once_they_may_overlap(fresh: &impl Fresh) {
     let mut changed = world.read_task(task).await;
     changed.policies.overlap = OverlapPolicy::Allow;
     assert_eq!(world.save_task(&changed, entry(Action::UpdateTask, task)).await.unwrap(), Saved::Done);
-    let outbox: Vec<_> = world.outbox().await.iter().map(|message| message.run).collect();
+    let outbox = world.outbox().await;
     assert_eq!(outbox, asked);
 }

@@ -9,7 +9,7 @@ use isochrone_domain::{
     OverlapPolicy, Policies, Reason, Run, RunId, Submission, Task, TaskId, TaskType, accept, plan_fires,
     plan_request,
 };
-use isochrone_store::{Claim, Claimed, Clock, Finished, FireCommit, Page, Saved, Store, Unclaimed};
+use isochrone_store::{Claim, Claimed, Clock, Finished, FireCommit, Page, PublishedThrough, Saved, Store};
 
 use super::Fresh;
 
@@ -99,7 +99,7 @@ impl World {
 
     /// When the only lease ends, where nothing else is planned.
     pub(crate) async fn lease_end(&self) -> EpochMillis {
-        self.next_wake().await.unwrap().expect("a lease")
+        self.next_expiry().await.unwrap().expect("a lease")
     }
 
     /// Claims a run as its next attempt, which has the fence of that number.
@@ -141,8 +141,21 @@ impl World {
         runs
     }
 
-    pub(crate) async fn outbox(&self) -> Vec<Unclaimed> {
-        self.unpublished(self.now().await.unwrap(), 100).await.unwrap()
+    /// What is to be published.
+    pub(crate) async fn outbox(&self) -> Vec<RunId> {
+        let published = self.published_through(KIND).await.unwrap();
+        let entries = self.unpublished(KIND, &published, 100).await.unwrap();
+        entries.iter().map(|entry| entry.run).collect()
+    }
+
+    /// All of it is published, and that is said.
+    pub(crate) async fn published_all(&self) -> PublishedThrough {
+        let mut published = self.published_through(KIND).await.unwrap();
+        for entry in self.unpublished(KIND, &published, 100).await.unwrap() {
+            published.0.insert(entry.shard, entry.number);
+        }
+        self.set_published_through(KIND, &published).await.unwrap();
+        published
     }
 }
 

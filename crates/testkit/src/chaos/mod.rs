@@ -67,7 +67,7 @@ async fn leader(store: &RedisStore) -> Result<Option<u32>> {
 /// Waits until nothing is due.
 async fn caught_up(store: &RedisStore) -> Result<()> {
     eventually_within(Duration::from_secs(30), "what is due to be done", async || {
-        let (next, now) = tokio::try_join!(store.next_wake(), store.now())?;
+        let (next, now) = tokio::try_join!(store.next_fire(), store.now())?;
         Ok(next.is_none_or(|next| next > now).then_some(()))
     })
     .await

@@ -33,6 +33,22 @@ pub(super) fn run(keys: &mut Keyspace, now_us: i64, words: &[&[u8]]) -> Result<V
             }
             continue;
         }
+        if *name == b"PUTNEXT" {
+            let [member, counter, field, least] = arguments else { return Err(Problem::Syntax) };
+            let last: Option<&Vec<u8>> =
+                keys.hash(named(counter)?, now_us)?.and_then(|fields| fields.get(*field));
+            let last: u64 = last.map_or(Ok(0), |last| number(last))?;
+            let next = (last + 1).max(number(least)?).to_string();
+            for command in [
+                vec![b"HSET".as_slice(), named(counter)?, field, next.as_bytes()],
+                vec![b"ZADD".as_slice(), key, next.as_bytes(), member],
+            ] {
+                if let error @ Value::ServerError(_) = commands::answer(keys, now_us, &command) {
+                    return Ok(error);
+                }
+            }
+            continue;
+        }
         let command: Vec<&[u8]> = [*name, key].into_iter().chain(arguments.iter().copied()).collect();
         if let error @ Value::ServerError(_) = commands::answer(keys, now_us, &command) {
             // As Lua's `call`: what was done before stays.

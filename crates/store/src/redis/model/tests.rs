@@ -63,7 +63,7 @@ fn commit(case: u64, (checks, commands): &Step) -> Commit {
         let (set, other) = (key(case, pick(&SETS, *a)), key(case, pick(&SETS, *c)));
         let (member, score) = (pick(&MEMBERS, *b), pick(&SCORES, *c));
         let value = (c % 3).to_string();
-        match kind % 12 {
+        match kind % 13 {
             0 => commit.set(&hash, &[(field, value.as_bytes()), (pick(&FIELDS, *c), b"2")]),
             1 => commit.set_new(&hash, field, value.as_bytes()),
             2 => commit.unset(&hash, &[field, pick(&FIELDS, *c)]),
@@ -72,6 +72,7 @@ fn commit(case: u64, (checks, commands): &Step) -> Commit {
             7 => commit.take_unless(&set, member, &other),
             8 => commit.take_until(&set, score),
             9 => commit.keep(&key(case, pick(&TEXTS, *a)), value.as_bytes()),
+            11 => commit.put_next(&set, member, (&key(case, "counter"), "last"), u64::from(*c) << 45),
             10 => commit.expire(&hash, std::time::Duration::from_hours(1)),
             _ => commit.delete(&if c % 2 == 0 { hash } else { set }),
         }

@@ -41,11 +41,6 @@ impl AnsweredLooks {
         self.last = now;
     }
 
-    /// The last answer.
-    pub(crate) fn last(&self) -> Instant {
-        self.last
-    }
-
     /// Whether a worker that has not renewed its leases is dead.
     pub(crate) fn may_expire(&self) -> bool {
         let unbroken = self.last.duration_since(self.unbroken_since);
