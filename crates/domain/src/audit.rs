@@ -16,6 +16,8 @@ pub enum Action {
     EnableTask,
     /// The same, from whatever state, with its failures forgotten.
     RestartTask,
+    /// Had its next fire planned anew, from that moment on.
+    ReplanTask,
     /// Made it plan none.
     DisableTask,
     /// Agreed to what its item does.
@@ -60,6 +62,7 @@ impl Action {
             Action::UpdateTask => "updateTask",
             Action::EnableTask => "enableTask",
             Action::RestartTask => "restartTask",
+            Action::ReplanTask => "replanTask",
             Action::DisableTask => "disableTask",
             Action::AcceptItem => "acceptItem",
             Action::ReassignTask => "reassignTask",

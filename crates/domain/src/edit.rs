@@ -4,8 +4,7 @@ use crate::submission::check;
 use crate::window::{check_units, check_window};
 use crate::written_schedule::check_schedule;
 use crate::{
-    CronFields, EpochMillis, Generation, ItemId, Limits, PolicyChange, Problem, Task, TaskState, TaskType,
-    first_fire,
+    CronFields, EpochMillis, ItemId, Limits, PolicyChange, Problem, Task, TaskState, TaskType, first_fire,
 };
 
 /// What an update changes; what is absent stays as it is.
@@ -82,7 +81,9 @@ pub fn edit(task: &Task, change: Change, now: EpochMillis, limits: &Limits) -> R
     if (&task.cron, task.start, task.end, task.max_occurrences)
         != (&old.cron, old.start, old.end, old.max_occurrences)
     {
-        task.generation = Generation(old.generation.0 + 1);
+        task.generation = old.generation.next();
+        plan_anew(&mut task, now);
+    } else if is_ahead(&task, now, WAITED_FOR_MS) {
         plan_anew(&mut task, now);
     }
     Ok(match change.active {
@@ -149,8 +150,40 @@ pub(crate) fn stop_planning(task: &Task, state: TaskState, now: EpochMillis) -> 
     Task { state, updated: now, next_fire, ..task.clone() }
 }
 
+/// The task, planning from now on what its schedule plans: it fires again where a clock that was wrong had it decide minutes
+/// that were still to come. A task that plans just that, or plans nothing, stays as it is. Fires that are due at `now` must
+/// have been decided before.
+pub fn replan(task: &Task, now: EpochMillis) -> Task {
+    let mut task = task.clone();
+    if is_ahead(&task, now, SERVERS_DIFFER_MS) {
+        forget_ahead(&mut task);
+    }
+    plan_anew(&mut task, now);
+    task
+}
+
+/// Servers' clocks may differ by as much, and no minute shall fire twice for that.
+const SERVERS_DIFFER_MS: i64 = 10_000;
+
+/// A clock that was set back by less is waited for where nobody asked for the contrary.
+const WAITED_FOR_MS: i64 = 1_200_000;
+
+/// Whether a clock that was wrong has had the task decide minutes that are still to come.
+fn is_ahead(task: &Task, now: EpochMillis, by_ms: i64) -> bool {
+    task.state == TaskState::Active && task.last_fire.is_some_and(|last| last.since(now) > by_ms)
+}
+
+/// Those minutes do not count, and a generation begins whose fires are none of those.
+fn forget_ahead(task: &mut Task) {
+    task.generation = task.generation.next();
+    task.last_fire = None;
+}
+
 /// The next fire is after now and after the last one that was decided.
 pub(crate) fn plan_anew(task: &mut Task, now: EpochMillis) {
+    if is_ahead(task, now, WAITED_FOR_MS) {
+        forget_ahead(task);
+    }
     let after = task.last_fire.map_or(now, |last| last.max(now));
     task.next_fire = match task.state {
         TaskState::Active => first_fire(task, &task.schedule(), after),

@@ -34,7 +34,7 @@ pub use declared::{
     DeclaredParameter, DeclaredParameters, ParameterKind, check_parameters, geoprocessing_parameters,
     given_parameters, notebook_outputs, notebook_parameters, process_parameters,
 };
-pub use edit::{Change, disable, edit, enable, restart};
+pub use edit::{Change, disable, edit, enable, replan, restart};
 pub use fence::{Fence, Nonce};
 pub use fire::{
     Decision, FirePlan, PlannedFire, first_fire, plan_backfill, plan_fires, plan_fires_before, plan_request,

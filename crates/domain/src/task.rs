@@ -118,6 +118,20 @@ impl CronFields {
 #[serde(transparent)]
 pub struct Generation(pub u32);
 
+impl Generation {
+    /// One that no task of the same id had before, where nothing is known of an earlier one but that its fires may stand
+    /// in the ledger: seconds since 1970. A task that is changed gets the next number, and so never comes near.
+    pub fn never_used(now: EpochMillis) -> Generation {
+        Generation(u32::try_from(now.0.div_euclid(1_000)).unwrap_or(u32::MAX / 2))
+    }
+
+    /// The next one.
+    #[must_use]
+    pub fn next(self) -> Generation {
+        Generation(self.0.saturating_add(1))
+    }
+}
+
 /// Whether a task plans fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

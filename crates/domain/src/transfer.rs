@@ -30,6 +30,8 @@ pub fn adopt(transfer: Transfer, now: EpochMillis, limits: &Limits) -> Result<Ta
     let Transfer { id, owner, submission, state, occurrences, consecutive_failures, created } = transfer;
     check_date("created", created)?;
     let mut task = take(submission, id, &owner, now, limits)?;
+    // It may have been here before, and fired.
+    task.generation = Generation::never_used(now);
     task.state = state;
     task.occurrences = occurrences;
     task.consecutive_failures = consecutive_failures;
@@ -65,7 +67,7 @@ pub fn replace(old: &Task, other: Task, now: EpochMillis) -> Option<Task> {
         return None;
     }
     let mut task = Task {
-        generation: Generation(old.generation.0 + 1),
+        generation: old.generation.next(),
         occurrences: old.occurrences.max(other.occurrences),
         consecutive_failures: other.consecutive_failures,
         state: other.state,
@@ -166,7 +168,7 @@ mod tests {
         let mut other = transfer();
         other.submission.max_occurrences = Some(10);
         let task = replace(&old, adopted(other), NOW).expect("its limit is another one");
-        assert_eq!((task.occurrences, task.generation, task.version), (3, Generation(2), 9));
+        assert_eq!((task.occurrences, task.generation, task.version), (3, old.generation.next(), 9));
         assert!(task.next_fire.is_some_and(|next| next > NOW));
     }
 }

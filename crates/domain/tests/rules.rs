@@ -1,11 +1,13 @@
 //! The rules one by one: dates, misfires, overlaps, retries, cancels, what is refused.
 
+use std::time::Duration;
+
 use isochrone_domain::{
     AttemptEnd, CancelReason, Change, Claimant, CrashPolicy, CronFields, Decision, EpochMillis, Held, ItemId,
     Lease, Limits, MisfirePolicy, Outcome, OverlapPolicy, Policies, Progress, Reason, Refusal, Renewed,
     RetryPolicy, Run, RunStatus, Settled, Submission, Task, TaskId, TaskState, TaskType, accept, cancel,
     claim, disable, edit, enable, plan_backfill, plan_fires, plan_fires_before, planned_minutes, renew,
-    restart, settle,
+    replan, restart, settle,
 };
 
 const MINUTE: i64 = 60_000;
@@ -490,4 +492,34 @@ fn a_run_whose_owner_was_disabled_ends_with_that_reason() {
         assert_eq!(reason(&ended), Some(Reason::OwnerDisabled));
         assert_eq!(ended.result.as_deref(), Some(Reason::OwnerDisabled.sentence()));
     }
+}
+
+/// A clock that was an hour ahead for some seconds: its minutes are decided, and the next fire is an hour away.
+#[test]
+fn a_task_whose_fires_were_decided_ahead_of_time_is_planned_from_now() {
+    let now = minutes_after(0);
+    let task = task_of(submission(), now);
+    let ahead = plan_fires(&task, &task.schedule(), 0, minutes_after(60), 100).task;
+    assert_eq!((ahead.last_fire, ahead.next_fire), (Some(minutes_after(60)), Some(minutes_after(61))));
+    let now = now + Duration::from_secs(30);
+    let retitled = Change { title: Some("x".to_owned()), ..Change::default() };
+    let updated = edit(&ahead, retitled, now, &Limits::default()).unwrap();
+    let enabled = enable(&disable(&ahead, now), now);
+    let restarted = restart(&ahead, now).unwrap();
+    let replanned = replan(&ahead, now);
+    for (how, planned) in
+        [("update", updated), ("enable", enabled), ("restart", restarted), ("replan", replanned.clone())]
+    {
+        assert_eq!(planned.next_fire, Some(minutes_after(1)), "{how}");
+        assert_eq!(planned.last_fire, None, "{how}");
+        assert_eq!(planned.generation, ahead.generation.next(), "{how}: no minute is one that was decided");
+        assert_eq!(planned.occurrences, ahead.occurrences, "{how}");
+    }
+    assert_eq!(replan(&replanned, now), replanned, "once more is nothing");
+    assert_eq!(replan(&task, now), task, "nor where nothing is wrong");
+    let paused = disable(&ahead, now);
+    assert_eq!(replan(&paused, now), paused);
+    // Servers' clocks may differ a little: that is no reason to fire a minute again.
+    let a_little = EpochMillis(ahead.last_fire.unwrap().0 - 5_000);
+    assert_eq!(replan(&ahead, a_little), ahead);
 }

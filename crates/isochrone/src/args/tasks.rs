@@ -24,6 +24,14 @@ pub(crate) enum TaskCommand {
     Enable { task: TaskId },
     /// Let a task plan fires again, whatever ended that; its failures are forgotten.
     Restart { task: TaskId },
+    /// Plan a task's next fire anew, from now on, where a clock that was wrong has moved it.
+    Replan {
+        #[arg(required_unless_present = "all")]
+        task: Option<TaskId>,
+        /// Those of everybody.
+        #[arg(long, conflicts_with = "task")]
+        all: bool,
+    },
     /// Make a task plan no fires.
     Disable { task: TaskId },
     /// Agree to what a task's item does now, where it is somebody else's and was changed.

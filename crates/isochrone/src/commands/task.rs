@@ -7,7 +7,7 @@ use isochrone_domain::{
     Change, CronFields, EpochMillis, ItemChanges, ItemVersion, Outcome, Policies, PolicyChange, RunStatus,
     Submission, Task, TaskState,
 };
-use isochrone_scheduler::StoredTask;
+use isochrone_scheduler::{StoredTask, SubmitError};
 use isochrone_store::{Page, TaskFilter};
 use serde::Serialize;
 
@@ -106,6 +106,34 @@ pub(crate) fn state_name(task: &Task) -> &'static str {
     }
 }
 
+/// Tasks that are read together.
+const PART: u64 = 500;
+
+/// Gives the tasks of which the next fire is another one now.
+async fn replan_all(house: &House, output: OutputFormat) -> Result<ExitCode> {
+    let (tasks, caller, filter) = (&house.submissions, &House::operator(), TaskFilter::default());
+    let (mut place, mut replanned, mut failed) = (None, Vec::new(), 0);
+    loop {
+        let part = tasks.tasks_from(caller, &filter, place, PART).await?;
+        for task in part.rows {
+            match tasks.replan(caller, task.id).await {
+                Ok(new) if new.next_fire != task.next_fire => replanned.push(TaskView::from(new)),
+                Ok(_) | Err(SubmitError::NotFound { .. }) => {}
+                Err(error) => {
+                    failed += 1;
+                    eprintln!("{}: {error}", task.id);
+                }
+            }
+        }
+        place = part.next;
+        if place.is_none() {
+            break;
+        }
+    }
+    output::list(output, &replanned)?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 pub(crate) async fn run(loaded: &Loaded, command: TaskCommand, output: OutputFormat) -> Result<ExitCode> {
     let house = match command {
         TaskCommand::Create(_) => House::open(&loaded.config).await?,
@@ -123,6 +151,8 @@ pub(crate) async fn run(loaded: &Loaded, command: TaskCommand, output: OutputFor
         TaskCommand::Show { task } => tasks.task(caller, task).await?,
         TaskCommand::Enable { task } => tasks.enable(caller, task).await?,
         TaskCommand::Restart { task } => tasks.restart(caller, task).await?,
+        TaskCommand::Replan { task: Some(task), .. } => tasks.replan(caller, task).await?,
+        TaskCommand::Replan { task: None, .. } => return replan_all(&house, output).await,
         TaskCommand::Disable { task } => tasks.disable(caller, task).await?,
         TaskCommand::Accept { task, digest } => tasks.accept_item(caller, task, digest).await?,
         TaskCommand::HandOver { task, to } => tasks.hand_over(caller, task, &to).await?,

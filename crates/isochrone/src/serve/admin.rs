@@ -5,6 +5,7 @@
 //! read that may do everything. A token, and no Unix socket, because Landlock keeps notebooks from files, but not
 //! from sockets. A browser's request is refused where its page is another's (`Host`, `Origin`).
 
+use std::fmt::Write as _;
 use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::net::IpAddr;
@@ -190,7 +191,7 @@ fn make_token(file: &Path) -> std::io::Result<()> {
     linked.or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
 }
 
-/// A line a part.
+/// A line a part; the clocks have one only while they disagree.
 async fn ready(State(probed): State<Probed>) -> (StatusCode, String) {
     let store = match tokio::time::timeout(PATIENCE, probed.store.now()).await {
         Ok(Ok(_)) => None,
@@ -198,12 +199,16 @@ async fn ready(State(probed): State<Probed>) -> (StatusCode, String) {
         Err(_) => Some("it does not answer".to_owned()),
     };
     let stops = probed.draining.is_cancelled().then(|| "it stops".to_owned());
-    let clocks = probed.clocks.disagreement().map(|disagreement| disagreement.to_string());
-    let parts = [("store", store), ("clocks", clocks), ("queue", probed.line.trouble()), ("process", stops)];
-    let troubled = parts.iter().any(|(_, trouble)| trouble.is_some());
-    let lines = parts.map(|(part, trouble)| format!("{part}: {}\n", trouble.as_deref().unwrap_or("ok")));
+    let clocks = probed.clocks.disagreement();
+    let parts = [("store", store), ("queue", probed.line.trouble()), ("process", stops)];
+    let troubled = clocks.is_some() || parts.iter().any(|(_, trouble)| trouble.is_some());
+    let mut lines =
+        parts.map(|(part, trouble)| format!("{part}: {}\n", trouble.as_deref().unwrap_or("ok"))).concat();
+    if let Some(disagreement) = &clocks {
+        writeln!(lines, "clocks: {disagreement}").expect("a text takes everything");
+    }
     let status = if troubled { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (status, lines.concat())
+    (status, lines)
 }
 
 #[cfg(test)]

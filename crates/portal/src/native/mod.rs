@@ -50,6 +50,7 @@ pub(crate) fn routes() -> (Router<Arc<Served>>, OpenApi) {
         .routes(routes!(tasks::show, tasks::update, tasks::delete))
         .routes(routes!(tasks::enable))
         .routes(routes!(tasks::restart))
+        .routes(routes!(tasks::replan))
         .routes(routes!(tasks::disable))
         .routes(routes!(tasks::accept))
         .routes(routes!(declared::show))

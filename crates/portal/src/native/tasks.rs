@@ -183,6 +183,23 @@ pub(super) async fn restart(
     Ok(with_tag(served.submissions.restart(&caller, target(task.id, &headers)?).await?))
 }
 
+/// Plans a task's next fire anew, from now on, where a clock that was wrong has moved it.
+#[utoipa::path(post, path = "/tasks/{task}/replan", tag = "tasks",
+    params(("task" = String, Path, description = "32 hex digits"), ("If-Match" = Option<String>, Header, description = "Only if the task's ETag is still this one")),
+    responses(
+        (status = 200, description = "Done", body = TaskView, headers(("ETag" = String))),
+        (status = "default", description = "What is wrong", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn replan(
+    State(served): State<Arc<Served>>,
+    SignedIn(caller): SignedIn,
+    Path(task): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let task = found(&served, &caller, &task).await?;
+    Ok(with_tag(served.submissions.replan(&caller, target(task.id, &headers)?).await?))
+}
+
 /// Makes a task plan no fires. Its runs go on.
 #[utoipa::path(post, path = "/tasks/{task}/disable", tag = "tasks",
     params(("task" = String, Path, description = "32 hex digits"), ("If-Match" = Option<String>, Header, description = "Only if the task's ETag is still this one")),

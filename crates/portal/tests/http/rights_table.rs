@@ -92,6 +92,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("delete", "/api/v1/tasks/{task}", Writes),
     ("post", "/api/v1/tasks/{task}/enable", Writes),
     ("post", "/api/v1/tasks/{task}/restart", Writes),
+    ("post", "/api/v1/tasks/{task}/replan", Writes),
     ("post", "/api/v1/tasks/{task}/disable", Writes),
     ("post", "/api/v1/tasks/{task}/accept", Writes),
     ("post", "/api/v1/tasks/{task}/reassign", Admin),

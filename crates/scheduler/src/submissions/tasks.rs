@@ -1,8 +1,8 @@
 //! Requests about tasks.
 
 use isochrone_domain::{
-    Action, AuditEntry, Change, EpochMillis, Role, Submission, Task, TaskId, TaskType, accept, disable, edit,
-    enable, restart,
+    Action, AuditEntry, Change, EpochMillis, Generation, Role, Submission, Task, TaskId, TaskType, accept,
+    disable, edit, enable, replan, restart,
 };
 use isochrone_store::{Page, Paged, Place, Saved, Stretch, TaskFilter, Tries};
 use tracing::info;
@@ -65,7 +65,12 @@ impl Submissions {
         allow(caller.user.may_write(owner))?;
         let owner = self.owner(owner).await?;
         let now = self.now().await?;
-        let task = Task { request, ..accept(submission, id, &owner.name, now, &self.limits)? };
+        let mut task = accept(submission, id, &owner.name, now, &self.limits)?;
+        if request.is_some() {
+            // Its id is the request's: one of the same id may have fired, and been deleted.
+            task.generation = Generation::never_used(now);
+        }
+        let task = Task { request, ..task };
         self.check_reach(None, &task)?;
         let warnings = self.check_declared(None, &task).await?;
         let task = self.pinned(None, task).await?;
@@ -142,6 +147,12 @@ impl Submissions {
     /// Lets the task plan fires from now on, whatever ended that. A task that can't is not changed.
     pub async fn restart(&self, caller: &Caller, task: impl Into<Target>) -> Result<Task, SubmitError> {
         self.change(caller, task.into(), Action::RestartTask, |task, now| Ok(restart(task, now)?)).await
+    }
+
+    /// Plans the task's next fire anew, from now on, where a clock that was wrong has moved it. One that plans what its
+    /// schedule plans stays as it is.
+    pub async fn replan(&self, caller: &Caller, task: impl Into<Target>) -> Result<Task, SubmitError> {
+        self.change(caller, task.into(), Action::ReplanTask, |task, now| Ok(replan(task, now))).await
     }
 
     /// Makes the task plan no fires. Its runs go on.
