@@ -223,3 +223,38 @@ async fn they_move_from_the_embedded_store_to_redis_and_back() -> Result<()> {
     }
     Ok(())
 }
+
+/// As a clock that was an hour ahead for some seconds has left it.
+#[test]
+fn a_task_that_a_wrong_clock_has_silenced_is_planned_from_now_on() -> Result<()> {
+    let house = house(&["ann"])?;
+    let every_minute = ["--minute", "*", "--hour", "*"];
+    let id = house.options.cli_json(
+        &[
+            &["task", "create", "--type", "ExecuteReport", "--owner", "ann"][..],
+            &["--day-of-month", "*", "--month", "*", "--day-of-week", "?"],
+            &["--parameters", r#"{"reportType":"org","reportSubType":"users","title":"U"}"#],
+            &every_minute,
+        ]
+        .concat(),
+    )?;
+    let id = id["id"].as_str().context("an id")?.to_owned();
+    let hour = isochrone_store::Clock::SYSTEM.now().0 / 60_000 * 60_000 + 3_600_000;
+    let db = rusqlite::Connection::open(house.options.data_dir.join("isochrone.db"))?;
+    let sql = "UPDATE tasks SET next_fire = ?1 + 60000,
+                                body = json_set(body, '$.lastFire', ?1, '$.nextFire', ?1 + 60000)";
+    ensure!(db.execute(sql, [hour])? == 1);
+    let replanned = house.options.cli_json(&["task", "replan", "--all"])?;
+    ensure!(replanned[0]["id"] == id.as_str() && replanned[1].is_null(), "{replanned}");
+    let planned = |task: &Value| -> Result<bool> {
+        let next: String = db.query_row("SELECT body FROM tasks", [], |row| row.get(0))?;
+        let body: Value = serde_json::from_str(&next)?;
+        ensure!(task["id"] == id.as_str(), "{task}");
+        Ok(body["nextFire"].as_i64().context("it fires")? < hour - 3_000_000)
+    };
+    ensure!(planned(&replanned[0])?);
+    let again = house.options.cli_json(&["task", "replan", "--all"])?;
+    ensure!(again.as_array().is_some_and(Vec::is_empty), "{again}");
+    ensure!(planned(&house.options.cli_json(&["task", "replan", &id])?)?, "one that is as it should be");
+    Ok(())
+}
