@@ -15,10 +15,11 @@ use isochrone_domain::{
 use isochrone_store::chain::{AuditChain, ChainEnd};
 use isochrone_store::seal::KeyId;
 use isochrone_store::{
-    AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, DueTask, Finished, FireCommit, FireRecord,
-    FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member, Page, Paged, Place,
-    Present, Renewal, Result, RunFilter, RunStore, Saved, SecretStore, Store, Stretch, TaskFilter, TaskStore,
-    Token, TokenHash, Unclaimed, UserChanged, store_methods,
+    AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, Deferred, DueTask, Finished, FireCommit,
+    FireRecord, FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member,
+    OutboxEntry, OutboxState, Page, Paged, Place, Present, PublishedThrough, Renewal, Result, RunFilter,
+    RunStore, Saved, SecretStore, Store, Stretch, TaskFilter, TaskStore, Token, TokenHash, UserChanged,
+    store_methods,
 };
 
 use crate::world::World;
