@@ -158,7 +158,11 @@ impl RedisStore {
             Renewed::Lease { progress } => {
                 (self.renewal_commit(held, progress.as_ref(), now + lease), renewal)
             }
-            Renewed::Run(run) => (self.claim_commit(&stored, &run, now + lease, now), renewal),
+            Renewed::Run(run) => {
+                // The store has forgotten the claim, and perhaps what was written to the task before it.
+                drop(self.claims.take(held.run, held.fence));
+                (self.claim_commit(&stored, &run, now + lease, now), renewal)
+            }
         }))
     }
 
@@ -235,6 +239,8 @@ impl RedisStore {
             return Ok(None);
         }
         let mut commit = Commit::new(Shard::of_run(id));
+        // A store that has forgotten the claim counts versions anew: another attempt's claim may have the same one.
+        commit.check_is(&self.keys.run(id), "t", executing(fence));
         self.update_run(&mut commit, &run, &settled.run);
         if settled.task == task.task {
             commit.check_is(&self.keys.task(task.task.id), "v", task.task.version);

@@ -211,3 +211,31 @@ async fn merges_its_shards_in_order() {
         assert_eq!(found, wanted, "limit {limit}");
     }
 }
+
+/// A store that has forgotten a claim gives the run's next version to another one's: the first one's end must not pass
+/// for that.
+#[tokio::test]
+async fn an_end_counts_for_its_own_claim_only() {
+    let server = RedisServer::start().await.unwrap();
+    let (one, two) = (World(Arc::new(open(&server).await)), World(Arc::new(open(&server).await)));
+    let run = one.some_run().await.id;
+    let home = format!("isochrone:{{iso:{:02}}}", run.as_bytes()[0] & 63);
+    let field = async |name: &str| server.command(&format!("HGET {home}:run:{run} {name}")).await.unwrap();
+    assert_eq!(server.command(&format!("COPY {home}:run:{run} {home}:before")).await.unwrap(), "1");
+    let first = claimant("w1", Nonce::random());
+    assert!(matches!(one.claim(run, &first, LONG).await.unwrap(), isochrone_store::Claim::Granted(_)));
+    let claimed = field("v").await;
+    let forget =
+        [format!("COPY {home}:before {home}:run:{run} REPLACE"), format!("ZREM {home}:leases {run}")];
+    for command in forget {
+        assert_eq!(server.command(&command).await.unwrap(), "1", "{command}");
+    }
+    let second = claimant("w2", Nonce::random());
+    assert!(matches!(two.claim(run, &second, LONG).await.unwrap(), isochrone_store::Claim::Granted(_)));
+    assert_eq!(field("v").await, claimed, "the versions are the same");
+    let fence = |by: &isochrone_domain::Claimant| isochrone_domain::Fence { attempt: 1, nonce: by.nonce };
+    let late = one.finish(run, fence(&first), succeeded(), Vec::new()).await.unwrap();
+    assert!(matches!(late, isochrone_store::Finished::Fenced(_)), "{late:?}");
+    let end = two.finish(run, fence(&second), succeeded(), Vec::new()).await.unwrap();
+    assert!(matches!(end, isochrone_store::Finished::Kept(_)), "{end:?}");
+}
