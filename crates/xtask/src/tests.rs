@@ -20,8 +20,9 @@ pub(crate) fn run() -> Result<()> {
     check_promtool()?;
     // Read by this process's children alone.
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    // The simulator's are run optimized.
+    let simulated = simulate::test();
     // All that fails is told at once: a run takes most of an hour.
-    // The simulator's are run optimized, below.
     let args = ["test", "--workspace", "--exclude", "isochrone-simulator", "--locked", "--no-fail-fast"];
     eprintln!("xtask: cargo {}", args.join(" "));
     let status = Command::new(cargo)
@@ -30,7 +31,6 @@ pub(crate) fn run() -> Result<()> {
         .current_dir(crate::root())
         .status()
         .context("cargo test")?;
-    let simulated = simulate::test();
     if !status.success() {
         bail!("some test failed");
     }
