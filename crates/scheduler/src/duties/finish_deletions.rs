@@ -6,7 +6,7 @@ use isochrone_store::StoreError;
 
 use super::{Context, Duty, Look, SaidDeferred};
 
-const LOOK: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(30);
 
 pub(super) struct FinishDeletions {
     context: Context,

@@ -11,7 +11,7 @@ use super::{Context, Duty, Look, SaidDeferred};
 use crate::firing::fire_due;
 
 /// Another process may have made a task, and clocks jump.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(750);
 
 pub(super) struct Fire {
     context: Context,
@@ -33,6 +33,10 @@ impl Duty for Fire {
 
     async fn look(&mut self) -> Result<Look, StoreError> {
         let Context { store, events, metrics, .. } = &self.context;
+        let until = store.next_fire().await?;
+        if until.is_none_or(|until| store.clock().until(until) > Duration::ZERO) {
+            return Ok(Look { did: false, until, within: LOOK });
+        }
         let mut kept = Vec::new();
         let fired = async {
             let mut batches = std::pin::pin!(fire_due(&**store, &self.shutdown));

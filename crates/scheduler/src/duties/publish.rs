@@ -40,10 +40,37 @@ pub(super) struct Publish {
     through: Option<PublishedThrough>,
     /// Published although the outbox is not published through them, with the moment at which they became due.
     ahead: HashMap<RunId, EpochMillis>,
+    /// Published from the outbox lately: what is handed over may have been read there before.
+    lately: Lately,
     backoff: Backoff,
     /// The queue failed: it gets nothing before this moment.
     rest: Option<Instant>,
     comparison: Comparison,
+}
+
+/// Runs of the last seconds, with the moment at which they became due.
+struct Lately {
+    now: HashMap<RunId, EpochMillis>,
+    before: HashMap<RunId, EpochMillis>,
+    since: Instant,
+}
+
+impl Lately {
+    /// Runs are forgotten after one to two of these.
+    const LONG: Duration = Duration::from_secs(5);
+
+    fn note(&mut self, entry: &OutboxEntry) {
+        if self.since.elapsed() > Lately::LONG {
+            self.before = std::mem::take(&mut self.now);
+            self.since = Instant::now();
+        }
+        self.now.insert(entry.run, entry.due());
+    }
+
+    fn has(&self, handed: &Handed) -> bool {
+        let of = |runs: &HashMap<_, _>| runs.get(&handed.run).is_some_and(|due| *due >= handed.due);
+        of(&self.now) || of(&self.before)
+    }
 }
 
 /// When outbox and queue are compared again, and what of the outbox is old enough then to be missed.
@@ -67,6 +94,7 @@ impl Publish {
             news,
             through: None,
             ahead: HashMap::new(),
+            lately: Lately { now: HashMap::new(), before: HashMap::new(), since: Instant::now() },
             backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(5)),
             rest: None,
             comparison: Comparison { at: Instant::now(), published: None },
@@ -113,7 +141,8 @@ impl Publish {
         {
             self.taken.push(handed);
         }
-        let taken = std::mem::take(&mut self.taken);
+        let mut taken = std::mem::take(&mut self.taken);
+        taken.retain(|handed| !self.lately.has(handed));
         if self.rests().is_some() {
             // They stand in the outbox.
             return false;
@@ -151,6 +180,7 @@ impl Publish {
             } else {
                 through.0.insert(entry.shard, entry.number);
                 self.ahead.remove(&entry.run);
+                self.lately.note(entry);
             }
         }
         if entries.len() < BATCH {

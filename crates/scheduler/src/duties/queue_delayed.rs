@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{Context, Duty, Look};
 
 /// What other processes put into the outbox is seen so soon.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(1_250);
 /// Runs in one step.
 const BATCH: u64 = 256;
 
