@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_secs(20);
 
 /// Between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_mins(1);

@@ -13,7 +13,7 @@ use super::{Context, Duty, Look, SaidDeferred};
 use crate::event::Event;
 
 /// Short enough that an answered look is never long ago.
-const LOOK: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(3_500);
 /// Attempts in one step.
 const BATCH: u64 = 200;
 

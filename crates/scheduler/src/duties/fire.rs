@@ -11,7 +11,7 @@ use super::{Context, Duty, Look, SaidDeferred};
 use crate::firing::fire_due;
 
 /// Another process may have made a task, and clocks jump.
-const LOOK: Duration = Duration::from_millis(750);
+const LOOK: Duration = Duration::from_millis(800);
 
 pub(super) struct Fire {
     context: Context,
