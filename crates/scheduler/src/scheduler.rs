@@ -7,6 +7,7 @@ use isochrone_queue::Queue;
 use isochrone_store::Store;
 use isochrone_telemetry::Metrics;
 use tokio::sync::broadcast;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -18,6 +19,9 @@ use crate::{Event, Retention, Wake};
 
 /// How often queue and outbox are compared, and how long a run has been published before it can count as lost.
 const COMPARE: Duration = Duration::from_secs(30);
+
+/// The pause before the duties are begun anew.
+const AFTER_A_PANIC: Duration = Duration::from_secs(1);
 
 /// Fires what is due, publishes the outbox, expires leases.
 ///
@@ -91,6 +95,10 @@ impl Scheduler {
             self.context.metrics.leads(true);
             self.work(&mut leading, shutdown.child_token()).await;
             self.context.metrics.leads(false);
+            if leading.now() && !shutdown.is_cancelled() {
+                // A duty has panicked: it may do so again at once.
+                sleep(AFTER_A_PANIC).await;
+            }
         }
         info!("the scheduler has ended");
     }

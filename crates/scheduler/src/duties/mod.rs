@@ -137,7 +137,11 @@ pub(crate) async fn run(context: &Context, shutdown: CancellationToken) {
         }
     }
     decided.cancel();
-    publishing.join_all().await;
+    while let Some(ended) = publishing.join_next().await {
+        if let Err(problem) = ended {
+            error!(%problem, "a publisher has failed");
+        }
+    }
 }
 
 async fn keep<D: Duty>(mut duty: D, context: Context, idle: idle::Place, shutdown: CancellationToken) {

@@ -26,6 +26,8 @@ use crate::event::Event;
 const BATCH: usize = 500;
 /// Workers have so long to claim what was handed over before its outbox is read: what is claimed is not there.
 const READ_LATER: Duration = Duration::from_millis(100);
+/// However much is handed over meanwhile, the outbox is read this often.
+const READ_AT_LEAST: Duration = Duration::from_millis(500);
 /// A queue this long is alive, and publishing again what it may have is dear: it waits until the queue is shorter.
 const DEEPEST: u64 = 100_000;
 
@@ -46,6 +48,8 @@ pub(super) struct Publish {
     /// The queue failed: it gets nothing before this moment.
     rest: Option<Instant>,
     comparison: Comparison,
+    /// When the outbox was last read.
+    read_at: Instant,
 }
 
 /// Runs of the last seconds, with the moment at which they became due.
@@ -98,6 +102,7 @@ impl Publish {
             backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(5)),
             rest: None,
             comparison: Comparison { at: Instant::now(), published: None },
+            read_at: Instant::now(),
         }
     }
 
@@ -257,7 +262,8 @@ impl Duty for Publish {
         if let Some(rest) = self.rests() {
             return Ok(Look { did: false, until: None, within: rest });
         }
-        if handed {
+        // However much is handed over: retries and what other processes committed stand in the outbox alone.
+        if handed && self.read_at.elapsed() < READ_AT_LEAST {
             let more = !self.handed.is_empty();
             return Ok(Look {
                 did: true,
@@ -265,6 +271,7 @@ impl Duty for Publish {
                 within: if more { Duration::ZERO } else { READ_LATER },
             });
         }
+        self.read_at = Instant::now();
         self.compare().await?;
         let read = self.publish_outbox().await?;
         let within = match (self.rests(), read == BATCH) {
@@ -287,7 +294,7 @@ impl Duty for Publish {
     async fn called(&mut self) {
         tokio::select! {
             Ok(()) = self.news.changed() => {}
-            Some(handed) = self.handed.recv(), if self.rest.is_none() => self.taken.push(handed),
+            Some(handed) = self.handed.recv(), if self.rests().is_none() => self.taken.push(handed),
             else => std::future::pending().await,
         }
     }

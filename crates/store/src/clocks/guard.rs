@@ -28,7 +28,7 @@ use crate::{
 /// A store for those who decide by its time: what is due, what is planned next, what has expired, what is old. Its `now`
 /// is an error while the clocks disagree, and each moment that it gives was compared with this machine's clock.
 ///
-/// The end of an attempt is refused, too, since it may plan a retry; its worker sends it again. Everything else is
+/// The end of an attempt is refused, too, while a clock was just set, since it may plan a retry; its worker sends it again. Everything else is
 /// handed on: leases are renewed, and people cancel.
 pub struct ClockGuard {
     store: Arc<dyn Store>,
@@ -89,6 +89,15 @@ impl ClockGuard {
         }
     }
 
+    /// Looks at the clocks for the end of an attempt. It is decided by the store's time: a worker whose own clock is wrong
+    /// must not keep its runs for ever.
+    async fn look_for_an_end(&self) -> Result<()> {
+        match self.look().await {
+            Ok(_) | Err(StoreError::ClocksDisagree(Disagreement::Apart { .. })) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn last_time(&self, boot: i64) -> Option<EpochMillis> {
         let (real, then) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).agreed?;
         Some(self.store.clock().at_real(real + boot - then))
@@ -124,7 +133,7 @@ macro_rules! admitted {
         return $guard.look().await
     };
     ($guard:ident, finish) => {
-        $guard.look().await?
+        $guard.look_for_an_end().await?
     };
     ($guard:ident, retry_run) => {
         $guard.look().await?

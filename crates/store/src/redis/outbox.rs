@@ -177,9 +177,14 @@ impl RedisStore {
             commit.check_same(&self.keys.run(*id), "t", turn.as_deref());
             commit.take(&self.keys.index(shard, Index::Delayed), &member);
             let waits = turn.is_some_and(|turn| turn.starts_with(b"q"));
-            match kind.as_deref().and_then(parse).filter(|_| waits) {
-                Some(kind) => self.put_into_outbox(&mut commit, *id, kind, due(*id)),
-                None => {
+            match kind.as_deref().and_then(parse) {
+                Some(kind) if waits => self.put_into_outbox(&mut commit, *id, kind, due(*id)),
+                // A type that only a newer version knows.
+                None if waits => {
+                    self.defer(shard, Index::Delayed, &member, self.followed_clock().now()).await?;
+                    continue;
+                }
+                _ => {
                     for kind in TaskType::ALL {
                         commit.take(&self.keys.outbox(shard, kind), &member);
                     }
