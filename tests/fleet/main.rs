@@ -8,6 +8,8 @@ mod leader;
 mod long_runs;
 mod mix;
 mod pause;
+mod readiness;
+mod replicas;
 mod settings;
 mod store;
 mod suspension;

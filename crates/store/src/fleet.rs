@@ -90,6 +90,12 @@ pub enum Leadership {
 /// do no harm.
 #[async_trait]
 pub trait FleetStore: Send + Sync {
+    /// What is weaker than must be for the loss of a server to lose nothing, and how it is changed, as it was seen a
+    /// few seconds ago. None: nothing.
+    fn weak_durability(&self) -> Option<String> {
+        None
+    }
+
     /// Asks to lead, or to go on, for `length` on the store's clock. Granted to the one that leads, or
     /// to anyone if that one's lease has ended.
     async fn lead(&self, name: &str, length: Duration) -> Result<Leadership>;

@@ -108,7 +108,7 @@ macro_rules! store_methods {
             secret {}
         }
         $with! { FleetStore;
-            direct {}
+            direct { fn weak_durability() -> Option<String>; }
             plain {
                 fn lead(name: &str, length: Duration) -> Leadership;
                 fn resign(name: &str) -> ();

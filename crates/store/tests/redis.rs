@@ -11,6 +11,8 @@ mod modelled;
 mod opening;
 #[path = "redis/records.rs"]
 mod records;
+#[path = "redis/replicas.rs"]
+mod replicas;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

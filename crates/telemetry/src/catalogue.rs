@@ -65,6 +65,7 @@ pub(crate) struct Catalogue {
     pub(crate) audit_entries: IntGaugeVec,
     pub(crate) audit_head: IntGaugeVec,
     pub(crate) store_up: IntGaugeVec,
+    pub(crate) store_durable: IntGaugeVec,
     pub(crate) heartbeat_age: GaugeVec,
     pub(crate) certificate_expiry: GaugeVec,
 }
@@ -186,6 +187,7 @@ impl Metrics {
             audit_entries: gauge(&r, "audit_entries", "Entries that the audit log has had", &[]),
             audit_head: gauge(&r, "audit_head", "The first 48 bits of the digest that it ends with", &[]),
             store_up: gauge(&r, "store_up", "1 while the store answers", &[]),
+            store_durable: gauge(&r, "store_durable", "1 while the store keeps what it acknowledges", &[]),
             heartbeat_age: real_gauge(
                 &r,
                 "heartbeat_age_seconds",

@@ -268,6 +268,11 @@ impl Metrics {
         self.0.store_up.with_label_values(NONE).set(up.into());
     }
 
+    /// Whether the store's settings and replicas are such that the loss of a server loses nothing acknowledged.
+    pub fn store_durable(&self, durable: bool) {
+        self.0.store_durable.with_label_values(NONE).set(durable.into());
+    }
+
     /// Where the audit log ends: how many entries it has had, and 48 bits of its digest.
     pub fn audit_head(&self, entries: u64, bits: u64) {
         self.0.audit_entries.with_label_values(NONE).set(entries as i64);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use isochrone_testkit::chaos::{
-    api, broker, clocks, confirm, leader, mix, pause, remote, store, upgrade, worker,
+    api, broker, clocks, confirm, leader, mix, pause, remote, replicas, store, upgrade, worker,
 };
 use isochrone_testkit::{ServerOptions, kills};
 
@@ -30,6 +30,8 @@ enum Row {
     Store,
     /// Redis's clock off, forth and back, and that of the scheduler that leads.
     Clocks,
+    /// SIGKILL of Redis's master while its replicas lag.
+    Replicas,
     /// All of it at once.
     Mix,
     /// SIGKILL while other servers do the work.
@@ -105,6 +107,10 @@ impl Row {
             Row::Clocks => {
                 let plan = if smoke { clocks::Plan::SMOKE } else { clocks::Plan::FULL };
                 clocks::run(binary, plan).await?.to_string()
+            }
+            Row::Replicas => {
+                let plan = if smoke { replicas::Plan::SMOKE } else { replicas::Plan::FULL };
+                replicas::run(binary, plan).await?.to_string()
             }
             Row::Remote => {
                 let plan = if smoke { remote::kills::Plan::SMOKE } else { remote::kills::Plan::FULL };

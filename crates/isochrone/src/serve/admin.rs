@@ -23,8 +23,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use isochrone_portal::client_address::TrustedProxies;
-use isochrone_store::Store;
 use isochrone_store::clocks::ClockGuard;
+use isochrone_store::{Role, Store};
 use isochrone_telemetry::Metrics;
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +49,10 @@ struct Probed {
     store: Arc<dyn Store>,
     clocks: Arc<ClockGuard>,
     line: Line,
+    /// A portal does without: tasks are made, and schedulers publish their runs.
+    needs_queue: bool,
+    /// A Redis that may lose what it acknowledged will do.
+    allows_weak: bool,
     draining: CancellationToken,
     metrics: Metrics,
     log_filter: LogFilter,
@@ -74,6 +78,7 @@ pub(super) async fn listen(loaded: &Loaded, metrics: &Metrics) -> Result<Option<
 
 pub(super) fn serve(
     listener: Listener,
+    (loaded, roles): (&Loaded, &[Role]),
     house: &House,
     line: &Line,
     log_filter: LogFilter,
@@ -84,6 +89,8 @@ pub(super) fn serve(
         store: Arc::clone(&house.store),
         clocks: Arc::clone(&house.clocks),
         line: line.clone(),
+        needs_queue: roles.iter().any(|role| *role != Role::Portal),
+        allows_weak: loaded.config.redis.allow_weak_durability,
         draining: stop.draining.clone(),
         metrics: house.metrics.clone(),
         log_filter,
@@ -191,7 +198,8 @@ fn make_token(file: &Path) -> std::io::Result<()> {
     linked.or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
 }
 
-/// A line a part; the clocks have one only while they disagree.
+/// A line a part; clocks and durability have one only where something is wrong. What no role of this process needs does
+/// not count.
 async fn ready(State(probed): State<Probed>) -> (StatusCode, String) {
     let store = match tokio::time::timeout(PATIENCE, probed.store.now()).await {
         Ok(Ok(_)) => None,
@@ -200,12 +208,27 @@ async fn ready(State(probed): State<Probed>) -> (StatusCode, String) {
     };
     let stops = probed.draining.is_cancelled().then(|| "it stops".to_owned());
     let clocks = probed.clocks.disagreement();
-    let parts = [("store", store), ("queue", probed.line.trouble()), ("process", stops)];
-    let troubled = clocks.is_some() || parts.iter().any(|(_, trouble)| trouble.is_some());
-    let mut lines =
-        parts.map(|(part, trouble)| format!("{part}: {}\n", trouble.as_deref().unwrap_or("ok"))).concat();
+    let weak = probed.store.weak_durability();
+    let parts = [
+        ("store", store, true),
+        ("queue", probed.line.trouble(), probed.needs_queue),
+        ("process", stops, true),
+    ];
+    let mut troubled = parts.iter().any(|(_, trouble, counts)| *counts && trouble.is_some());
+    let mut lines = parts
+        .map(|(part, trouble, counts)| match trouble {
+            None => format!("{part}: ok\n"),
+            Some(trouble) if counts => format!("{part}: {trouble}\n"),
+            Some(trouble) => format!("{part}: {trouble} (this process goes on without)\n"),
+        })
+        .concat();
     if let Some(disagreement) = &clocks {
+        troubled = true;
         writeln!(lines, "clocks: {disagreement}").expect("a text takes everything");
+    }
+    if let Some(weak) = &weak {
+        troubled |= !probed.allows_weak;
+        writeln!(lines, "durability: {weak}").expect("a text takes everything");
     }
     let status = if troubled { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, lines)

@@ -51,6 +51,7 @@ pub(super) fn measure(
             if tokio::time::timeout(PATIENCE, store.now()).await.is_err() {
                 metrics.store_up(false);
             }
+            metrics.store_durable(store.weak_durability().is_none());
             metrics.clock_offset(-store.clock().ahead_ms());
             tokio::select! {
                 () = stopped.cancelled() => break,

@@ -115,7 +115,7 @@ pub(crate) async fn run(mut loaded: Loaded, roles: &[Role], demo: bool) -> Resul
     parts.spawn(presence::announce(&house, roles, &name, worker, &stop).await?);
     if let Some(listener) = admin::listen(loaded, &house.metrics).await? {
         let token = admin::token(loaded, &house.data_dir)?;
-        parts.spawn(admin::serve(listener, &house, &line, log_filter, token, &stop));
+        parts.spawn(admin::serve(listener, (loaded, roles), &house, &line, log_filter, token, &stop));
     }
     tell_ready(&house, roles, &name, address);
     tell_systemd(NotifyState::Ready);

@@ -7,6 +7,7 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates}
 use crate::{Result, StoreError};
 
 /// Where Redis is.
+#[derive(Clone)]
 pub(super) enum Address {
     /// One server.
     Server(ConnectionInfo),
@@ -68,6 +69,14 @@ pub(super) fn uses_tls(info: &ConnectionInfo) -> bool {
 }
 
 impl Address {
+    /// The login, and whether there is TLS, as all servers have it.
+    pub(super) fn login(&self) -> Option<ConnectionInfo> {
+        match self {
+            Address::Server(info) => Some(info.clone()),
+            Address::Cluster(nodes) | Address::Sentinel { sentinels: nodes, .. } => nodes.first().cloned(),
+        }
+    }
+
     /// Whether connections to it are encrypted.
     pub(super) fn is_encrypted(&self) -> bool {
         match self {

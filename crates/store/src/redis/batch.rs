@@ -1,9 +1,12 @@
 //! Commands that go to Redis together, and their answers.
 
+use std::sync::Arc;
+
 use isochrone_domain::EpochMillis;
 use redis::{Cmd, Value, cmd};
 
 use super::RedisStore;
+use super::durability::{Durability, Wait};
 use super::keys::Shard;
 use crate::{Result, StoreError};
 
@@ -13,12 +16,24 @@ pub(super) struct Batch {
     pub(super) commands: Vec<(Shard, Cmd)>,
     /// On one server they are one transaction, so that they share a sync of its disk.
     pub(super) together: bool,
+    /// After them it is waited for replicas to have them, as it says.
+    pub(super) durability: Option<Arc<Durability>>,
 }
 
 impl Batch {
     /// Commands that write.
     pub(super) fn together() -> Batch {
         Batch { together: true, ..Batch::default() }
+    }
+
+    /// Commits, which are to be durable before they are answered.
+    pub(super) fn durable(durability: Option<Arc<Durability>>) -> Batch {
+        Batch { durability, ..Batch::together() }
+    }
+
+    /// For what it is waited after commands of the shard.
+    pub(super) fn wait(&self, shard: Shard) -> Wait {
+        self.durability.as_ref().map_or(Wait::Nothing, |durability| durability.wait(shard))
     }
 
     /// A command by its words; the first is its name, the second its key.

@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::{Cmd, Script, Value};
@@ -13,6 +13,7 @@ use redis::{Cmd, Script, Value};
 use super::RedisStore;
 use super::batch::{Answers, Batch};
 use super::chain::Noted;
+use super::durability::{Durability, Wait};
 use super::keys::Shard;
 use super::link::Link;
 use crate::Result;
@@ -273,24 +274,61 @@ impl RedisStore {
         }
     }
 
+    /// A step that nobody misses for long if the server that has it is lost: no replica is waited for.
+    pub(super) async fn commit_unreplicated(&self, commit: Commit) -> Result<bool> {
+        Ok(self.gather_unreplicated.commit(commit).await? == 0)
+    }
+
+    /// Something that was read as done may be on its master only, so that it is not said before this: enough replicas
+    /// have what the shard has.
+    pub(super) async fn confirm(&self, shard: Shard) -> Result<()> {
+        if self.durability.wait(shard) == Wait::Nothing {
+            return Ok(());
+        }
+        let mut commit = Commit::new(shard);
+        // It waits for what its own connection wrote.
+        commit.set(&self.keys.named(shard, "confirmed"), &[("", b"1")]);
+        self.commit(commit).await.map(drop)
+    }
+
     /// Steps that go together, each atomic by itself; those of one shard in order. One answer each.
     ///
     /// # Panics
     /// If one of them has an entry for the audit log: its place depends on the ones before.
     pub(super) async fn commit_all(&self, commits: &[Commit]) -> Result<Vec<Result<bool>>> {
+        self.commit_some(&self.commits, Some(&self.durability), commits).await
+    }
+
+    /// The same for steps that nobody misses for long if the server that has them is lost.
+    pub(super) async fn commit_all_unreplicated(&self, commits: &[Commit]) -> Result<Vec<Result<bool>>> {
+        self.commit_some(&self.link, None, commits).await
+    }
+
+    async fn commit_some(
+        &self,
+        link: &Link,
+        durability: Option<&Arc<Durability>>,
+        commits: &[Commit],
+    ) -> Result<Vec<Result<bool>>> {
         assert!(
             commits.iter().all(|commit| commit.noted.is_none()),
             "people's actions are committed one by one"
         );
-        let answers = commit_together(&self.link, commits).await?;
+        let answers = commit_together(link, durability, commits).await?;
         Ok(answers.into_iter().map(|answer| answer.map(|failed| failed == 0)).collect())
     }
 }
 
 /// Steps that go together, each atomic by itself; those of one shard in order. One answer each: 0, or the number
 /// of the first check that did not hold.
-pub(super) async fn commit_together(link: &Link, commits: &[Commit]) -> Result<Vec<Result<i64>>> {
-    let mut batch = Batch::together();
+///
+/// `durability`: what is waited for before a step is said to be done.
+pub(super) async fn commit_together(
+    link: &Link,
+    durability: Option<&Arc<Durability>>,
+    commits: &[Commit],
+) -> Result<Vec<Result<i64>>> {
+    let mut batch = Batch::durable(durability.cloned());
     for commit in commits {
         batch.push(commit.shard, commit.by_hash());
     }
@@ -298,7 +336,7 @@ pub(super) async fn commit_together(link: &Link, commits: &[Commit]) -> Result<V
     // A server that was started anew, or took over, does not know the script; nothing was done.
     let unknown: Vec<usize> = (0..values.len()).filter(|place| is_unknown(&values[*place])).collect();
     if !unknown.is_empty() {
-        let mut again = Batch::together();
+        let mut again = Batch::durable(durability.cloned());
         for place in &unknown {
             again.push(commits[*place].shard, commits[*place].by_text());
         }

@@ -26,7 +26,10 @@ impl RedisStore {
         let (shard, member) = (Shard::of_task(id), id.to_string());
         let mut tries = Tries::default();
         loop {
-            let Some(stored) = self.find_task(id).await? else { return Ok(false) };
+            let Some(stored) = self.find_task(id).await? else {
+                self.confirm(shard).await?;
+                return Ok(false);
+            };
             let mut commit = Commit::new(shard);
             commit.check_is(&self.keys.task(id), "v", stored.task.version);
             commit.delete(&self.keys.task(id));

@@ -2,6 +2,7 @@
 
 use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind};
 
+use super::durability::UNCONFIRMED;
 use crate::StoreError;
 
 impl From<RedisError> for StoreError {
@@ -46,6 +47,12 @@ fn of_server(code: &str, detail: &str) -> StoreError {
         "OOM" => StoreError::Unavailable("Redis has used up its memory (maxmemory)".to_owned()),
         "MISCONF" => StoreError::Unavailable(format!("Redis can't write to its disk: {detail}")),
         "LOADING" => StoreError::Unavailable("Redis is loading its data".to_owned()),
+        "NOREPLICAS" => StoreError::Unavailable(
+            "Redis has fewer replicas than its min-replicas-to-write demands, and takes no writes".to_owned(),
+        ),
+        UNCONFIRMED => StoreError::Unavailable(
+            "too few of Redis's replicas said in time that they have it: it may be done or not".to_owned(),
+        ),
         "READONLY" => StoreError::Unavailable("this Redis is a replica: it can't be written".to_owned()),
         _ => StoreError::Unavailable(format!("Redis answered {code} {detail}")),
     }

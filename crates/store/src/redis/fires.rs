@@ -84,7 +84,11 @@ impl RedisStore {
             let line = take_line(&mut answers, task.id)?;
             let now = answers.now(self)?;
             if stored.is_none_or(|stored| stored.task.version != task.version) {
-                return Ok(if repeated { Saved::Repeated } else { Saved::Stale });
+                if repeated {
+                    self.confirm(shard).await?;
+                    return Ok(Saved::Repeated);
+                }
+                return Ok(Saved::Stale);
             }
             let mut commit = Commit::new(shard);
             let task = without_runs(&task, left_out);
@@ -111,6 +115,7 @@ impl RedisStore {
             batch.add_time(shard);
             let mut answers = self.ask(batch).await?;
             if answers.int()? > 0 {
+                self.confirm(shard).await?;
                 return Ok(Saved::Repeated);
             }
             if take_task(&mut answers)?.is_none_or(|stored| stored.task.version != task.version) {

@@ -36,6 +36,10 @@ struct Heard {
 
 #[async_trait]
 impl FleetStore for RedisStore {
+    fn weak_durability(&self) -> Option<String> {
+        self.durability.weak()
+    }
+
     async fn lead(&self, name: &str, length: Duration) -> Result<Leadership> {
         let mut tries = Tries::default();
         loop {
@@ -91,11 +95,11 @@ impl FleetStore for RedisStore {
             commit.set(&self.members_key(), &[(&member.name, &json(&heard))]);
         };
         announce(&mut commit);
-        if !self.commit(commit).await? {
+        if !self.commit_unreplicated(commit).await? {
             // One that was to be forgotten spoke again; another will forget the others.
             let mut commit = Commit::new(HOME);
             announce(&mut commit);
-            self.commit(commit).await?;
+            self.commit_unreplicated(commit).await?;
         }
         Ok(())
     }
@@ -103,7 +107,7 @@ impl FleetStore for RedisStore {
     async fn depart(&self, name: &str) -> Result<()> {
         let mut commit = Commit::new(HOME);
         commit.unset(&self.members_key(), &[name]);
-        self.commit(commit).await.map(drop)
+        self.commit_unreplicated(commit).await.map(drop)
     }
 
     async fn members(&self) -> Result<Vec<Present>> {

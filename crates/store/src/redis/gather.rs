@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::commit::{Commit, commit_together};
+use super::durability::Durability;
 use super::link::Link;
 use crate::{Result, StoreError};
 
@@ -27,10 +28,10 @@ struct Waiting {
 pub(super) struct Gather(mpsc::Sender<Waiting>);
 
 impl Gather {
-    /// Serves the line until this is dropped.
-    pub(super) fn start(link: Arc<Link>) -> Gather {
+    /// Serves the line until this is dropped. `durability`: what is waited for before a step is said to be done.
+    pub(super) fn start(link: Arc<Link>, durability: Option<Arc<Durability>>) -> Gather {
         let (line, waiting) = mpsc::channel(LINE);
-        tokio::spawn(serve(link, waiting));
+        tokio::spawn(serve(link, durability, waiting));
         Gather(line)
     }
 
@@ -43,7 +44,7 @@ impl Gather {
     }
 }
 
-async fn serve(link: Arc<Link>, mut line: mpsc::Receiver<Waiting>) {
+async fn serve(link: Arc<Link>, durability: Option<Arc<Durability>>, mut line: mpsc::Receiver<Waiting>) {
     let under_way = Arc::new(Semaphore::new(UNDER_WAY));
     loop {
         let turn = Arc::clone(&under_way).acquire_owned().await;
@@ -51,11 +52,11 @@ async fn serve(link: Arc<Link>, mut line: mpsc::Receiver<Waiting>) {
         if line.recv_many(&mut group, GROUP).await == 0 {
             return;
         }
-        let link = Arc::clone(&link);
+        let (link, durability) = (Arc::clone(&link), durability.clone());
         tokio::spawn(async move {
             let (commits, callers): (Vec<Commit>, Vec<_>) =
                 group.into_iter().map(|Waiting { commit, caller }| (commit, caller)).unzip();
-            let answers = match commit_together(&link, &commits).await {
+            let answers = match commit_together(&link, durability.as_ref(), &commits).await {
                 Ok(answers) => answers,
                 Err(error) => callers.iter().map(|_| Err(error.clone())).collect(),
             };

@@ -133,7 +133,9 @@ impl RedisStore {
                     }
                 }
             }
-            for ((place, renewal), done) in renewed.into_iter().zip(self.commit_all(&steps).await?) {
+            for ((place, renewal), done) in
+                renewed.into_iter().zip(self.commit_all_unreplicated(&steps).await?)
+            {
                 renewals[place] = done?.then_some(renewal);
             }
             if renewals.iter().any(Option::is_none) {
@@ -268,6 +270,9 @@ impl RedisStore {
     async fn finished_before(&self, id: RunId, fence: Fence, refusal: Refusal) -> Result<Finished> {
         let refusal = self.precise(id, refusal).await?;
         let finished = self.find_run(id).await?.filter(|stored| domain::has_finished(&stored.run, fence));
+        if finished.is_some() {
+            self.confirm(Shard::of_run(id)).await?;
+        }
         Ok(finished.map_or(Finished::Fenced(refusal), |stored| Finished::Kept(Box::new(stored.run))))
     }
 

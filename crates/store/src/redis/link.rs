@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 
 use super::address::{Address, uses_tls};
 use super::batch::Batch;
+use super::durability::{Wait, unconfirmed};
 use super::keys::Shard;
 use crate::{Result, StoreError};
 
@@ -142,29 +143,47 @@ impl Link {
 async fn ask_server(state: &Mutex<State>, batch: Batch) -> Result<Vec<Value>> {
     let (mut connection, number) = state.lock().await.connected().await?;
     let together = batch.together && batch.commands.len() > 1;
+    let wait = batch.wait(batch.commands[0].0);
     let (first, last) = if together { (Some(cmd("MULTI")), Some(cmd("EXEC"))) } else { (None, None) };
     let commands = batch.commands.into_iter().map(|(_, command)| command);
-    let pipeline = pipeline(first.into_iter().chain(commands).chain(last));
+    // Inside of the transaction it would not wait.
+    let pipeline = pipeline(first.into_iter().chain(commands).chain(last).chain(wait.command()));
     let count = pipeline.len();
     let answers = connection.req_packed_commands(&pipeline, 0, count).await;
     let over = match &answers {
         // Time-outs too: what does not answer may never do so again.
         Err(error) => error.is_unrecoverable_error() || error.is_io_error(),
         // It was the master once; whoever names the master knows another by now.
-        Ok(values) => values.iter().chain(values.last().into_iter().flat_map(parts)).any(is_read_only),
+        Ok(values) => values.iter().chain(values.iter().flat_map(parts)).any(is_read_only),
     };
     if over {
         state.lock().await.lose(number);
     }
     let mut values = answers?;
-    if !together {
-        return Ok(values);
+    let confirmed = is_confirmed(wait, &mut values);
+    if together {
+        // Before it stand as many words that the commands are queued.
+        values = match values.pop() {
+            Some(Value::Array(answers)) => answers,
+            Some(Value::ServerError(error)) => return Err(error.into()),
+            _ => return Err(StoreError::Unavailable("Redis did not carry out a transaction".to_owned())),
+        };
     }
-    // Before it stand as many words that the commands are queued.
-    match values.pop() {
-        Some(Value::Array(answers)) => Ok(answers),
-        Some(Value::ServerError(error)) => Err(error.into()),
-        _ => Err(StoreError::Unavailable("Redis did not carry out a transaction".to_owned())),
+    if !confirmed {
+        doubt(&mut values);
+    }
+    Ok(values)
+}
+
+/// Takes the answer to the wait, which is the last.
+fn is_confirmed(wait: Wait, values: &mut Vec<Value>) -> bool {
+    wait == Wait::Nothing || values.pop().is_some_and(|answer| wait.is_met(&answer))
+}
+
+/// Nobody knows whether the commits stay that are done: too few replicas have said that they have them.
+fn doubt(values: &mut [Value]) {
+    for value in values.iter_mut().filter(|value| matches!(value, Value::Int(0))) {
+        *value = unconfirmed();
     }
 }
 
@@ -183,6 +202,7 @@ fn is_read_only(value: &Value) -> bool {
 async fn ask_cluster(connection: &ClusterConnection, batch: Batch) -> Result<Vec<Value>> {
     let count = batch.commands.len();
     let mut shards: Vec<(Shard, Vec<(usize, Cmd)>)> = Vec::new();
+    let durability = batch.durability;
     for (place, (shard, command)) in batch.commands.into_iter().enumerate() {
         match shards.iter_mut().find(|(known, _)| *known == shard) {
             Some((_, commands)) => commands.push((place, command)),
@@ -193,11 +213,16 @@ async fn ask_cluster(connection: &ClusterConnection, batch: Batch) -> Result<Vec
         let mut connection = connection.clone();
         let (places, commands): (Vec<usize>, Vec<Cmd>) = commands.into_iter().unzip();
         let route = Route::with_key(shard.tag(), SlotAddr::Master);
+        let wait = durability.as_ref().map_or(Wait::Nothing, |durability| durability.wait(shard));
         async move {
-            let count = commands.len();
-            let pipeline = pipeline(commands);
+            let pipeline = pipeline(commands.into_iter().chain(wait.command()));
+            let count = pipeline.len();
             let route = SingleNodeRoutingInfo::SpecificNode(route);
-            connection.route_pipeline(pipeline, 0, count, route).await.map(|values| (places, values))
+            let mut values = connection.route_pipeline(pipeline, 0, count, route).await?;
+            if !is_confirmed(wait, &mut values) {
+                doubt(&mut values);
+            }
+            Ok((places, values))
         }
     });
     let mut answers = vec![Value::Nil; count];

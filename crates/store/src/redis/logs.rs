@@ -32,7 +32,7 @@ impl RedisStore {
                 commit.set_new(&self.keys.log(run), &field, &json(line));
                 commit.put(&self.keys.log_order(run), place(fence.attempt, number), &field);
             }
-            if self.commit(commit).await? {
+            if self.commit_unreplicated(commit).await? {
                 return Ok(Finished::Kept(Box::new(stored.run)));
             }
             tries.again().await?;

@@ -13,6 +13,7 @@ mod check;
 mod claims;
 mod commit;
 mod deletion;
+mod durability;
 mod error;
 mod fires;
 mod fleet;
@@ -30,9 +31,11 @@ mod logs;
 pub mod model;
 mod outbox;
 mod records;
+mod replication;
 mod retention;
 mod runs;
 mod secrets;
+mod servers;
 mod tasks;
 mod wishes;
 
@@ -51,9 +54,11 @@ use address::Address;
 use batch::{Answers, Batch};
 use chain::Ends;
 use claims::Claims;
+use durability::Durability;
 use gather::Gather;
 use keys::{Keys, Shard};
 use link::Link;
+use servers::Servers;
 
 /// Clocks that differ by more than this are worth a warning.
 const TOLERATED_MS: i64 = 1_000;
@@ -96,12 +101,28 @@ pub struct RedisStore {
     ahead_ms: AtomicI64,
     clocks_differ: AtomicBool,
     keys: Keys,
+    /// For reads, and for what need not outlive a server: renewals, progress, logs.
     link: Arc<Link>,
+    /// For what must outlive a server. Another connection: it waits for replicas, and reads need not.
+    commits: Arc<Link>,
     gather: Gather,
+    gather_unreplicated: Gather,
+    durability: Arc<Durability>,
+    allow_weak_durability: bool,
+    watching: Option<Watching>,
     claims: Claims,
     audit_key: Arc<AuditKey>,
     chain_ends: Ends,
     deferrals: Deferrals,
+}
+
+/// The look at the servers that is taken again and again; it ends with the store.
+struct Watching(tokio::task::JoinHandle<()>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl RedisStore {
@@ -121,25 +142,37 @@ impl RedisStore {
         if address.is_encrypted() {
             address::choose_cryptography();
         }
-        RedisStore::on(Link::open(address, certificates).await?, options).await
+        let login = address.login();
+        let commits = Arc::new(Link::open(address.clone(), certificates.clone()).await?);
+        let link = Link::open(address, certificates.clone()).await?;
+        let servers = Servers { link: Arc::clone(&commits), login: login.map(|login| (login, certificates)) };
+        let mut store = RedisStore::on(link, commits, &servers, options).await?;
+        let watching = servers.watch(Arc::downgrade(&store.durability), store.allow_weak_durability);
+        store.watching = Some(Watching(tokio::spawn(watching)));
+        Ok(store)
     }
 
-    /// Uses what a connection leads to, if it keeps what it acknowledges.
-    async fn on(link: Link, options: Options) -> Result<RedisStore> {
-        let link = Arc::new(link);
+    /// Uses what two connections lead to, if it keeps what it acknowledges.
+    async fn on(link: Link, commits: Arc<Link>, servers: &Servers, options: Options) -> Result<RedisStore> {
+        let (link, durability) = (Arc::new(link), Arc::new(Durability::new()));
         let store = RedisStore {
             clock: options.clock,
             ahead_ms: AtomicI64::new(0),
             clocks_differ: AtomicBool::new(false),
             keys: Keys::new(&options.prefix),
-            gather: Gather::start(Arc::clone(&link)),
+            gather: Gather::start(Arc::clone(&commits), Some(Arc::clone(&durability))),
+            gather_unreplicated: Gather::start(Arc::clone(&link), None),
             link,
+            commits,
+            durability,
+            allow_weak_durability: options.allow_weak_durability,
+            watching: None,
             claims: Claims::default(),
             audit_key: options.audit_key,
             chain_ends: Ends::new(),
             deferrals: Deferrals::default(),
         };
-        store.check(options.allow_weak_durability).await?;
+        store.check(servers, options.allow_weak_durability).await?;
         Ok(store)
     }
 

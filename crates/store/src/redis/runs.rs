@@ -152,19 +152,19 @@ impl RunStore for RedisStore {
     }
 
     async fn cancel_run(&self, run: RunId, why: CancelReason, audit: AuditEntry) -> Result<Cancelled> {
-        self.cancel(run, why, &audit).await
+        self.confirmed(run, self.cancel(run, why, &audit).await?).await
     }
 
     async fn amend_run(&self, run: RunId, amendment: Amendment, audit: AuditEntry) -> Result<Cancelled> {
-        self.amend(run, &amendment, &audit).await
+        self.confirmed(run, self.amend(run, &amendment, &audit).await?).await
     }
 
     async fn delete_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
-        self.delete(run, &audit).await
+        self.confirmed(run, self.delete(run, &audit).await?).await
     }
 
     async fn retry_run(&self, run: RunId, audit: AuditEntry) -> Result<Cancelled> {
-        self.retry(run, &audit).await
+        self.confirmed(run, self.retry(run, &audit).await?).await
     }
 }
 
@@ -179,6 +179,14 @@ fn number(run: RunId) -> u128 {
 }
 
 impl RedisStore {
+    /// What was found done already is said once replicas have it.
+    async fn confirmed(&self, run: RunId, answer: Cancelled) -> Result<Cancelled> {
+        if !matches!(answer, Cancelled::Done(_)) {
+            self.confirm(Shard::of_run(run)).await?;
+        }
+        Ok(answer)
+    }
+
     /// The indexes that have the runs that pass the filter, and no others.
     async fn histories(&self, filter: &RunFilter) -> Result<Vec<Source>> {
         let (open, ended) = (filter.ended != Some(true), filter.ended != Some(false));

@@ -138,18 +138,20 @@ async fn answering_as_redis(version: &'static str) -> SocketAddr {
     tokio::spawn(async move {
         while let Ok((mut peer, _)) = listener.accept().await {
             let info = format!("# Server\r\nredis_version:{version}\r\n");
-            let mut buffer = [0; 4_096];
-            while let Ok(length @ 1..) = peer.read(&mut buffer).await {
-                // Each command is an array, which begins with a star.
-                for command in String::from_utf8_lossy(&buffer[..length]).split('*').skip(1) {
-                    let answer = if command.contains("INFO\r\n") && !command.contains("SETINFO") {
-                        format!("${}\r\n{info}\r\n", info.len())
-                    } else {
-                        "+OK\r\n".to_owned()
-                    };
-                    peer.write_all(answer.as_bytes()).await.unwrap();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4_096];
+                while let Ok(length @ 1..) = peer.read(&mut buffer).await {
+                    // Each command is an array, which begins with a star.
+                    for command in String::from_utf8_lossy(&buffer[..length]).split('*').skip(1) {
+                        let answer = if command.contains("INFO\r\n") && !command.contains("SETINFO") {
+                            format!("${}\r\n{info}\r\n", info.len())
+                        } else {
+                            "+OK\r\n".to_owned()
+                        };
+                        peer.write_all(answer.as_bytes()).await.unwrap();
+                    }
                 }
-            }
+            });
         }
     });
     address

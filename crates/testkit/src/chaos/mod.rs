@@ -10,6 +10,7 @@ mod limits;
 pub mod mix;
 pub mod pause;
 pub mod remote;
+pub mod replicas;
 pub mod store;
 pub mod upgrade;
 pub mod worker;

@@ -33,9 +33,18 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
 fn store(config: &Config, house: &Result<House>) -> Check {
     const WHAT: &str = "store";
     match house {
+        Ok(house) if let Some(weak) = house.store.weak_durability() => {
+            let advice = "change what it says, and unset redis.allow_weak_durability";
+            Check::other(WHAT, Verdict::Warning, weak, advice)
+        }
         Ok(_) if config.redis.allow_weak_durability => {
             let advice = "unset redis.allow_weak_durability";
-            Check::other(WHAT, Verdict::Warning, "Redis may lose what it acknowledged", advice)
+            Check::other(
+                WHAT,
+                Verdict::Warning,
+                "a Redis that may lose what it acknowledged is allowed",
+                advice,
+            )
         }
         Ok(_) => Check::good(WHAT, "Redis keeps what it acknowledges"),
         Err(error) => {

@@ -45,6 +45,8 @@ fn carried_out(keys: &mut Keyspace, now_us: i64, name: &[u8], arguments: &[&[u8]
             };
             Value::Array(vec![text(name.to_vec()), text(value.to_vec())])
         }
+        // It has no replicas.
+        (b"WAIT", [_, _]) => Value::Int(0),
         (b"EVALSHA" | b"EVAL", [_, rest @ ..]) => commit::run(keys, now_us, rest)?,
         (b"EXISTS", [key]) => Value::Int(keys.get(key, now_us).is_some().into()),
         (b"GET", [key]) => match keys.get(key, now_us) {

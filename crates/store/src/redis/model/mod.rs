@@ -115,6 +115,10 @@ impl RedisStore {
     /// # Errors
     /// As [`RedisStore::open`]'s.
     pub async fn open_model(transport: Arc<dyn Transport>, options: Options) -> Result<RedisStore> {
-        RedisStore::on(super::link::Link::Model(transport), options).await
+        use super::link::Link;
+        use super::servers::Servers;
+        let commits = Arc::new(Link::Model(Arc::clone(&transport)));
+        let servers = Servers { link: Arc::clone(&commits), login: None };
+        RedisStore::on(Link::Model(transport), commits, &servers, options).await
     }
 }

@@ -128,7 +128,7 @@ async fn compare(real: &Link, case: u64, steps: &[Step]) {
     let model = Link::Model(Arc::new(Direct::default()));
     for step in steps {
         let commits = [commit(case, step)];
-        let answers = [&model, real].map(|link| commit_together(link, &commits));
+        let answers = [&model, real].map(|link| commit_together(link, None, &commits));
         let [modelled, real_one] = futures::future::join_all(answers).await.try_into().expect("two answers");
         let numbers = |answers: Result<Vec<Result<i64>>>| {
             answers.expect("the server answers").into_iter().map(|answer| answer.expect("no error"))
