@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use isochrone_testkit::servers::{RabbitServer, RedisServer, free_port};
+use isochrone_testkit::servers::{RabbitServer, RedisServer};
 use isochrone_testkit::{Server, ServerOptions, eventually};
 use reqwest::StatusCode;
 
@@ -11,7 +11,7 @@ use crate::BINARY;
 
 /// A process that has begun while the broker was away, and where it is probed.
 async fn start(options: &ServerOptions, name: &str, command: &[&str]) -> Result<(Server, SocketAddr)> {
-    let admin = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+    let admin = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let data_dir = options.data_dir.with_file_name(name);
     let options = ServerOptions { data_dir, ..options.clone() }.env("ISOCHRONE__ADMIN__LISTEN", admin);
     Ok((Server::start(&options.command(command)).await?, admin))
