@@ -132,6 +132,7 @@ BOARDS = {
         lines("Delivered again", rate("isochrone_redelivered_total", "type"), unit="cps"),
         "Store",
         lines("Reachable", ("isochrone_store_up", "{{instance}}")),
+        lines("Keeps what it acknowledges", ("isochrone_store_durable", "{{instance}}")),
         lines("Clock less the store's", ("isochrone_clock_offset_seconds", "{{instance}}"), unit="s"),
         lines("Operations", rate("isochrone_store_operation_seconds_count", "operation"), unit="ops"),
         lines("Length of an operation, 95th percentile", percentile("isochrone_store_operation_seconds", "operation"), unit="s"),

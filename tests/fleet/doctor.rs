@@ -48,7 +48,20 @@ async fn the_doctor_names_what_a_fleet_lacks() -> Result<()> {
     assert!(verdict == "warning" && found.starts_with("RabbitMQ 3.") && found.contains("guest"), "{found}");
     let (verdict, found, _) = told(&scheduler, "clocks")?;
     assert!(verdict == "good" && found.contains("Redis's clock"), "{found}");
-    assert_eq!(told(&scheduler, "store")?.0, "good");
+    let (verdict, found, _) = told(&scheduler, "store")?;
+    assert!(verdict == "good" && found.contains("one server"), "{found}");
+
+    // The first replica, and what goes with it.
+    let _replica = redis.start_replica(&[]).await?;
+    let (verdict, found, _) = told(&scheduler, "store")?;
+    assert!(verdict == "bad" && found.contains("CONFIG SET min-replicas-to-write 1"), "{found}");
+    let allowed = scheduler.clone().env("ISOCHRONE__REDIS__ALLOW_WEAK_DURABILITY", true);
+    let (verdict, found, advice) = told(&allowed, "store")?;
+    assert!(verdict == "warning" && found.contains("`min-replicas-to-write` is `0`"), "{found}");
+    assert!(advice.contains("redis.allow_weak_durability"), "{advice}");
+    redis.command("CONFIG SET min-replicas-to-write 1").await?;
+    let (verdict, found, _) = told(&scheduler, "store")?;
+    assert!(verdict == "good" && found.contains("waits for 1 of the replicas"), "{found}");
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use isochrone_domain::{ArtifactsId, EpochMillis, RunId, TaskType};
+use isochrone_domain::{ArtifactsId, EpochMillis, RunId, TaskId, TaskType};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -84,6 +84,17 @@ pub enum Leadership {
     },
 }
 
+/// What is kept together, and survives a server together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// A task with its runs, that they are gone too.
+    Task(TaskId),
+    /// The same, by one of its runs.
+    Run(RunId),
+    /// What belongs to no task: users, tokens, items.
+    Common,
+}
+
 /// The members of the fleet, and which scheduler leads.
 ///
 /// A leader saves work, no more: each commit is guarded by what it read, so that two leaders at once
@@ -94,6 +105,21 @@ pub trait FleetStore: Send + Sync {
     /// few seconds ago. None: nothing.
     fn weak_durability(&self) -> Option<String> {
         None
+    }
+
+    /// What a write waits for before it is acknowledged, beside the disk of the server that takes it. None: nothing.
+    fn waits_for(&self) -> Option<String> {
+        None
+    }
+
+    /// What was seen so far in the scope outlives the loss of a server once this is answered.
+    ///
+    /// A look shows also what one server has alone, because the write's own confirmation failed. So whoever is told that
+    /// something is done already, or gone, because a look shows it, is told after this.
+    async fn confirm(&self, what: Scope) -> Result<()> {
+        // Where there is one server, what it shows is on its disk.
+        let _ = what;
+        Ok(())
     }
 
     /// Asks to lead, or to go on, for `length` on the store's clock. Granted to the one that leads, or

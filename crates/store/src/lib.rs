@@ -32,7 +32,7 @@ pub use audit::{AuditStore, FireRecord};
 pub use clock::Clock;
 pub use deferrals::Deferred;
 pub use error::StoreError;
-pub use fleet::{FleetStore, Leadership, Member, Present, Role};
+pub use fleet::{FleetStore, Leadership, Member, Present, Role, Scope};
 pub use holds::HoldStore;
 pub use installation::InstallationStore;
 pub use item_source::{ItemSource, ItemsUnavailable, StoredItems};

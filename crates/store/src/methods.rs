@@ -108,8 +108,9 @@ macro_rules! store_methods {
             secret {}
         }
         $with! { FleetStore;
-            direct { fn weak_durability() -> Option<String>; }
+            direct { fn weak_durability() -> Option<String>; fn waits_for() -> Option<String>; }
             plain {
+                fn confirm(what: Scope) -> ();
                 fn lead(name: &str, length: Duration) -> Leadership;
                 fn resign(name: &str) -> ();
                 fn announce(member: &Member, remembered: Duration) -> ();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use isochrone_domain::{Action, AuditEntry, Item, Role, UnknownFields, User, UserChange};
 use isochrone_portal::{keys, passwords};
-use isochrone_store::{Page, Saved, TaskFilter, Token, TokenBinding, TokenPurpose, UserChanged};
+use isochrone_store::{Page, Saved, Scope, TaskFilter, Token, TokenBinding, TokenPurpose, UserChanged};
 use serde::Serialize;
 
 use crate::args::{OutputFormat, UserCommand};
@@ -155,7 +155,12 @@ pub(crate) async fn run(loaded: &Loaded, command: UserCommand, output: OutputFor
 }
 
 async fn found(house: &House, name: &str) -> Result<User> {
-    house.store.user(name).await?.with_context(|| format!("there is no user '{name}'"))
+    if let Some(user) = house.store.user(name).await? {
+        return Ok(user);
+    }
+    // An earlier command may have deleted it.
+    house.store.confirm(Scope::Common).await?;
+    bail!("there is no user '{name}'")
 }
 
 async fn make_key(house: &House, name: &str, title: String, days: u16) -> Result<MadeKey> {
@@ -199,6 +204,7 @@ async fn revoke_key(house: &House, id: &str) -> Result<Revoked> {
             }
         }
     }
+    house.store.confirm(Scope::Common).await?;
     bail!("there is no API key '{id}'; `isochrone user keys NAME` lists a user's")
 }
 
@@ -235,6 +241,7 @@ async fn add(house: &House, name: &str, role: Role, password: &str) -> Result<Us
         )
     };
     if let Some(user) = house.store.user(name).await? {
+        house.store.confirm(Scope::Common).await?;
         return Err(there(user));
     }
     let user = new_user(house, name, role, password).await?;

@@ -34,16 +34,19 @@ const LONGEST_ID: u64 = 64;
 /// Of so many runs in a folder of unknown origin one must be this store's.
 const LOOKED_AT: usize = 1_000;
 
-/// Opens the folder `dir` for the installation of `store`.
+/// Opens the folder `dir` for the installation `own`, which is that of `store`.
 ///
 /// # Errors
 /// Where it is another installation's, or holds what this store knows nothing of.
-pub(super) async fn open(dir: &FilePath, store: &dyn Store) -> Result<(Arc<dyn ObjectStore>, ArtifactsId)> {
+pub(super) async fn open(
+    dir: &FilePath,
+    store: &dyn Store,
+    own: InstallationId,
+) -> Result<(Arc<dyn ObjectStore>, ArtifactsId)> {
     make_private_dir(dir)?;
     let artifacts = LocalFileSystem::new_with_prefix(dir).context("the folder for artifacts")?;
     // What a finished run lists must be there after a power failure.
     let artifacts: Arc<dyn ObjectStore> = Arc::new(artifacts.with_fsync(true));
-    let own = store.installation().await?;
     belongs(&*artifacts, store, own, dir).await?;
     let id = folder_id(&*artifacts).await.with_context(|| dir.join(FOLDER_ID_FILE).display().to_string())?;
     Ok((artifacts, id))
@@ -94,9 +97,9 @@ async fn belongs(
                            artifacts of this one's runs, and belongs to it from now on");
         } else {
             bail!(
-                "artifacts.dir: {shown} holds files, and this store (installation {own}) knows none of its runs. Is the \
-                 store the right one (--data-dir, redis.url, redis.prefix)? Else set artifacts.dir to an empty folder; or, \
-                 if these files are this installation's, write the line {own} into {}",
+                "artifacts.dir: {shown} holds files, and this store (installation {own}) knows none of its runs: set \
+                 artifacts.dir to an empty folder, or --data-dir, redis.url or redis.prefix to the store that the files \
+                 belong to, or, if that is this one, write the line {own} into {}",
                 file.display()
             );
         }
@@ -113,8 +116,8 @@ async fn belongs(
     match owner {
         Some(owner) if owner != own => bail!(
             "artifacts.dir: {shown} has the artifacts of another installation (its {ID_FILE} says {owner}, and this store's \
-             installation is {own}). Is the store the right one (--data-dir, redis.url, redis.prefix)? Else set \
-             artifacts.dir to a folder of this installation's own"
+             installation is {own}): set artifacts.dir to a folder of this installation's own, or --data-dir, redis.url or \
+             redis.prefix to that one's store"
         ),
         _ => Ok(()),
     }

@@ -18,7 +18,7 @@ use isochrone_store::{
     AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, Deferred, DueTask, Finished, FireCommit,
     FireRecord, FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member,
     OutboxEntry, OutboxState, Page, Paged, Place, Present, PublishedThrough, Renewal, Result, RunFilter,
-    RunStore, Saved, SecretStore, Store, StoreError, Stretch, TaskFilter, TaskStore, Token, TokenHash,
+    RunStore, Saved, Scope, SecretStore, Store, StoreError, Stretch, TaskFilter, TaskStore, Token, TokenHash,
     UserChanged, store_methods,
 };
 use isochrone_telemetry::Metrics;

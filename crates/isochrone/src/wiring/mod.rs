@@ -82,7 +82,11 @@ impl House {
         let clocks = Arc::new(ClockGuard::new(store));
         let store: Arc<dyn Store> = Arc::new(clocks.going_on());
         let artifacts_dir = config.artifacts.dir.clone().unwrap_or_else(|| data_dir.join("artifacts"));
-        let (artifacts, artifacts_id) = artifacts::open(&artifacts_dir, &*store).await?;
+        let own = store.installation().await.context(match &config.redis.url {
+            Some(_) => "redis.url",
+            None => "data_dir",
+        })?;
+        let (artifacts, artifacts_id) = artifacts::open(&artifacts_dir, &*store, own).await?;
         let wake = Wake::new();
         let submissions = Submissions::new(
             Arc::clone(&clocks) as Arc<dyn Store>,
@@ -166,7 +170,8 @@ async fn open_store(
 ) -> Result<Arc<dyn Store>> {
     let clock = config.store_clock();
     let Some(url) = &config.redis.url else {
-        return Ok(Arc::new(SqliteStore::open_with(data_dir, clock, audit_key)?));
+        let store = SqliteStore::open_with(data_dir, clock, audit_key);
+        return Ok(Arc::new(store.with_context(|| format!("data_dir ({})", data_dir.display()))?));
     };
     let options = Options {
         clock,

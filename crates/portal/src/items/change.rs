@@ -6,7 +6,7 @@ use isochrone_domain::{
     Access, Action, AuditEntry, EpochMillis, Item, ItemDetails, ItemId, ItemVersion, UnknownFields,
 };
 use isochrone_scheduler::Caller;
-use isochrone_store::{Saved, Tries};
+use isochrone_store::{Saved, Scope, Tries};
 
 use super::Of;
 use super::quota::Usage;
@@ -69,7 +69,14 @@ pub(crate) async fn update(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
 /// `POST content/users/<user>/items/<id>/delete`. Runs of tasks that point at it fail with that reason.
 pub(crate) async fn delete(of: Of<'_>, id: &str) -> Result<Answer, Failure> {
     let (caller, owner) = of.changer().await?;
-    let item = of.item(&owner, id).await?;
+    let item = match of.item(&owner, id).await {
+        Err(missing) => {
+            // It may be gone on one server alone.
+            of.portal.store.confirm(Scope::Common).await?;
+            return Err(missing);
+        }
+        Ok(item) => item,
+    };
     let now = of.portal.store.now().await?;
     let audit = entry(&caller, Action::DeleteItem, &item, now);
     if !of.portal.store.delete_item(item.id, audit).await? {

@@ -1,7 +1,7 @@
 //! Tasks that are brought here from another store or another portal.
 
 use isochrone_domain::{Action, Task, Transfer, adopt, replace};
-use isochrone_store::{Saved, Tries};
+use isochrone_store::{Saved, Scope, Tries};
 use tracing::info;
 
 use super::{Caller, Submissions, SubmitError, allow};
@@ -87,6 +87,7 @@ impl Submissions {
         let other = Task { owner: old.owner.clone(), ..adopt(transfer, now, &self.limits)? };
         let other = self.pinned(Some(&old), other).await?;
         let Some(new) = replace(&old, other, now) else {
+            self.store.confirm(Scope::Task(old.id)).await?;
             return Ok(Some(Adopted::Same));
         };
         if taken == Taken::Keep {

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use isochrone_domain::{
     Action, EpochMillis, Outcome, Problem, Reason, Run, TaskId, plan_backfill, planned_minutes,
 };
-use isochrone_store::{FireRecord, Saved, Tries};
+use isochrone_store::{FireRecord, Saved, Scope, Tries};
 use tracing::{error_span, info};
 
 use super::{Caller, Submissions, SubmitError};
@@ -109,6 +109,10 @@ impl Submissions {
                 Ok(run) => backfill.runs.push(*run),
                 Err(why) => backfill.left_out.push((planned, why)),
             }
+        }
+        if !backfill.left_out.is_empty() {
+            // An earlier request may have made them.
+            self.store.confirm(Scope::Task(id)).await?;
         }
         self.wake.wake();
         Ok(backfill)

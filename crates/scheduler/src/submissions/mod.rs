@@ -20,7 +20,7 @@ pub use reach::Reach;
 use std::sync::Arc;
 
 use isochrone_domain::{Action, AuditEntry, EpochMillis, Limits, RunId, Task, TaskId, User};
-use isochrone_store::{ItemSource, Store, StoreError, StoredItems};
+use isochrone_store::{ItemSource, Scope, Store, StoreError, StoredItems};
 use isochrone_telemetry::Metrics;
 
 use crate::Wake;
@@ -140,6 +140,18 @@ impl Submissions {
     /// The task, whosesoever it is.
     async fn found(&self, id: TaskId) -> Result<Task, SubmitError> {
         self.store.task(id).await?.ok_or(SubmitError::NotFound { what: "task" })
+    }
+
+    /// The error of a request that wants something gone: that it is missing is what was asked for before, so that it is
+    /// not said before it stays so.
+    async fn confirmed_missing(&self, what: Scope, error: SubmitError) -> SubmitError {
+        if !matches!(error, SubmitError::NotFound { .. }) {
+            return error;
+        }
+        match self.store.confirm(what).await {
+            Ok(()) => error,
+            Err(unconfirmed) => unconfirmed.into(),
+        }
     }
 
     /// The task, if the caller may see it.

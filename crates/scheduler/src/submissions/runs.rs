@@ -1,7 +1,7 @@
 //! Requests about runs.
 
 use isochrone_domain::{Action, Amendment, CancelReason, FireId, Run, RunId, Task, TaskId, plan_request};
-use isochrone_store::{Cancelled, Page, Paged, Place, RunFilter, Saved, Stretch, Tries};
+use isochrone_store::{Cancelled, Page, Paged, Place, RunFilter, Saved, Scope, Stretch, Tries};
 use tracing::{error_span, info};
 
 use super::{Caller, Submissions, SubmitError, allow};
@@ -18,6 +18,7 @@ impl Submissions {
         loop {
             self.writable(caller, id).await?;
             if let Some(run) = self.store.run(run_id).await? {
+                self.store.confirm(Scope::Task(id)).await?;
                 return Ok(run);
             }
             // The last occurrence takes the next fire away: one that is due is decided before.
@@ -150,7 +151,10 @@ impl Submissions {
 
     /// Forgets an ended run; the ledger keeps its row.
     pub async fn delete_run(&self, caller: &Caller, id: RunId) -> Result<Run, SubmitError> {
-        let task = self.writable_run(caller, id).await?;
+        let task = match self.writable_run(caller, id).await {
+            Err(error) => return Err(self.confirmed_missing(Scope::Run(id), error).await),
+            task => task?,
+        };
         let audit = caller.did(Action::DeleteRun, &task, Some(id), self.now().await?);
         let answer = self.store.delete_run(id, audit).await?;
         self.settled(caller, Action::DeleteRun, answer, |run| {

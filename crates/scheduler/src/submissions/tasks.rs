@@ -4,7 +4,7 @@ use isochrone_domain::{
     Action, AuditEntry, Change, EpochMillis, Generation, Role, Submission, Task, TaskId, TaskType, accept,
     disable, edit, enable, replan, restart,
 };
-use isochrone_store::{Page, Paged, Place, Saved, Stretch, TaskFilter, Tries};
+use isochrone_store::{Page, Paged, Place, Saved, Scope, StoreError, Stretch, TaskFilter, Tries};
 use tracing::info;
 
 use super::{Caller, Once, StoredTask, Submissions, SubmitError, Target, allow, too_busy};
@@ -19,18 +19,16 @@ impl Submissions {
     ) -> Result<StoredTask, SubmitError> {
         let (task, warnings, audit) =
             self.new_task(caller, owner, submission, TaskId::random(), None).await?;
-        match self.store.insert_task(&task, audit).await {
+        let saved = match self.store.insert_task(&task, audit.clone()).await {
+            // The answer may be lost, and the task kept. To see it would not be enough: one server may have it alone.
+            Err(StoreError::Unavailable(_)) => self.store.insert_task(&task, audit).await?,
+            saved => saved?,
+        };
+        match saved {
             // Nobody else has an id that was drawn at random.
-            Ok(Saved::Done | Saved::Repeated) => {}
-            Ok(Saved::Stale) => return Err(too_busy()),
-            // The answer may be lost, and the task kept.
-            Err(error) => {
-                if !matches!(self.store.task(task.id).await, Ok(Some(_))) {
-                    return Err(error.into());
-                }
-            }
+            Saved::Done | Saved::Repeated => Ok(StoredTask { task: self.created(task), warnings }),
+            Saved::Stale => Err(too_busy()),
         }
-        Ok(StoredTask { task: self.created(task), warnings })
     }
 
     /// The same for a request that may be repeated: as long as its task is there, it makes no other one.
@@ -43,6 +41,7 @@ impl Submissions {
     ) -> Result<StoredTask, SubmitError> {
         let id = TaskId::requested(&caller.user.name, &once.key);
         if let Some(made) = self.store.task(id).await? {
+            self.store.confirm(Scope::Task(id)).await?;
             return repeated(made, once);
         }
         let digest = Some(once.digest.clone());
@@ -184,7 +183,10 @@ impl Submissions {
         let target = task.into();
         let id = target.id;
         let becomes = |task: &Task, _| target.admits(task).map(|()| None);
-        let (task, now) = self.decided_before(caller, id, becomes).await?;
+        let (task, now) = match self.decided_before(caller, id, becomes).await {
+            Err(error) => return Err(self.confirmed_missing(Scope::Task(id), error).await),
+            decided => decided?,
+        };
         target.admits(&task)?;
         let audit = caller.did(Action::DeleteTask, &task, None, now);
         if !self.store.delete_task(id, audit).await? {
@@ -230,6 +232,7 @@ impl Submissions {
                 _ => new,
             };
             if (Task { updated: old.updated, ..new.clone() }) == old {
+                self.store.confirm(Scope::Task(id)).await?;
                 return Ok(StoredTask { task: old, warnings: Vec::new() });
             }
             self.check_reach(Some(&old), &new)?;

@@ -21,7 +21,7 @@ use crate::{
     AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, Deferred, DueTask, Finished, FireCommit,
     FireRecord, FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member,
     OutboxEntry, OutboxState, Page, Paged, Place, Present, PublishedThrough, Renewal, Result, RunFilter,
-    RunStore, Saved, SecretStore, Store, StoreError, Stretch, TaskFilter, TaskStore, Token, TokenHash,
+    RunStore, Saved, Scope, SecretStore, Store, StoreError, Stretch, TaskFilter, TaskStore, Token, TokenHash,
     UserChanged, store_methods,
 };
 

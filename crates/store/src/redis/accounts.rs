@@ -46,7 +46,11 @@ impl AccountStore for RedisStore {
         commit.check_absent(&users, &name);
         commit.set(&users, &[(&name, &record_json(user))]);
         note_audit(&mut commit, HOME, &audit);
-        self.commit(commit).await
+        let added = self.commit(commit).await?;
+        if !added {
+            self.confirm_shard(HOME).await?;
+        }
+        Ok(added)
     }
 
     async fn change_user(&self, name: &str, change: &UserChange, audit: AuditEntry) -> Result<UserChanged> {
@@ -129,7 +133,10 @@ impl AccountStore for RedisStore {
     }
 
     async fn forget_token(&self, hash: TokenHash, audit: AuditEntry) -> Result<bool> {
-        let Some(token) = self.token(hash).await? else { return Ok(false) };
+        let Some(token) = self.token(hash).await? else {
+            self.confirm_shard(HOME).await?;
+            return Ok(false);
+        };
         let hash = hex::encode(hash.0);
         let mut commit = Commit::new(HOME);
         // Of two that forget it, the second changes nothing.
@@ -188,6 +195,7 @@ impl RedisStore {
         loop {
             let bodies = self.user_bodies().await?;
             let Some((old, body)) = bodies.iter().find(|(user, _)| folded(&user.name) == name) else {
+                self.confirm_shard(HOME).await?;
                 return Ok(UserChanged::Missing);
             };
             let new = new(old);

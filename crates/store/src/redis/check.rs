@@ -22,7 +22,7 @@ impl RedisStore {
             let problem = problem(&seen.weak);
             if !allow_weak_durability {
                 return Err(StoreError::Config(format!(
-                    "{problem} (or allow weak durability, if losing runs is acceptable)"
+                    "{problem} (or set redis.allow_weak_durability, if losing runs is acceptable)"
                 )));
             }
             warn!("{problem}");
@@ -59,6 +59,6 @@ impl RedisStore {
         batch.add(Shard::COMMON, ["SET", &key, &SEALED.to_string()]);
         self.ask(batch).await?.value()?;
         // It travelled on another connection than what is waited for.
-        self.confirm(Shard::COMMON).await
+        self.confirm_shard(Shard::COMMON).await
     }
 }

@@ -281,7 +281,7 @@ impl RedisStore {
 
     /// Something that was read as done may be on its master only, so that it is not said before this: enough replicas
     /// have what the shard has.
-    pub(super) async fn confirm(&self, shard: Shard) -> Result<()> {
+    pub(super) async fn confirm_shard(&self, shard: Shard) -> Result<()> {
         if self.durability.wait(shard) == Wait::Nothing {
             return Ok(());
         }

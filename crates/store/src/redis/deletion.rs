@@ -27,7 +27,7 @@ impl RedisStore {
         let mut tries = Tries::default();
         loop {
             let Some(stored) = self.find_task(id).await? else {
-                self.confirm(shard).await?;
+                self.confirm_shard(shard).await?;
                 return Ok(false);
             };
             let mut commit = Commit::new(shard);

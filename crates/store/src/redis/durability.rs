@@ -4,6 +4,7 @@
 //! each group of commits on their connection. Too few answers in time: nobody knows whether the commits stay, and the
 //! callers get [`crate::StoreError::Unavailable`].
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,7 +19,7 @@ const WITHIN_MS: u32 = 500;
 pub(super) const UNCONFIRMED: &str = "UNCONFIRMED";
 
 /// What a commit waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wait {
     /// There are no replicas.
     Nothing,
@@ -95,6 +96,18 @@ impl Durability {
             Wait::Disk(replicas) => replicas * 2 + 1,
         };
         self.waits[shard.number()].store(coded, Ordering::Relaxed);
+    }
+
+    /// The same of all shards, in words. None: there are no replicas.
+    pub(super) fn waits_for(&self) -> Option<String> {
+        let waits: BTreeSet<Wait> = Shard::all().map(|shard| self.wait(shard)).collect();
+        let words = waits.into_iter().map(|wait| match wait {
+            Wait::Nothing => "no replica".to_owned(),
+            Wait::Memory(count) => format!("{count} of the replicas"),
+            Wait::Disk(count) => format!("the disks of {count} of the replicas"),
+        });
+        let words: Vec<String> = words.collect();
+        (words != ["no replica"]).then(|| words.join(" or, by the shard, "))
     }
 
     pub(super) fn weak(&self) -> Option<String> {

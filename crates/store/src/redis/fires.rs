@@ -85,7 +85,7 @@ impl RedisStore {
             let now = answers.now(self)?;
             if stored.is_none_or(|stored| stored.task.version != task.version) {
                 if repeated {
-                    self.confirm(shard).await?;
+                    self.confirm_shard(shard).await?;
                     return Ok(Saved::Repeated);
                 }
                 return Ok(Saved::Stale);
@@ -115,7 +115,7 @@ impl RedisStore {
             batch.add_time(shard);
             let mut answers = self.ask(batch).await?;
             if answers.int()? > 0 {
-                self.confirm(shard).await?;
+                self.confirm_shard(shard).await?;
                 return Ok(Saved::Repeated);
             }
             if take_task(&mut answers)?.is_none_or(|stored| stored.task.version != task.version) {

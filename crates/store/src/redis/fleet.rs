@@ -11,7 +11,7 @@ use super::batch::{Answers, Batch};
 use super::commit::Commit;
 use super::keys::Shard;
 use super::records::{from_json, json, readable};
-use crate::{FleetStore, Leadership, Member, Present, Result, Tries};
+use crate::{FleetStore, Leadership, Member, Present, Result, Scope, Tries};
 
 const HOME: Shard = Shard::COMMON;
 
@@ -38,6 +38,19 @@ struct Heard {
 impl FleetStore for RedisStore {
     fn weak_durability(&self) -> Option<String> {
         self.durability.weak()
+    }
+
+    fn waits_for(&self) -> Option<String> {
+        self.durability.waits_for()
+    }
+
+    async fn confirm(&self, what: Scope) -> Result<()> {
+        self.confirm_shard(match what {
+            Scope::Task(id) => Shard::of_task(id),
+            Scope::Run(id) => Shard::of_run(id),
+            Scope::Common => Shard::COMMON,
+        })
+        .await
     }
 
     async fn lead(&self, name: &str, length: Duration) -> Result<Leadership> {

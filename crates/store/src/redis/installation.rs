@@ -17,7 +17,7 @@ const FIELD: &str = "id";
 impl InstallationStore for RedisStore {
     async fn installation(&self) -> Result<InstallationId> {
         if let Some(id) = self.find_installation().await? {
-            self.confirm(HOME).await?;
+            self.confirm_shard(HOME).await?;
             return Ok(id);
         }
         let mut commit = Commit::new(HOME);

@@ -67,7 +67,10 @@ impl ItemStore for RedisStore {
     async fn delete_item(&self, id: ItemId, audit: AuditEntry) -> Result<bool> {
         let mut tries = Tries::default();
         loop {
-            let Some(body) = self.item_body(id).await? else { return Ok(false) };
+            let Some(body) = self.item_body(id).await? else {
+                self.confirm_shard(HOME).await?;
+                return Ok(false);
+            };
             let (key, member, old) = (self.item_key(id), id.to_string(), from_record::<Item>(&body)?);
             let mut commit = Commit::new(HOME);
             commit.check_same(&key, "b", Some(&body));

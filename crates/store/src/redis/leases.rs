@@ -271,7 +271,7 @@ impl RedisStore {
         let refusal = self.precise(id, refusal).await?;
         let finished = self.find_run(id).await?.filter(|stored| domain::has_finished(&stored.run, fence));
         if finished.is_some() {
-            self.confirm(Shard::of_run(id)).await?;
+            self.confirm_shard(Shard::of_run(id)).await?;
         }
         Ok(finished.map_or(Finished::Fenced(refusal), |stored| Finished::Kept(Box::new(stored.run))))
     }

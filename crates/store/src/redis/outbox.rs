@@ -116,7 +116,8 @@ impl RedisStore {
                 commit
             })
             .collect();
-        for done in self.commit_all(&commits).await? {
+        // If it is lost, runs are published twice, and claimed once.
+        for done in self.commit_all_unreplicated(&commits).await? {
             done?;
         }
         Ok(())
@@ -194,7 +195,8 @@ impl RedisStore {
             queued.push(waits);
         }
         let mut count = 0;
-        for (done, queued) in self.commit_all(&commits).await?.into_iter().zip(queued) {
+        // If it is lost, it is done again.
+        for (done, queued) in self.commit_all_unreplicated(&commits).await?.into_iter().zip(queued) {
             count += u64::from(done? && queued);
         }
         Ok(count)

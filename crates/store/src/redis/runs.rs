@@ -182,7 +182,7 @@ impl RedisStore {
     /// What was found done already is said once replicas have it.
     async fn confirmed(&self, run: RunId, answer: Cancelled) -> Result<Cancelled> {
         if !matches!(answer, Cancelled::Done(_)) {
-            self.confirm(Shard::of_run(run)).await?;
+            self.confirm_shard(Shard::of_run(run)).await?;
         }
         Ok(answer)
     }

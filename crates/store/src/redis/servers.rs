@@ -62,6 +62,8 @@ struct Master {
     min_replicas: Option<u32>,
     /// Whether this login may wait for replicas.
     waits: Result<()>,
+    /// The same for their disks.
+    waits_for_disks: bool,
 }
 
 impl Seen {
@@ -125,7 +127,10 @@ impl Servers {
                 ));
                 (Wait::Nothing, weak)
             }
-            _ => (wait, weak),
+            _ => match wait {
+                Wait::Disk(replicas) if !master.waits_for_disks => (Wait::Memory(replicas), weak),
+                wait => (wait, weak),
+            },
         }
     }
 
@@ -186,8 +191,9 @@ fn ask_master(batch: &mut Batch, shard: Shard) {
         batch.push(shard, config_get(name));
     }
     batch.push(shard, config_get(MIN_REPLICAS));
-    // Answered at once; an error where it is forbidden.
+    // Answered at once; an error where it is forbidden, or not known.
     batch.add(shard, ["WAIT", "0", "1"]);
+    batch.add(shard, ["WAITAOF", "0", "0", "1"]);
 }
 
 fn take_master(answers: &mut Answers) -> Result<Master> {
@@ -203,7 +209,8 @@ fn take_master(answers: &mut Answers) -> Result<Master> {
     };
     let settings = DURABLE.iter().map(|_| setting()).collect();
     let min_replicas = setting().and_then(|value| parse(value.as_bytes()));
-    Ok(Master { info, settings, min_replicas, waits: answers.value().map(drop) })
+    let waits = answers.value().map(drop);
+    Ok(Master { info, settings, min_replicas, waits, waits_for_disks: answers.value().is_ok() })
 }
 
 /// What is wrong with each setting, and how it is changed.

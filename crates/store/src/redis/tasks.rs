@@ -63,7 +63,7 @@ impl TaskStore for RedisStore {
                 return Ok(Saved::Done);
             }
             if self.exists(task.id).await? {
-                self.confirm(Shard::of_task(task.id)).await?;
+                self.confirm_shard(Shard::of_task(task.id)).await?;
                 return Ok(Saved::Repeated);
             }
             // One of this id was deleted, and the deletion was cut short.

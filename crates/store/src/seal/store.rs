@@ -21,8 +21,8 @@ use crate::{
     AccountStore, AuditStore, Backlog, Cancelled, Claim, Clock, Deferred, DueTask, Finished, FireCommit,
     FireRecord, FleetStore, Grant, HoldStore, InstallationStore, ItemStore, Keep, Leadership, Member,
     OutboxEntry, OutboxState, Page, Paged, Place, Present, PublishedThrough, Renewal, Result, RunFilter,
-    RunStore, Saved, SecretStore, Store, Stretch, TaskFilter, TaskStore, Token, TokenHash, UserChanged,
-    store_methods,
+    RunStore, Saved, Scope, SecretStore, Store, Stretch, TaskFilter, TaskStore, Token, TokenHash,
+    UserChanged, store_methods,
 };
 
 /// No key seals.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use isochrone_domain::{Action, Task};
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
+use isochrone_domain::{Action, CancelReason, ItemId, Task, TaskId, plan_request};
 use isochrone_store::redis::{Options, RedisStore};
-use isochrone_store::{Claim, Saved, StoreError};
+use isochrone_store::{Claim, Saved, Scope, StoreError};
 use isochrone_testkit::{RedisCluster, RedisSentinel, RedisServer};
 
-use super::conformance::world::{LONG, World, claimant, entry, fence, new_task};
+use super::conformance::world::{LONG, World, claimant, entry, fence, new_task, succeeded};
 use super::{hosts, refusal};
 
 /// Tasks that are acknowledged before the master dies.
@@ -145,25 +147,90 @@ async fn a_cluster_loses_nothing_that_was_acknowledged_when_a_master_dies_whose_
     are_there(&world, &last.into_iter().collect::<Vec<_>>()).await;
 }
 
-/// A master with a replica.
-async fn replicated(settings: &[(&str, &str)], of_replica: &[(&str, &str)]) -> (RedisServer, RedisServer) {
-    let master = RedisServer::start_with(settings).await.unwrap();
-    let at = format!("127.0.0.1 {}", master.address().port());
-    let mut all = vec![("replicaof", at.as_str())];
-    all.extend(of_replica);
-    let replica = RedisServer::start_with(&all).await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !master.command("INFO replication").await.unwrap().contains("state=online") {
-        assert!(Instant::now() < deadline, "the replica follows");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+type Step<'a> = (&'static str, Box<dyn Fn() -> BoxFuture<'a, Result<String, StoreError>> + 'a>);
+
+/// What is asked for of a store, and may be asked for again.
+fn step<'a, T, F>(name: &'static str, ask: impl Fn() -> F + 'a) -> Step<'a>
+where
+    T: std::fmt::Debug,
+    F: Future<Output = Result<T, StoreError>> + Send + 'a,
+{
+    (name, Box::new(move || ask().map_ok(|answer| format!("{answer:?}")).boxed()))
+}
+
+/// What a request did before whose answer was lost or in doubt, is said to be done when a replica has it, and not before:
+/// whatever the request is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_repeated_is_said_to_be_done_when_a_replica_has_it() {
+    // A replica that is stopped counts as one that follows: it is asked for all the same.
+    let settings = [("min-replicas-to-write", "1"), ("min-replicas-max-lag", "3600")];
+    let master = RedisServer::start_with(&settings).await.unwrap();
+    let replica = master.start_replica(&[]).await.unwrap();
+    let world = &World(Arc::new(RedisStore::open(&master.url(), Options::default()).await.unwrap()));
+
+    let (inserted, deleted) = (&some_task(world).await, world.add(|_| {}).await.id);
+    let [asked, cancelled, claimed, noted, finished, over] = {
+        let mut runs = Vec::new();
+        for _ in 0..6 {
+            runs.push(world.some_run().await.id);
+        }
+        runs.try_into().unwrap()
+    };
+    let asked = world.read_run(asked).await.task;
+    let (task, now) = (world.read_task(asked).await, world.now().await.unwrap());
+    let (task, run) = &plan_request(&task, 1, "ann", *TaskId::random().as_bytes(), now).unwrap();
+    for run in [noted, finished] {
+        world.claimed(run, LONG).await;
     }
-    (master, replica)
+    world.carried_out(over, succeeded()).await;
+    let by = &claimant("w1", fence(1).nonce);
+    let audit = |action| entry(action, asked);
+    let steps = [
+        step("a task", || world.insert_task(inserted, audit(Action::CreateTask))),
+        step("a run", || world.commit_request(task.clone(), run.clone(), audit(Action::RunTask))),
+        step("a claim", || world.claim(claimed, by, LONG)),
+        step("a handle", || world.checkpoint(noted, fence(1), "{}")),
+        step("an end", || world.finish(finished, fence(1), succeeded(), Vec::new())),
+        step("a cancel", || world.cancel_run(cancelled, CancelReason::Requested, audit(Action::CancelRun))),
+        step("a run's deletion", || world.delete_run(over, audit(Action::DeleteRun))),
+        step("a task's deletion", || world.delete_task(deleted, audit(Action::DeleteTask))),
+        step("an item's deletion", || world.delete_item(ItemId::random(), audit(Action::DeleteItem))),
+        step("a look at a task", || world.confirm(Scope::Task(asked))),
+        step("a look at a run", || world.confirm(Scope::Run(over))),
+        step("a look at users", || world.confirm(Scope::Common)),
+    ];
+    replica.pause().unwrap();
+    for again in [false, true] {
+        for (name, ask) in &steps {
+            let answer = ask().await;
+            assert!(is_unavailable(&answer), "{name}, again: {again}: {answer:?}");
+        }
+    }
+    assert!(world.task(inserted.id).await.unwrap().is_some(), "reads do not wait");
+    replica.resume().unwrap();
+    until_it_writes(world).await;
+    for (name, ask) in &steps {
+        ask().await.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    assert_eq!(world.read_run(claimed).await.attempt, 1, "it is one claim");
+    drop(master);
+    let replica = World(Arc::new({
+        replica.command("REPLICAOF NO ONE").await.unwrap();
+        RedisStore::open(&replica.url(), Options::default()).await.unwrap()
+    }));
+    assert!(
+        replica.task(inserted.id).await.unwrap().is_some() && replica.task(deleted).await.unwrap().is_none()
+    );
+    assert!(replica.run(run.id).await.unwrap().is_some() && replica.run(over).await.unwrap().is_none());
+    for run in [cancelled, finished] {
+        assert!(replica.read_run(run).await.status.ended());
+    }
 }
 
 #[tokio::test]
 async fn refuses_replicas_that_do_not_keep_what_was_acknowledged() {
-    let (master, _first) = replicated(&[], &[]).await;
-    let at = format!("127.0.0.1 {}", master.address().port());
+    let master = RedisServer::start().await.unwrap();
+    let _first = master.start_replica(&[]).await.unwrap();
     let refused = async |named: &str| {
         let StoreError::Config(problem) = refusal(&master.url(), Options::default()).await else {
             panic!("it is the configuration")
@@ -183,12 +250,6 @@ async fn refuses_replicas_that_do_not_keep_what_was_acknowledged() {
     let problem = refusal(&limited, Options::default()).await.to_string();
     assert!(problem.contains("redis.url") && problem.contains("WAIT"), "{problem}");
 
-    let settings = [("replicaof", at.as_str()), ("replica-priority", "50")];
-    let _second = RedisServer::start_with(&settings).await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while master.command("INFO replication").await.unwrap().matches("state=online").count() < 2 {
-        assert!(Instant::now() < deadline, "the replica follows");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let _second = master.start_replica(&[("replica-priority", "50")]).await.unwrap();
     refused("`replica-priority`").await;
 }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::dir::ServerDir;
 use super::free_port;
 use super::process::{NotReady, Process, installed, on_free_ports};
+use crate::eventually;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -53,6 +54,20 @@ impl RedisServer {
     /// With settings of redis.conf (name, value) that replace the defaults or come to them.
     pub async fn start_with(settings: &[(&str, &str)]) -> Result<RedisServer> {
         RedisServer::start_as(Mode::Data, settings).await
+    }
+
+    /// A replica of this one, with settings that come to that. It follows when this returns.
+    pub async fn start_replica(&self, settings: &[(&str, &str)]) -> Result<RedisServer> {
+        let master = format!("127.0.0.1 {}", self.port);
+        let mut all = vec![("replicaof", master.as_str())];
+        all.extend(settings);
+        let replica = RedisServer::start_with(&all).await?;
+        let online = format!("port={},state=online", replica.port);
+        eventually("the replica to follow", || async {
+            Ok(self.command("INFO replication").await?.contains(&online).then_some(()))
+        })
+        .await?;
+        Ok(replica)
     }
 
     pub(super) async fn start_as(mode: Mode, settings: &[(&str, &str)]) -> Result<RedisServer> {

@@ -46,7 +46,13 @@ fn store(config: &Config, house: &Result<House>) -> Check {
                 advice,
             )
         }
-        Ok(_) => Check::good(WHAT, "Redis keeps what it acknowledges"),
+        Ok(house) => Check::good(
+            WHAT,
+            match house.store.waits_for() {
+                None => "Redis keeps what it acknowledges (one server: its disk)".to_owned(),
+                Some(replicas) => format!("Redis keeps what it acknowledges; it waits for {replicas}"),
+            },
+        ),
         Err(error) => {
             Check::other(WHAT, Verdict::Bad, format!("{error:#}"), "mend what it says and look again")
         }
