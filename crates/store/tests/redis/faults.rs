@@ -55,6 +55,8 @@ async fn keeps_what_it_acknowledged_through_a_kill() {
         assert_eq!(world.read_run(run.id).await, *run);
     }
     assert_eq!(world.log(first, ALL).await.unwrap().rows, [line]);
+    // Commits have a connection of their own, which learns of it by itself.
+    until_it_writes(&world).await;
     kept(world.finish(first, fence(1), succeeded(), Vec::new()).await.unwrap());
     // Each run that is there was counted, and has its row: nothing was done by halves.
     let task = world.read_task(task).await;
