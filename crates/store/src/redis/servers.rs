@@ -91,14 +91,13 @@ impl Servers {
             let master = take_master(&mut answers)?;
             check_version(&master.info)?;
             let id = field(&master.info, "run_id").unwrap_or_default().to_owned();
-            let wait = match known.get(&id).filter(|_| !id.is_empty()) {
-                Some(wait) => *wait,
-                None => {
-                    let (wait, weak) = self.judge(&master).await;
-                    seen.weak.extend(weak);
-                    known.insert(id, wait);
-                    wait
-                }
+            let wait = if let Some(wait) = known.get(&id).filter(|_| !id.is_empty()) {
+                *wait
+            } else {
+                let (wait, weak) = self.judge(&master).await;
+                seen.weak.extend(weak);
+                known.insert(id, wait);
+                wait
             };
             seen.waits.push((shard, wait));
         }

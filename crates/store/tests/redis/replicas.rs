@@ -18,7 +18,7 @@ const TASKS: usize = 24;
 
 /// Tries until the store takes a write again.
 pub(super) async fn until_it_writes(world: &World) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while let Err(error) = world.hold("test", "test", LONG).await {
         assert!(Instant::now() < deadline, "{error}");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -46,7 +46,7 @@ async fn acknowledged(world: &World) -> Vec<Task> {
 
 /// All of them are there once the store answers again.
 async fn are_there(world: &World, tasks: &[Task]) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     for task in tasks {
         loop {
             match world.task(task.id).await {
@@ -134,7 +134,7 @@ async fn a_cluster_loses_nothing_that_was_acknowledged_when_a_master_dies_whose_
     are_there(&world, &tasks).await;
     until_it_writes(&world).await;
     let mut last = None;
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     for _ in 0..TASKS {
         let task = some_task(&world).await;
         // The new master may still be without its replica.
